@@ -1,0 +1,29 @@
+"""The faults of data and storage that a user can act on; every message says what, got, expected, where."""
+
+
+class HcpError(Exception):
+    """Base of every error that this project raises for the user's data, files or settings."""
+
+
+class SourceError(HcpError):
+    """A source of captioned photos cannot be listed or read as a whole."""
+
+
+class ShardError(HcpError):
+    """A shard cannot be written, or what is on disk is not what its marker says."""
+
+
+class VersionError(HcpError):
+    """A dataset version does not exist or cannot be read."""
+
+
+class WeightsError(HcpError):
+    """Model weights are missing, unknown or not trusted."""
+
+
+class CheckpointError(HcpError):
+    """A checkpoint is incomplete or does not fit the base model."""
+
+
+class RegistryError(HcpError):
+    """The model registry refused an entry or does not know one."""
