@@ -1,0 +1,169 @@
+"""The ``hcp`` command: every option is also a field of a flow's parameters (flows.params)."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+import yaml
+from pydantic import BaseModel, ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from storage.errors import HcpError
+
+app = typer.Typer(
+    name="hcp",
+    help="Human-centric Prior fine-tuning: priors at scale, training, evaluation, registry.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console()
+
+P = TypeVar("P", bound=BaseModel)
+Config = Annotated[
+    Path | None,
+    typer.Option(help="YAML file with any field of the flow's parameters; options win over it."),
+]
+RayAddress = Annotated[str | None, typer.Option(help="Ray cluster; default RAY_ADDRESS, or local.")]
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends with one clear message and exit code 2."""
+    # A first start of Prefect's own in-process server takes longer than its default allows.
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    try:
+        app()
+    except ValidationError as error:
+        _fail("\n".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()))
+    except HcpError as error:
+        _fail(str(error))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where everything the demo makes is put.")] = Path(
+        "out/demo"
+    ),
+) -> None:
+    """Run the whole product on the embedded world: offline, two cores, a few minutes."""
+    from demo.run import run_demo
+
+    run_demo(out)
+
+
+@app.command()
+def rebuild(
+    source: Annotated[str | None, typer.Option(help="Captioned photos, any fsspec URL.")] = None,
+    root: Annotated[str | None, typer.Option(help="Where shards and versions live.")] = None,
+    format: Annotated[  # noqa: A002 - the option's name is pinned
+        str | None, typer.Option(help="auto, folder, table, webdataset or coco.")
+    ] = None,
+    images: Annotated[str | None, typer.Option(help="COCO: the folder of photos.")] = None,
+    pose_model: Annotated[str | None, typer.Option(help="Name, path, URL or 'embedded'.")] = None,
+    mask_model: Annotated[str | None, typer.Option(help="Name, path, URL or 'embedded'.")] = None,
+    unit_size: Annotated[int | None, typer.Option(help="Samples of one shard, about.")] = None,
+    trust_weights: Annotated[
+        bool | None, typer.Option("--trust-weights", help="Load unknown pickled weights.")
+    ] = None,
+    ray_address: RayAddress = None,
+    config: Config = None,
+) -> None:
+    """Extract pose and mask priors into a dataset version (flow rebuild-dataset)."""
+    given = {k: v for k, v in locals().items() if k != "config"}
+    from flows.params import RebuildParams
+    from flows.rebuild import rebuild_dataset
+
+    version = rebuild_dataset(_params(RebuildParams, config, given))
+    console.print(f"dataset version {version}")
+
+
+@app.command()
+def train(
+    dataset: Annotated[str | None, typer.Option(help="ROOT or ROOT@VERSION.")] = None,
+    base: Annotated[str | None, typer.Option(help="Diffusers id, folder or 'embedded'.")] = None,
+    out: Annotated[str | None, typer.Option(help="Where checkpoints are written.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Ray Train workers.")] = None,
+    resume: Annotated[
+        bool | None, typer.Option("--resume", help="Go on from the last checkpoint.")
+    ] = None,
+    ray_address: RayAddress = None,
+    config: Config = None,
+) -> None:
+    """Fine-tune an HcP layer on a dataset version (flow train-hcp)."""
+    given = {k: v for k, v in locals().items() if k != "config"}
+    from flows.params import TrainParams
+    from flows.train import train_hcp
+
+    outcome = train_hcp(_params(TrainParams, config, given))
+    console.print(f"checkpoint {outcome.checkpoint}")
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[str | None, typer.Option(help="Folder or registry URI.")] = None,
+    base: Annotated[str | None, typer.Option(help="Diffusers id, folder or 'embedded'.")] = None,
+    prompts: Annotated[str | None, typer.Option(help="File, one prompt a line.")] = None,
+    out: Annotated[str | None, typer.Option(help="Where the report is written.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="ROOT[@VERSION] with val photos.")] = None,
+    pose_model: Annotated[str | None, typer.Option(help="Model that judges people.")] = None,
+    trust_weights: Annotated[
+        bool | None, typer.Option("--trust-weights", help="Load unknown pickled weights.")
+    ] = None,
+    register_model: Annotated[
+        bool | None, typer.Option("--register", help="Enter it in the model registry.")
+    ] = None,
+    ray_address: RayAddress = None,
+    config: Config = None,
+) -> None:
+    """Compare a checkpoint with base and champion, write the report (flow evaluate-hcp)."""
+    given = {k: v for k, v in locals().items() if k != "config"}
+    from flows.evaluate import evaluate_hcp
+    from flows.params import EvaluateParams
+
+    outcome = evaluate_hcp(_params(EvaluateParams, config, given))
+    console.print(f"report {outcome.report}\n{outcome.verdict}")
+
+
+@app.command()
+def ablate(
+    config: Annotated[Path, typer.Option(help="YAML file of flows.params.AblateParams.")],
+) -> None:
+    """Train and evaluate variants of the method (flow ablate-hcp)."""
+    from flows.ablate import ablate_hcp
+    from flows.params import AblateParams
+
+    _print_table("Ablation", ablate_hcp(_params(AblateParams, config, {})))
+
+
+def _params(kind: type[P], config: Path | None, given: dict[str, Any]) -> P:
+    """The flow's parameters from a file and the options that were given."""
+    fields: dict[str, Any] = {}
+    if config is not None:
+        try:
+            loaded: Any = yaml.safe_load(config.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError) as error:
+            _fail(f"--config {config}: not a readable YAML file: {error}")
+        if not isinstance(loaded, dict):
+            _fail(f"--config {config}: expected a mapping of parameters, got {loaded!r:.80}")
+        fields.update(loaded)
+    fields.update({name: value for name, value in given.items() if value is not None})
+    return kind.model_validate(fields)
+
+
+def _print_table(title: str, rows: list[dict[str, Any]]) -> None:
+    table = Table(title=title)
+    for name in rows[0] if rows else ():
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()))
+    console.print(table)
+
+
+def _fail(message: str) -> Any:
+    Console(stderr=True).print(f"error: {message}", style="red", markup=False, highlight=False)
+    sys.exit(2)
