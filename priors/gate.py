@@ -1,0 +1,129 @@
+"""The gate: which captions and which people make a photo a sample, and why not otherwise."""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from storage.records import Person
+
+CaptionReason = Literal["no_caption", "bad_caption"]
+PeopleReason = Literal[
+    "no_person",
+    "person_too_small",
+    "too_many_people",
+    "too_few_keypoints",
+    "low_pose_confidence",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateConfig:
+    """Thresholds of a sample; the sizes of photos stand in ``decode.SizeLimits``."""
+
+    max_caption_chars: int = 1000  # after clean-up
+    min_score: float = 0.35  # of the person's detection
+    min_area_fraction: float = 0.02  # of the person's box, of the photo
+    min_keypoints: int = 6
+    min_keypoint_confidence: float = 0.3  # for a keypoint to count
+    max_people: int = 8  # detections of any score
+
+    def __post_init__(self) -> None:
+        fractions = (self.min_score, self.min_area_fraction, self.min_keypoint_confidence)
+        if not all(0 <= value <= 1 for value in fractions):
+            raise ValueError(f"GateConfig scores and fractions must be in [0, 1], got {self}")
+        if not 0 <= self.min_keypoints <= 17:
+            raise ValueError(f"GateConfig.min_keypoints must be in 0..17, got {self.min_keypoints}")
+        if self.max_people < 1 or self.max_caption_chars < 1:
+            raise ValueError(f"GateConfig limits must be >= 1, got {self}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why the gate refused a photo."""
+
+    reason: CaptionReason | PeopleReason
+    detail: str
+
+
+def clean_caption(caption: str) -> str:
+    """One line in NFC: runs of white space become one blank, control characters go.
+
+    Lone surrogates go too, because they cannot be written as UTF-8.
+    """
+    one_line = " ".join(caption.split())
+    kept = "".join(c for c in one_line if unicodedata.category(c) not in ("Cc", "Cs"))
+    return " ".join(unicodedata.normalize("NFC", kept.lstrip("\ufeff")).split())
+
+
+def check_caption(caption: str | None, *, config: GateConfig) -> str | Refusal:
+    """The cleaned caption, or why there is none.
+
+    ``no_caption``: the source has none, or only white space. ``bad_caption``: nothing but control
+    characters, or too long after clean-up.
+    """
+    if caption is None or not caption.strip():
+        return Refusal(reason="no_caption", detail="the source gives no text for this photo")
+    cleaned = clean_caption(caption)
+    if not cleaned:
+        return Refusal(
+            reason="bad_caption", detail=f"{len(caption)} characters, none of them printable"
+        )
+    if len(cleaned) > config.max_caption_chars:
+        return Refusal(
+            reason="bad_caption",
+            detail=f"{len(cleaned)} characters, limit {config.max_caption_chars}",
+        )
+    return cleaned
+
+
+def check_people(
+    people: Sequence[Person], *, width_px: int, height_px: int, config: GateConfig
+) -> tuple[Person, ...] | Refusal:
+    """The people with ``passes_gate`` set, at least one of them true, or why there is no sample.
+
+    The rules narrow the people down in the order of the reject reasons, and the first rule that
+    nobody is left for gives the reason: a person at all, large enough, not a crowd, enough
+    keypoints, sure enough. A crowd is counted over all the detections that a record would list.
+    """
+    large = [
+        p for p in people if _area_fraction(p, width_px, height_px) >= config.min_area_fraction
+    ]
+    posed = [p for p in large if confident_keypoints(p, config) >= config.min_keypoints]
+    sure = [p for p in posed if p.score >= config.min_score]
+    if not people:
+        return Refusal(reason="no_person", detail="no detection")
+    if not large:
+        best = max(_area_fraction(p, width_px, height_px) for p in people)
+        return Refusal(
+            reason="person_too_small",
+            detail=f"largest of {len(people)} covers {best:.4f} of the photo, "
+            f"needs {config.min_area_fraction:g}",
+        )
+    if len(people) > config.max_people:
+        return Refusal(
+            reason="too_many_people", detail=f"{len(people)} people, limit {config.max_people}"
+        )
+    if not posed:
+        most = max(confident_keypoints(p, config) for p in large)
+        return Refusal(
+            reason="too_few_keypoints",
+            detail=f"{most} of confidence >= {config.min_keypoint_confidence:g}, "
+            f"needs {config.min_keypoints}",
+        )
+    if not sure:
+        best = max(p.score for p in posed)
+        return Refusal(
+            reason="low_pose_confidence", detail=f"score {best:.4f}, needs {config.min_score:g}"
+        )
+    return tuple(replace(p, passes_gate=any(p is s for s in sure)) for p in people)
+
+
+def confident_keypoints(person: Person, config: GateConfig) -> int:
+    """How many of the person's 17 keypoints count."""
+    return sum(point[2] >= config.min_keypoint_confidence for point in person.keypoints)
+
+
+def _area_fraction(person: Person, width_px: int, height_px: int) -> float:
+    left, top, right, bottom = person.bbox_xyxy_px
+    return max(right - left, 0.0) * max(bottom - top, 0.0) / (width_px * height_px)

@@ -1,0 +1,113 @@
+"""Photos to people with keypoints: the protocol, and the ultralytics models behind it."""
+
+import os
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from priors.weights import resolve_weights
+from priors.yolo import YoloNetwork, load_yolo
+from storage.errors import WeightsError
+from storage.records import Person
+
+N_KEYPOINTS = 17
+
+
+class PoseModel(Protocol):
+    """Finds people."""
+
+    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Person]]:
+        """Per image (HWC uint8 RGB) every person of score >= 0.25, best first.
+
+        Keypoints and boxes are in pixels of the image, rounded to 0.01 px, scores to 1e-4;
+        ``passes_gate`` is False: the gate is not the model's matter.
+        """
+        ...
+
+
+class UltralyticsPose:
+    """An ultralytics pose model: square letterbox, batches of one shape, NMS at IoU 0.7."""
+
+    def __init__(
+        self,
+        weights: str | os.PathLike[str],
+        *,
+        device: str = "cpu",
+        imgsz: int = 640,
+        batch_size: int = 8,
+        half: bool = False,
+        trust: bool = False,
+    ) -> None:
+        """Load once.
+
+        Args:
+            weights: known name, URL, ``.pt``, ``.safetensors`` with its ``.yaml``, or a directory.
+            half: half precision on GPU; ignored on CPU.
+            trust: load a pickle of unknown digest.
+
+        Raises:
+            WeightsError: see ``resolve_weights``; or not a model of the 17 COCO keypoints.
+        """
+        resolved = resolve_weights(weights, trust=trust)
+        model: Any = load_yolo(resolved, task="pose")
+        shape = list(model.kpt_shape)
+        if shape != [N_KEYPOINTS, 3]:
+            raise WeightsError(
+                f"pose weights: expected kpt_shape [17, 3] in COCO order, "
+                f"got {shape} in {resolved.path}"
+            )
+        self.sha256 = resolved.sha256
+        self._network = YoloNetwork(
+            model, device=device, imgsz=imgsz, batch_size=batch_size, half=half
+        )
+
+    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Person]]:
+        side = (self._network.imgsz, self._network.imgsz)
+        return [
+            _people(rows, side=side, image_shape=image.shape[:2])
+            for (rows, _), image in zip(self._network.detect(images), images, strict=True)
+        ]
+
+
+def load_pose(
+    name: str | os.PathLike[str],
+    *,
+    device: str = "cpu",
+    imgsz: int = 640,
+    batch_size: int = 8,
+    half: bool = False,
+    trust: bool = False,
+) -> PoseModel:
+    """The pose model of that name, path or URL (today all of them are ultralytics models)."""
+    return UltralyticsPose(
+        name, device=device, imgsz=imgsz, batch_size=batch_size, half=half, trust=trust
+    )
+
+
+def _people(rows: Tensor, *, side: tuple[int, int], image_shape: tuple[int, ...]) -> list[Person]:
+    from ultralytics.utils.ops import scale_boxes, scale_coords
+
+    if not len(rows):
+        return []
+    boxes: Any = scale_boxes(side, rows[:, :4].clone(), image_shape)
+    keypoints: Any = scale_coords(
+        side, rows[:, 6:].reshape(-1, N_KEYPOINTS, 3).clone(), image_shape
+    )
+    return [
+        Person(
+            bbox_xyxy_px=_rounded(box, 2),
+            score=round(float(score), 4),
+            keypoints=tuple((round(x, 2), round(y, 2), round(c, 4)) for x, y, c in points),
+        )
+        for box, score, points in zip(
+            boxes.tolist(), rows[:, 4].tolist(), keypoints.tolist(), strict=True
+        )
+    ]
+
+
+def _rounded(box: Sequence[float], digits: int) -> tuple[float, float, float, float]:
+    left, top, right, bottom = (round(value, digits) for value in box)
+    return left, top, right, bottom

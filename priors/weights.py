@@ -1,0 +1,205 @@
+"""Model weights: where the known ones lie, what they hash to, and which files may be loaded.
+
+A pickle runs code when it is loaded, so a ``.pt`` or ``.pth`` file is used only if its sha256 is in
+the table below or the user says that it is trusted; safetensors hold numbers only and always may.
+"""
+
+import hashlib
+import logging
+import os
+import urllib.error
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlparse
+
+import torch.hub
+
+from storage.errors import WeightsError
+
+logger = logging.getLogger(__name__)
+
+WeightsKind = Literal["yolo-pose", "yolo-seg", "sam_vit_h", "sam_vit_l", "sam_vit_b", "mobile_sam"]
+
+_ULTRALYTICS = "https://github.com/ultralytics/assets/releases/download/v8.3.0"
+_SAM = "https://dl.fbaipublicfiles.com/segment_anything"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownWeights:
+    """One row of the table; without a digest the file needs the user's trust."""
+
+    kind: WeightsKind
+    url: str
+    sha256: tuple[str, ...] = ()  # every variant that we have seen and trust
+
+
+_POSE_REBUILD = "085a1e21cc2a6677ac17b5fa132ec7068ee00dcddfce515d662d34c7a270bfd6"
+_SEG_REBUILD = "807c566c05c68396712f75cea2dda9e7affdc10a61580f153fe9bcfc5a4d48f5"
+
+# Digests of official files are those that several independent projects pin for the same URL; where
+# we know of none, there is none. The two rebuilds are made from 8-bit exports of the same models.
+KNOWN_WEIGHTS: dict[str, KnownWeights] = {
+    "yolo11n-pose.pt": KnownWeights(
+        kind="yolo-pose",
+        url=f"{_ULTRALYTICS}/yolo11n-pose.pt",
+        sha256=(
+            "869e83fcdffdc7371fa4e34cd8e51c838cc729571d1635e5141e3075e9319dc0",
+            _POSE_REBUILD,
+        ),
+    ),
+    "yolo11s-pose.pt": KnownWeights(kind="yolo-pose", url=f"{_ULTRALYTICS}/yolo11s-pose.pt"),
+    "yolo11m-pose.pt": KnownWeights(kind="yolo-pose", url=f"{_ULTRALYTICS}/yolo11m-pose.pt"),
+    "yolo11l-pose.pt": KnownWeights(kind="yolo-pose", url=f"{_ULTRALYTICS}/yolo11l-pose.pt"),
+    "yolo11x-pose.pt": KnownWeights(kind="yolo-pose", url=f"{_ULTRALYTICS}/yolo11x-pose.pt"),
+    "yolo11n-seg.pt": KnownWeights(
+        kind="yolo-seg",
+        url=f"{_ULTRALYTICS}/yolo11n-seg.pt",
+        sha256=(
+            "55ed65c56c91713d23e8402371c6c49a6fd84f257f7dce452e8d70e41dcbe152",
+            _SEG_REBUILD,
+        ),
+    ),
+    "yolo11s-seg.pt": KnownWeights(kind="yolo-seg", url=f"{_ULTRALYTICS}/yolo11s-seg.pt"),
+    "yolo11m-seg.pt": KnownWeights(kind="yolo-seg", url=f"{_ULTRALYTICS}/yolo11m-seg.pt"),
+    "yolo11l-seg.pt": KnownWeights(kind="yolo-seg", url=f"{_ULTRALYTICS}/yolo11l-seg.pt"),
+    "yolo11x-seg.pt": KnownWeights(kind="yolo-seg", url=f"{_ULTRALYTICS}/yolo11x-seg.pt"),
+    "sam_vit_h": KnownWeights(
+        kind="sam_vit_h",
+        url=f"{_SAM}/sam_vit_h_4b8939.pth",
+        sha256=("a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",),
+    ),
+    "sam_vit_l": KnownWeights(
+        kind="sam_vit_l",
+        url=f"{_SAM}/sam_vit_l_0b3195.pth",
+        sha256=("3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",),
+    ),
+    "sam_vit_b": KnownWeights(
+        kind="sam_vit_b",
+        url=f"{_SAM}/sam_vit_b_01ec64.pth",
+        sha256=("ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",),
+    ),
+    "mobile_sam": KnownWeights(
+        kind="mobile_sam",
+        url="https://github.com/ChaoningZhang/MobileSAM/raw/master/weights/mobile_sam.pt",
+        sha256=("6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",),
+    ),
+}
+_KIND_OF_DIGEST = {digest: row.kind for row in KNOWN_WEIGHTS.values() for digest in row.sha256}
+_DATA_SUFFIXES = {".safetensors", ".json", ".yaml", ".yml"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedWeights:
+    """Weights on this machine that may be loaded."""
+
+    path: Path  # a file, or a directory of safetensors and their config
+    sha256: str  # of the file; of a directory, over its files' names and digests
+    kind: WeightsKind | None  # None where neither the table nor the file name tells
+
+
+def resolve_weights(
+    name_or_path: str | os.PathLike[str], *, trust: bool = False, cache: Path | None = None
+) -> ResolvedWeights:
+    """Find weights by path, by a name of ``KNOWN_WEIGHTS`` or by URL, fetch and verify them.
+
+    Args:
+        name_or_path: an existing path wins over a known name of the same spelling.
+        trust: load a pickle of unknown digest too. A digest that is known and differs from that of
+            the file which its name or URL gave stays an error.
+        cache: directory for downloads; default ``$HCP_CACHE/weights`` or ``~/.cache/hcp/weights``.
+
+    Raises:
+        WeightsError: missing file, unknown name, failed download, wrong digest, untrusted pickle.
+    """
+    text = os.fspath(name_or_path)
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return ResolvedWeights(path=path, sha256=_directory_sha256(path), kind=None)
+    if path.is_file():
+        return _checked(path, name=path.name, trust=trust)
+    row = KNOWN_WEIGHTS.get(text) or KNOWN_WEIGHTS.get(f"{text}.pt")
+    if row is not None:
+        return _fetched(row.url, row=row, trust=trust, cache=cache)
+    if urlparse(text).scheme in ("http", "https", "file"):
+        row = next((row for row in KNOWN_WEIGHTS.values() if row.url == text), None)
+        return _fetched(text, row=row, trust=trust, cache=cache)
+    raise WeightsError(
+        f"weights: expected an existing path, a URL or one of {', '.join(KNOWN_WEIGHTS)}; "
+        f"got {text!r}, and there is no such file in {Path.cwd()}"
+    )
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file's bytes, 64 hex digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _fetched(
+    url: str, *, row: KnownWeights | None, trust: bool, cache: Path | None
+) -> ResolvedWeights:
+    target = (cache or _default_cache()) / Path(urlparse(url).path).name
+    if not target.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        logger.info("fetching weights: %s -> %s", url, target)
+        try:  # writes beside the target and moves it there when complete
+            torch.hub.download_url_to_file(url, str(target), progress=False)
+        except (OSError, urllib.error.URLError, RuntimeError) as error:
+            raise WeightsError(
+                f"weights: could not fetch {url} into {target.parent}: {error}; "
+                "give a local path instead"
+            ) from error
+    if row is not None and row.sha256 and not trust:
+        digest = file_sha256(target)
+        if digest not in row.sha256:
+            raise WeightsError(
+                f"weights: {target} (from {url}) should have sha256 {' or '.join(row.sha256)}, "
+                f"got {digest}; delete it to fetch it again, or trust it (trust_weights=true)"
+            )
+    return _checked(target, name=target.name, trust=trust)
+
+
+def _checked(path: Path, *, name: str, trust: bool) -> ResolvedWeights:
+    digest = file_sha256(path)
+    known = _KIND_OF_DIGEST.get(digest)
+    if path.suffix.lower() != ".safetensors" and known is None and not trust:
+        raise WeightsError(
+            f"weights: {path} is a pickle, which runs code when loaded, and its sha256 {digest} "
+            "is not in the table of known weights; use safetensors, or trust it "
+            "(trust_weights=true) if you know where it comes from"
+        )
+    return ResolvedWeights(path=path, sha256=digest, kind=known or _kind_of_name(name))
+
+
+def _kind_of_name(name: str) -> WeightsKind | None:
+    if name in KNOWN_WEIGHTS:
+        return KNOWN_WEIGHTS[name].kind
+    stem = name.lower()
+    kinds: dict[str, WeightsKind] = {
+        "mobile_sam": "mobile_sam",
+        "vit_h": "sam_vit_h",
+        "vit_l": "sam_vit_l",
+        "vit_b": "sam_vit_b",
+        "-pose": "yolo-pose",
+        "-seg": "yolo-seg",
+    }
+    return next((kind for part, kind in kinds.items() if part in stem), None)
+
+
+def _directory_sha256(directory: Path) -> str:
+    files = sorted(path for path in directory.iterdir() if path.suffix in _DATA_SUFFIXES)
+    if not any(path.suffix == ".safetensors" for path in files):
+        raise WeightsError(
+            f"weights: expected a .safetensors file and its config in {directory}, "
+            f"got {sorted(path.name for path in directory.iterdir())}"
+        )
+    whole = hashlib.sha256()
+    for path in files:
+        whole.update(f"{path.name}\0{file_sha256(path)}\n".encode())
+    return whole.hexdigest()
+
+
+def _default_cache() -> Path:
+    root = os.environ.get("HCP_CACHE")
+    return Path(root) / "weights" if root else Path.home() / ".cache" / "hcp" / "weights"
