@@ -1,0 +1,192 @@
+"""The HcP adapter: the trainable layers, where they go, and how they are saved."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hcp.checkpoint import AdapterCard, read_checkpoint, write_checkpoint
+from hcp.config import HcpConfig
+from hcp.inject import Injection, inject
+from hcp.layer import HcpLayer
+from hcp.pipeline_tokens import PipelineTokens, as_mask
+from hcp.sites import base_fingerprint, check_base, find_sites
+from storage.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
+
+
+class HcpAdapter(nn.Module):
+    """HcP layers for the cross-attentions of one base U-Net.
+
+    Parameters are named ``hcp.<site>.phi...`` and ``hcp.<site>.gate``, the dots of a site's module
+    path written as dashes. The base model is never a submodule: it stays frozen and unchanged.
+    """
+
+    def __init__(self, card: AdapterCard) -> None:
+        super().__init__()
+        self.card = card
+        config = card.config
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.init_seed)
+            self.hcp = nn.ModuleDict(
+                {
+                    _key(site.name): HcpLayer(
+                        site.text_dim,
+                        site.inner_dim,
+                        width=config.width,
+                        activation=config.activation,
+                        gate=config.gate,
+                    )
+                    for site in card.sites
+                }
+            )
+        self._injection: Injection | None = None
+        self._pipeline_tokens: PipelineTokens | None = None
+
+    @property
+    def config(self) -> HcpConfig:
+        """The settings that the layers were built with."""
+        return self.card.config
+
+    @classmethod
+    def create(
+        cls, unet: nn.Module, config: HcpConfig | None = None, *, base_model: str | None = None
+    ) -> "HcpAdapter":
+        """New layers for this U-Net, initialised from ``config.init_seed`` alone.
+
+        Raises:
+            ValueError: the U-Net has no cross-attention where ``config`` wants one.
+        """
+        config = config or HcpConfig()
+        sites = find_sites(unet, config)
+        card = AdapterCard(
+            config=config,
+            sites=sites,
+            base_fingerprint=base_fingerprint(unet, sites),
+            base_model=base_model,
+        )
+        return cls(card)
+
+    @classmethod
+    def from_pretrained(
+        cls, path_or_registry_uri: str | Path, *, tracking_uri: str | None = None
+    ) -> "HcpAdapter":
+        """Load a checkpoint directory or a registry entry (``hcp-registry:<name>/champion``).
+
+        Raises:
+            CheckpointError: incomplete, changed, or not an adapter.
+        """
+        path = _resolve(path_or_registry_uri, tracking_uri)
+        card, tensors = read_checkpoint(path)
+        adapter = cls(card)
+        try:
+            adapter.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise CheckpointError(f"checkpoint {path}: weights do not fit: {error}") from error
+        return adapter
+
+    def save_pretrained(
+        self,
+        path: str | Path,
+        *,
+        step: int = 0,
+        dataset_version: str | None = None,
+        base_model: str | None = None,
+    ) -> None:
+        """Write a checkpoint directory; what is there already is replaced.
+
+        Args:
+            path: the directory.
+            step: optimizer steps so far.
+            dataset_version: id of the training data.
+            base_model: id of the base; None keeps the one known.
+        """
+        card = replace(
+            self.card,
+            step=step,
+            dataset_version=dataset_version,
+            base_model=base_model or self.card.base_model,
+        )
+        write_checkpoint(Path(path), self.state_dict(), card)
+
+    def inject(self, unet: nn.Module, *, any_base: bool = False) -> Injection:
+        """Put the layers into a U-Net without a pipeline, for training; undo with ``remove()``.
+
+        Args:
+            unet: the base, of the kind that the adapter was made for.
+            any_base: accept a base of the same layout with other weights.
+        Raises:
+            CheckpointError: the adapter was made for another base; the message says what differs.
+            ValueError: the U-Net's attention processors are not diffusers' default ones.
+        """
+        fingerprint = {} if any_base else self.card.base_fingerprint
+        check_base(unet, self.config, self.card.sites, fingerprint)
+        layers = {site.name: self._layer(site.name) for site in self.card.sites}
+        return inject(unet, self.card.sites, layers, gamma=self.config.gamma)
+
+    def attach(self, pipeline: Any, *, any_base: bool = False) -> "HcpAdapter":
+        """Plug into a diffusers pipeline; ``pipeline("a woman doing yoga")`` then works as ever.
+
+        Prompts without human words, and all unconditional and negative prompts, give bit for bit
+        what the base gives. Raises as ``inject`` does, and ValueError if already attached.
+        """
+        if self._injection is not None:
+            raise ValueError("the adapter is attached already: detach() it first")
+        injection = self.inject(pipeline.unet, any_base=any_base)
+        try:
+            self._pipeline_tokens = PipelineTokens(pipeline, injection)
+        except ValueError:
+            injection.remove()
+            raise
+        self._injection = injection
+        return self
+
+    def detach(self) -> None:
+        """Give the pipeline back as it was; nothing happens if not attached."""
+        if self._pipeline_tokens is not None:
+            self._pipeline_tokens.remove()
+            self._pipeline_tokens = None
+        if self._injection is not None:
+            self._injection.remove()
+            self._injection = None
+
+    @contextmanager
+    def token_mask(self, token_mask: Tensor) -> Iterator[None]:
+        """Say which tokens are human in the pipeline calls inside, instead of the token extractor.
+
+        Args:
+            token_mask: bool [prompts, tokens]; needed where ``prompt_embeds`` are given.
+        Raises:
+            ValueError: not attached, or not two-dimensional.
+        """
+        if self._pipeline_tokens is None:
+            raise ValueError("token_mask() is for an attached adapter: call attach(pipeline) first")
+        tokens = self._pipeline_tokens
+        before, tokens.explicit = tokens.explicit, as_mask(token_mask)
+        try:
+            yield
+        finally:
+            tokens.explicit = before
+
+    def _layer(self, site: str) -> HcpLayer:
+        layer = self.hcp[_key(site)]
+        assert isinstance(layer, HcpLayer)
+        return layer
+
+
+def _key(site: str) -> str:
+    return site.replace(".", "-")  # nn.ModuleDict forbids dots
+
+
+def _resolve(path_or_uri: str | Path, tracking_uri: str | None) -> Path:
+    if not str(path_or_uri).startswith("hcp-registry:"):
+        return Path(path_or_uri)
+    from storage.registry import Registry
+
+    return Path(Registry(tracking_uri).resolve(str(path_or_uri)))

@@ -1,0 +1,101 @@
+"""The fused map of a cross-attention with an HcP layer, as formulas on projected tensors.
+
+B batch, H heads, Q latent pixels, K text tokens, J selected tokens, d head width.
+Paper symbols: M frozen map, M_h human map, K_h human keys, m human-token mask, gamma its weight.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad, scaled_dot_product_attention
+
+
+def fused_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    key_h: Tensor,
+    token_mask: Tensor,
+    *,
+    gamma: float | Tensor,
+    attention_mask: Tensor | None = None,
+) -> Tensor:
+    """Attention with the fused map ``(M + gamma (M_h o m)) V``, without a map in memory.
+
+    The output is linear in the map, so it is ``SDPA(Q, K, V) + gamma SDPA(Q, K_h, m o V)``.
+
+    Args:
+        query: [B, H, Q, d], from the frozen to_q.
+        key: [B, H, K, d], from the frozen to_k.
+        value: [B, H, K, d], from the frozen to_v.
+        key_h: [B, H, K, d], ``phi(C)``.
+        token_mask: [B, K], bool, true at human tokens.
+        gamma: weight of the human map, a float or a scalar tensor.
+        attention_mask: optional additive or bool mask that broadcasts to [B, H, Q, K], for both
+            maps.
+    Returns:
+        [B, H, Q, d]. HcP paper, figure (addition, frozen V); the place of gamma is our reading.
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    if key_h.shape != key.shape or token_mask.shape != (key.shape[0], key.shape[2]):
+        raise ValueError(
+            f"key_h {tuple(key_h.shape)} must equal key {tuple(key.shape)} and token_mask "
+            f"{tuple(token_mask.shape)} must be [B, K] of it"
+        )
+    base = scaled_dot_product_attention(query, key, value, attn_mask=attention_mask)
+    return base + gamma * human_attention(
+        query, key_h, value, token_mask, attention_mask=attention_mask
+    )
+
+
+def human_attention(
+    query: Tensor,
+    key_h: Tensor,
+    value: Tensor,
+    token_mask: Tensor,
+    *,
+    attention_mask: Tensor | None = None,
+) -> Tensor:
+    """``(M_h o m) V``: what the human tokens add. Shapes as in ``fused_attention``."""
+    human_value = value * token_mask[:, None, :, None].to(value.dtype)
+    return scaled_dot_product_attention(query, key_h, human_value, attn_mask=attention_mask)
+
+
+def human_attention_map(query: Tensor, key_h: Tensor) -> Tensor:
+    """Head mean of ``M_h = softmax(Q K_h^T / sqrt d)``.
+
+    The softmax runs over all K tokens: over the human ones alone a single token would get 1
+    everywhere.
+
+    Args:
+        query: [B, H, Q, d].
+        key_h: [B, H, K, d].
+    Returns:
+        [B, Q, K], rows sum to 1. HcP paper (figure; formula from summaries of it).
+    """
+    logits = query @ key_h.transpose(-1, -2) * query.shape[-1] ** -0.5
+    return logits.softmax(dim=-1).mean(dim=1)
+
+
+def human_map_columns(query: Tensor, key_h: Tensor, columns: Tensor) -> Tensor:
+    """The columns of ``human_attention_map`` that the loss needs, without the whole map in memory.
+
+    ``M_h E`` with E the one-hot matrix of the columns is attention with E as its values.
+
+    Args:
+        query: [B, H, Q, d].
+        key_h: [B, H, K, d].
+        columns: [B, J], int64 token positions; a position may repeat.
+    Returns:
+        [B, Q, J].
+    """
+    heads, width = query.shape[1], query.shape[-1]
+    wanted = columns.shape[1]
+    tokens = torch.arange(key_h.shape[2], device=columns.device)
+    one_hot = (tokens[None, :, None] == columns[:, None, :]).to(query.dtype)
+    if wanted < width:  # fused kernels want values as wide as the keys
+        one_hot = pad(one_hot, (0, width - wanted))
+    selected = scaled_dot_product_attention(
+        query, key_h, one_hot[:, None].expand(-1, heads, -1, -1)
+    )
+    return selected.mean(dim=1)[..., :wanted]

@@ -1,0 +1,156 @@
+"""The one seam between HcP and a U-Net: attention processors, put in and taken out again.
+
+B batch, Q latent pixels, K text tokens, J selected tokens.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from diffusers.models.attention_processor import AttnProcessor2_0
+from torch import Tensor, nn
+
+from hcp.config import Stage
+from hcp.layer import HcpLayer
+from hcp.processor import HcpProcessor
+from hcp.sites import Site, attention_at
+from hcp.token_state import TokenSelection, TokenState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerMap:
+    """Human maps of one cross-attention in the last forward pass, with their gradient."""
+
+    site: str
+    stage: Stage
+    height: int
+    width: int
+    attn_map: Tensor  # [B, Q, J], head mean of M_h at the selected tokens; 0 in rows without
+
+
+class Injection:
+    """HcP layers inside one U-Net, until ``remove``.
+
+    For training: ``with injection.tokens(mask, record=...): unet(...)``, then ``maps()``. With
+    gradient checkpointing the backward pass, which runs the layers again, belongs inside too.
+    """
+
+    def __init__(
+        self,
+        unet: nn.Module,
+        sites: Sequence[Site],
+        layers: Mapping[str, HcpLayer],
+        *,
+        gamma: float,
+    ) -> None:
+        self._unet = unet
+        self._sites = tuple(sites)
+        self.state = TokenState()
+        self._processors = {
+            site.name: HcpProcessor(site, layers[site.name], gamma=gamma, state=self.state)
+            for site in self._sites
+        }
+        self._originals = {site.name: attention_at(unet, site).processor for site in self._sites}
+        for name, original in self._originals.items():
+            if type(original) is not AttnProcessor2_0:
+                raise ValueError(
+                    f"HcP replaces diffusers' default processor AttnProcessor2_0, but {name} has "
+                    f"{type(original).__name__}: remove that first"
+                )
+        for site in self._sites:
+            attention_at(unet, site).processor = self._processors[site.name]
+
+    @contextmanager
+    def tokens(
+        self,
+        token_mask: Tensor,
+        *,
+        kinds: Tensor | None = None,
+        record: Sequence[Stage] = (),
+    ) -> Iterator[None]:
+        """Announce the human tokens of the batch for the U-Net calls inside.
+
+        Args:
+            token_mask: [B, K], bool.
+            kinds: [B, K], int64, kind of each human token (``hcp.targets.KINDS``).
+            record: stages whose human maps ``maps()`` gives afterwards.
+        """
+        names = frozenset(site.name for site in self._sites if site.stage in record)
+        self.state.set(token_mask, kinds=kinds, record=names)
+        try:
+            yield
+        finally:
+            self.state.clear()
+
+    def maps(self, latent_size: tuple[int, int]) -> list[LayerMap]:
+        """Human maps of the last U-Net call, in the sites' order; empty without human tokens.
+
+        Args:
+            latent_size: height and width of the latents that the U-Net got.
+        Raises:
+            ValueError: the maps are not of latents of that size.
+        """
+        found: list[LayerMap] = []
+        for site in self._sites:
+            attn_map = self.state.maps.get(site.name)
+            if attn_map is None:
+                continue
+            height, width = site.map_size(latent_size)
+            if height * width != attn_map.shape[1]:
+                raise ValueError(
+                    f"{site.name}: {attn_map.shape[1]} map pixels, expected {height} x {width} "
+                    f"for latents of {latent_size}"
+                )
+            found.append(
+                LayerMap(
+                    site=site.name,
+                    stage=site.stage,
+                    height=height,
+                    width=width,
+                    attn_map=attn_map,
+                )
+            )
+        return found
+
+    def selection(self) -> TokenSelection:
+        """The human tokens that the maps' last axis stands for.
+
+        Raises:
+            ValueError: no batch is announced.
+        """
+        if self.state.selection is None:
+            raise ValueError("no batch is announced: call inside `with injection.tokens(...)`")
+        return self.state.selection
+
+    def check_installed(self) -> None:
+        """See that nothing replaced the processors since.
+
+        Raises:
+            ValueError: something did, so that HcP would silently do nothing.
+        """
+        for site in self._sites:
+            found = attention_at(self._unet, site).processor
+            if found is not self._processors[site.name]:
+                raise ValueError(
+                    f"HcP was replaced at {site.name} by {type(found).__name__} after attaching: "
+                    "change the pipeline's attention before adapter.attach(), not after"
+                )
+
+    def remove(self) -> None:
+        """Put the original processors back; what others installed since stays."""
+        for site in self._sites:
+            attn = attention_at(self._unet, site)
+            if attn.processor is self._processors[site.name]:
+                attn.processor = self._originals[site.name]
+        self.state.clear()
+
+
+def inject(
+    unet: nn.Module, sites: Sequence[Site], layers: Mapping[str, HcpLayer], *, gamma: float
+) -> Injection:
+    """Put one HcP layer into each site's cross-attention.
+
+    Raises:
+        ValueError: a site does not have diffusers' default attention processor.
+    """
+    return Injection(unet, sites, layers, gamma=gamma)

@@ -1,0 +1,112 @@
+"""The prior of the paper: what a ResNet-50 sees in a key pose image.
+
+B batch, C channels, h x w map pixels.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+from torchvision.models import get_model_weights, resnet50
+
+from storage.errors import WeightsError
+
+_STRIDES = (4, 8, 16, 32)
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+
+
+class ResnetPrior(nn.Module):
+    """ResNet-50 features of pose images, minus those of a black image, mean over channels.
+
+    The encoder is the paper's ("such as ResNet50"); the rest is our reading: the stage whose
+    features have the size of the attention map (a 256 px pose image gives 64, 32, 16 and 8), the
+    positive part of the difference to the response to black, the mean over channels.
+    """
+
+    def __init__(self, weights: str | Path | None = None, *, seed: int = 0) -> None:
+        """Build and freeze the encoder.
+
+        Args:
+            weights: a ``.safetensors`` file, a ``.pth`` file of plain tensors (torchvision's own
+                format; nothing but tensors is unpickled), a torchvision name such as
+                ``IMAGENET1K_V2``, or None for random weights.
+            seed: of the random weights.
+        Raises:
+            WeightsError: the weights are not there, cannot be fetched, or are not a ResNet-50's.
+        """
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.encoder = resnet50(weights=None)
+        if weights is not None:
+            _load(self.encoder, weights)
+        self.encoder.fc = nn.Identity()
+        self.register_buffer("mean", torch.tensor(_MEAN)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(_STD)[:, None, None], persistent=False)
+        self._black: dict[tuple[int, int, int], Tensor] = {}
+        self.requires_grad_(requires_grad=False).eval()
+
+    def train(self, mode: bool = True) -> "ResnetPrior":
+        """Stays in evaluation mode: the encoder is frozen, its batch statistics too."""
+        del mode
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, pose_images: Tensor, *, map_size: tuple[int, int]) -> Tensor:
+        """The prior at one map size.
+
+        Args:
+            pose_images: [B, 3, H, W] in [0, 1]: coloured skeletons on black.
+            map_size: height and width h, w; the images are resized to 4 h x 4 w where no stage of
+                their own size gives it.
+        Returns:
+            [B, h, w], float32, non-negative; zero for a black image.
+        """
+        stage = _stage(pose_images.shape[-2:], map_size)
+        if stage is None:
+            size = (map_size[0] * _STRIDES[0], map_size[1] * _STRIDES[0])
+            pose_images = interpolate(pose_images, size=size, mode="bilinear", antialias=True)
+            stage = 0
+        features = self._features(pose_images.to(self.mean), stage)
+        key = (stage, *pose_images.shape[-2:])
+        if key not in self._black or self._black[key].device != features.device:
+            black = torch.zeros_like(pose_images[:1]).to(self.mean)
+            self._black[key] = self._features(black, stage)
+        return (features - self._black[key]).clamp_min(0.0).mean(dim=1)
+
+    def _features(self, images: Tensor, stage: int) -> Tensor:
+        net: Any = self.encoder
+        hidden = (images - self.mean) / self.std
+        hidden = net.maxpool(net.relu(net.bn1(net.conv1(hidden))))
+        for layer in (net.layer1, net.layer2, net.layer3, net.layer4)[: stage + 1]:
+            hidden = layer(hidden)
+        return hidden
+
+
+def _stage(image_size: torch.Size, map_size: tuple[int, int]) -> int | None:
+    for stage, stride in enumerate(_STRIDES):
+        if (-(-image_size[0] // stride), -(-image_size[1] // stride)) == map_size:
+            return stage
+    return None
+
+
+def _load(encoder: nn.Module, weights: str | Path) -> None:
+    path = Path(weights)
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        elif path.suffix in (".pth", ".pt"):
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        else:
+            name: Any = get_model_weights("resnet50")[str(weights)]
+            state = name.get_state_dict(check_hash=True)
+        encoder.load_state_dict(state, strict=True)
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+        raise WeightsError(
+            f"ResNet-50 weights {str(weights)!r}: expected a .safetensors or .pth file of "
+            f"torchvision's resnet50, or a torchvision weights name that can be fetched: {error}"
+        ) from error
