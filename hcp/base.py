@@ -1,0 +1,124 @@
+"""Load the frozen base text-to-image pipeline from a directory or the Hugging Face hub."""
+
+import logging
+import re
+from pathlib import Path
+
+import torch
+from diffusers import StableDiffusionPipeline
+from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+
+from storage.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
+
+HUB_TIMEOUT_S = 10.0
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+def load_base(
+    id_or_dir: str | Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> StableDiffusionPipeline:
+    """The pipeline of a Stable-Diffusion-layout model, frozen and in evaluation mode.
+
+    Args:
+        id_or_dir: a directory in diffusers layout, or a hub id (`owner/name`); a hub id is looked
+            for in the local cache first, and asked for on the network once, with a short timeout,
+            unless HF_HUB_OFFLINE is set. Only safetensors weights load.
+    Raises:
+        CheckpointError: no such directory, unknown or unreachable hub id, or not a
+            `StableDiffusionPipeline`; the message names what was tried.
+    """
+    name = str(id_or_dir)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "model_index.json").is_file():
+            raise CheckpointError(
+                f"base model {name!r}: expected a pipeline in diffusers layout, "
+                f"but {path} holds no model_index.json"
+            )
+        pipeline = _from_pretrained(str(path), name=name, dtype=dtype, local_only=True)
+    else:
+        pipeline = _from_hub(name, dtype=dtype)
+    return _freeze(pipeline, device)
+
+
+def _from_hub(name: str, *, dtype: torch.dtype) -> StableDiffusionPipeline:
+    if not _HUB_ID.fullmatch(name) or name.startswith("."):
+        raise CheckpointError(
+            f"base model {name!r}: not a directory ({Path(name).expanduser()} does not exist), "
+            "and not a hub id (expected owner/name)"
+        )
+    try:
+        return _from_pretrained(name, name=name, dtype=dtype, local_only=True)
+    except CheckpointError as error:
+        tried = f"directory {Path(name).resolve()}; hub cache {constants.HF_HUB_CACHE}"
+        if constants.HF_HUB_OFFLINE:
+            raise CheckpointError(
+                f"base model {name!r} not found. Tried: {tried}. The hub itself was not asked "
+                "because HF_HUB_OFFLINE is set"
+            ) from error
+    _probe_hub(name, tried=tried)
+    logger.info("downloading base model %s", name)
+    return _from_pretrained(name, name=name, dtype=dtype, local_only=False)
+
+
+def _probe_hub(name: str, *, tried: str) -> None:
+    # One request with a timeout: diffusers itself would retry for minutes on a dead network.
+    try:
+        HfApi().model_info(name, timeout=HUB_TIMEOUT_S)
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise CheckpointError(
+            f"base model {name!r} not found. Tried: {tried}; hub {constants.ENDPOINT} (no such "
+            "model, or it is private or gated and no token is set)"
+        ) from error
+    except (HfHubHTTPError, OSError, RuntimeError, ValueError) as error:
+        raise _unreachable(name, tried, error) from error
+    except Exception as error:
+        # The hub client's HTTP library changed with its major version (requests, now httpx); its
+        # connection errors share no base class with ours.
+        if "http" not in type(error).__module__:
+            raise
+        raise _unreachable(name, tried, error) from error
+
+
+def _unreachable(name: str, tried: str, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"base model {name!r} not found. Tried: {tried}; hub {constants.ENDPOINT} could not be "
+        f"reached ({type(error).__name__}: {str(error)[:200]})"
+    )
+
+
+def _from_pretrained(
+    source: str, *, name: str, dtype: torch.dtype, local_only: bool
+) -> StableDiffusionPipeline:
+    try:
+        pipeline = StableDiffusionPipeline.from_pretrained(
+            source,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=local_only,
+            safety_checker=None,
+            requires_safety_checker=False,
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"base model {name!r}: {source} does not load as a StableDiffusionPipeline "
+            f"({type(error).__name__}: {str(error)[:300]})"
+        ) from error
+    if type(pipeline) is not StableDiffusionPipeline:
+        raise CheckpointError(
+            f"base model {name!r}: expected a StableDiffusionPipeline, "
+            f"got {type(pipeline).__name__}"
+        )
+    return pipeline
+
+
+def _freeze(pipeline: StableDiffusionPipeline, device: str) -> StableDiffusionPipeline:
+    for module in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
+        module.requires_grad_(requires_grad=False)
+        module.eval()
+    pipeline.to(device)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline

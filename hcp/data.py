@@ -1,0 +1,182 @@
+"""From a sample of the dataset to a training example: crop, flip, pixels, keypoints, masks.
+
+Pure functions of a sample and an explicit random generator. Keypoints and masks always go through
+the same crop, resize and flip as the pixels; the flip is an augmentation only and swaps the left
+and right keypoints.
+
+Dimension legend: P people, H W the crop's height and width in pixels.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from storage.records import COCO_FLIP, Box, Person, Sample
+
+PixelBox = tuple[float, float, float, float]
+
+_BUCKET_STEP_PX = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """How photos become training examples."""
+
+    resolution_px: int = 512  # side of a square crop; other aspects keep about its area
+    aspects: tuple[float, ...] = (1.0,)  # width / height of the buckets; 1.0 must be one of them
+    flip_probability: float = 0.5
+    caption_dropout: float = 0.1  # share of captions replaced by "" (classifier-free guidance)
+    min_crop_scale: float = 1.0  # 1: always the largest crop of the bucket's aspect
+    decode_threads: int = 4
+
+    def __post_init__(self) -> None:
+        if self.resolution_px < 8 or self.resolution_px % 8:
+            raise ValueError(
+                f"DataConfig.resolution_px must be a multiple of 8, got {self.resolution_px}"
+            )
+        if 1.0 not in self.aspects or min(self.aspects) <= 0:
+            raise ValueError(f"DataConfig.aspects must hold 1.0, got {self.aspects}")
+        for name in ("flip_probability", "caption_dropout"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"DataConfig.{name} must be in [0, 1], got {getattr(self, name)}")
+        if not 0 < self.min_crop_scale <= 1:
+            raise ValueError(
+                f"DataConfig.min_crop_scale must be in (0, 1], got {self.min_crop_scale}"
+            )
+
+    def bucket_px(self, aspect: float) -> tuple[int, int]:
+        """(width, height) of a bucket, near the square's area, in steps of 64 px (8 when small)."""
+        step = _BUCKET_STEP_PX if self.resolution_px >= 4 * _BUCKET_STEP_PX else 8
+        if aspect == 1.0:
+            return self.resolution_px, self.resolution_px
+        width = self.resolution_px * aspect**0.5
+        height = self.resolution_px / aspect**0.5
+        return max(step, round(width / step) * step), max(step, round(height / step) * step)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One augmented photo; keypoints and masks in pixels of the crop."""
+
+    key: str
+    caption: str  # "" where it was dropped
+    pixels: NDArray[np.float32]  # [3, H, W] in [-1, 1]
+    keypoints: NDArray[np.float32]  # [P, 17, 3]: x_px, y_px, confidence (0 outside the crop)
+    mask: NDArray[np.uint8]  # [H, W]; 0 background, i = row i - 1 of `keypoints`
+
+
+def nearest_aspect(width_px: int, height_px: int, aspects: Sequence[float]) -> float:
+    """The bucket whose aspect loses the least of the photo, compared on a log scale."""
+    return min(aspects, key=lambda aspect: abs(np.log(width_px / height_px / aspect)))
+
+
+def crop_box(
+    size_px: tuple[int, int],
+    people: Sequence[Box],
+    *,
+    aspect: float,
+    min_scale: float,
+    rng: np.random.Generator,
+) -> PixelBox:
+    """A crop of the given aspect (width / height) that keeps the people in where they fit.
+
+    Along each axis the crop is placed uniformly among the places that contain the people's common
+    box, or, where that is longer than the crop, among those inside it.
+    """
+    width, height = size_px
+    crop_w = min(width, height * aspect)
+    scale = rng.uniform(min_scale, 1.0)
+    crop_w, crop_h = crop_w * scale, crop_w / aspect * scale
+    boxes = np.asarray(people or [(0.0, 0.0, width, height)], dtype=np.float64)
+    low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+    left = _place(crop_w, width, span=(low[0], high[0]), rng=rng)
+    top = _place(crop_h, height, span=(low[1], high[1]), rng=rng)
+    return left, top, left + crop_w, top + crop_h
+
+
+def _place(
+    length: float, size: float, *, span: tuple[float, float], rng: np.random.Generator
+) -> float:
+    start, end = max(span[0], 0.0), min(span[1], size)
+    first, last = sorted((start, end - length))
+    return float(np.clip(rng.uniform(first, last), 0.0, size - length))
+
+
+def make_example(
+    sample: Sample,
+    *,
+    config: DataConfig,
+    aspect: float = 1.0,
+    rng: np.random.Generator,
+) -> Example:
+    """Crop, resize and maybe flip one sample; the same generator state gives the same example.
+
+    Only people who passed the gate count as priors: the others have no mask.
+    """
+    indices = [i for i, person in enumerate(sample.people) if person.passes_gate]
+    people = [sample.people[i] for i in indices]
+    size_px = config.bucket_px(aspect)
+    box = crop_box(
+        (sample.width_px, sample.height_px),
+        [person.bbox_xyxy_px for person in people],
+        aspect=size_px[0] / size_px[1],
+        min_scale=config.min_crop_scale,
+        rng=rng,
+    )
+    flip, drop = rng.random(2) < (config.flip_probability, config.caption_dropout)
+    with Image.open(io.BytesIO(sample.image_jpeg)) as photo:
+        image = np.asarray(photo.convert("RGB").resize(size_px, Image.Resampling.LANCZOS, box=box))
+    mask = crop_mask(relabel(sample.mask, indices), box=box, size_px=size_px)
+    keypoints = crop_keypoints(people, box=box, size_px=size_px)
+    if flip:
+        image, mask = image[:, ::-1], mask[:, ::-1]
+        keypoints = flip_keypoints(keypoints, size_px[0])
+    pixels = image.astype(np.float32).transpose(2, 0, 1) / 127.5 - 1.0
+    return Example(
+        key=sample.key,
+        caption="" if drop else sample.caption,
+        pixels=np.ascontiguousarray(pixels),
+        keypoints=keypoints,
+        mask=np.ascontiguousarray(mask),
+    )
+
+
+def relabel(mask: NDArray[np.uint8], indices: Sequence[int]) -> NDArray[np.uint8]:
+    """Keep the people at `indices` (0-based), numbered 1.. in that order; the rest is background."""
+    table = np.zeros(256, dtype=np.uint8)
+    for new, old in enumerate(indices, start=1):
+        table[old + 1] = new
+    return table[mask]
+
+
+def crop_mask(
+    mask: NDArray[np.uint8], *, box: PixelBox, size_px: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """The mask of the crop, [H, W], nearest neighbour."""
+    return np.asarray(Image.fromarray(mask).resize(size_px, Image.Resampling.NEAREST, box=box))
+
+
+def crop_keypoints(
+    people: Sequence[Person], *, box: PixelBox, size_px: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Keypoints [P, 17, 3] in pixels of the crop; those outside it get confidence 0."""
+    points = np.array([p.keypoints for p in people], dtype=np.float64).reshape(-1, 17, 3)
+    scale = np.array(size_px) / (box[2] - box[0], box[3] - box[1])
+    xy = (points[..., :2] - box[:2]) * scale
+    inside = ((xy >= 0) & (xy < size_px)).all(axis=-1)
+    confidence = np.where(inside, points[..., 2], 0.0)
+    return np.concatenate([xy, confidence[..., None]], axis=-1).astype(np.float32)
+
+
+def flip_keypoints(keypoints: NDArray[np.float32], width_px: int) -> NDArray[np.float32]:
+    """Mirror [P, 17, 3] keypoints, left becoming right.
+
+    Coordinates are continuous (a pixel's centre is at index + 0.5), so x -> width - x.
+    """
+    flipped = keypoints[:, list(COCO_FLIP)].copy()
+    flipped[..., 0] = width_px - flipped[..., 0]
+    return flipped
