@@ -1,0 +1,307 @@
+"""Trains the embedded YOLO-pose on drawn people: ``python -m demo.train_pose --minutes 25``.
+
+The network is our own layout of ultralytics' building blocks, trained from scratch by ultralytics'
+pose loss in a plain loop: half of the way at 128 px, the rest at 256 px.
+B batch, P people of the batch, S side of the square input in px.
+"""
+
+import argparse
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from demo.augment import degrade, random_view
+from demo.scene_store import SIZE_PX, DrawnScenes, held_out_seeds, stored_scenes, training_seeds
+from demo.schedule import Budget, Stopwatch, learning_rate
+from demo.scoring import oks_average_precision
+from priors.pose import load_pose
+from priors.yolo import import_ultralytics, save_yolo
+from storage.records import COCO_FLIP
+
+LAYOUT: dict[str, Any] = {
+    "nc": 1,
+    "names": {0: "person"},
+    "kpt_shape": [17, 3],
+    "reg_max": 8,
+    "backbone": [
+        [-1, 1, "Conv", [32, 5, 4]],
+        [-1, 1, "Conv", [64, 3, 2]],
+        [-1, 1, "C2f", [64, True]],
+        [-1, 1, "Conv", [96, 3, 2]],
+        [-1, 2, "C2f", [96, True]],
+        [-1, 1, "Conv", [128, 3, 2]],
+        [-1, 2, "C2f", [128, True]],
+        [-1, 1, "SPPF", [128, 5]],
+    ],
+    "head": [
+        [-1, 1, "nn.Upsample", [None, 2, "nearest"]],
+        [[-1, 4], 1, "Concat", [1]],
+        [-1, 1, "C2f", [96, True]],
+        [-1, 1, "Conv", [96, 3, 2]],
+        [[-1, 7], 1, "Concat", [1]],
+        [-1, 1, "C2f", [128]],
+        [[10, 13], 1, "Pose", ["nc", "kpt_shape"]],
+    ],
+}
+"""Strides 16 and 32 only: the smallest drawn person is 100 px high."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoseTraining:
+    """Everything that decides the weights, besides the renderer."""
+
+    seed: int = 1
+    scenes: int = 8000  # drawn scenes of the training range
+    batch_pixels: int = 16 * 256 * 256  # images a step times their pixels
+    peak_learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    ema_decay: float = 0.998
+    small_until: float = 0.5  # progress up to which images are 128 px
+    early_sigma: float = 4.0  # factor on the OKS sigmas at the start: far-off points get a gradient
+    late_sigma: float = 0.7  # the same at the end: finer than COCO's tolerance
+
+
+def build_network(seed: int) -> Any:
+    """The untrained network, float32, with ultralytics' default loss gains."""
+    import_ultralytics()
+    from ultralytics.cfg import get_cfg
+    from ultralytics.nn.tasks import PoseModel
+
+    torch.manual_seed(seed)
+    layout = json.loads(json.dumps(LAYOUT))  # the parser edits what it is given
+    model: Any = PoseModel(layout, ch=3, nc=1, verbose=False)
+    model.args = get_cfg()
+    model.names = {0: "person"}
+    return model
+
+
+def make_batch(
+    scenes: DrawnScenes, indexes: np.ndarray, *, size_px: int, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    """Augmented scenes in the form of ultralytics' losses.
+
+    Returns:
+        ``img`` [B, 3, S, S] in [0, 1]; ``bboxes`` [P, 4] xywh and ``keypoints`` [P, 17, 3] in
+        shares of the side; ``batch_idx`` [P]; ``cls`` [P, 1].
+    """
+    images: list[np.ndarray] = []
+    boxes: list[np.ndarray] = []
+    keypoints: list[np.ndarray] = []
+    owners: list[int] = []
+    for row, scene in enumerate(indexes):
+        view = random_view(rng, SIZE_PX, size_px=size_px)
+        image = degrade(view.apply(scenes.images[scene]), rng)
+        erased = _erase(image, scenes, rng)
+        for person in scenes.people_of(int(scene)):
+            points = scenes.keypoints[person].copy()
+            points[:, :2] = view.points(points[:, :2])
+            points = points[list(COCO_FLIP)] if view.mirror else points
+            corners = view.points(scenes.boxes[person].reshape(2, 2))
+            low, high = corners.min(axis=0).clip(0, size_px), corners.max(axis=0).clip(0, size_px)
+            whole = np.prod(np.abs(corners[1] - corners[0]))
+            if np.prod(high - low) < 0.3 * whole:
+                continue
+            inside = ((points[:, :2] >= 0) & (points[:, :2] < size_px)).all(axis=1)
+            points[~inside | erased.hides(points)] = 0.0
+            boxes.append(np.concatenate([(low + high) / 2, high - low]) / size_px)
+            keypoints.append(points / (size_px, size_px, 1.0))
+            owners.append(row)
+        images.append(image)
+    people = len(owners)
+    return {
+        "img": torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().div(255),
+        "batch_idx": torch.tensor(owners, dtype=torch.float32),
+        "cls": torch.zeros(people, 1),
+        "bboxes": torch.from_numpy(np.asarray(boxes, dtype=np.float32).reshape(people, 4)),
+        "keypoints": torch.from_numpy(
+            np.asarray(keypoints, dtype=np.float32).reshape(people, 17, 3)
+        ),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Patch:
+    """A rectangle of the view, x0, y0, x1, y1 in px; empty where nothing was erased."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def hides(self, points: np.ndarray) -> np.ndarray:
+        x, y = points[:, 0], points[:, 1]
+        return (x >= self.left) & (x < self.right) & (y >= self.top) & (y < self.bottom)
+
+
+def _erase(image: np.ndarray, scenes: DrawnScenes, rng: np.random.Generator) -> _Patch:
+    """Cover a rectangle of ``image`` by another scene's pixels.
+
+    In a picture by a generator limbs go missing: without this every keypoint of a found person
+    would be certain.
+    """
+    if rng.random() > 0.25:
+        return _Patch(0, 0, 0, 0)
+    side = image.shape[0]
+    width, height = rng.integers(side // 8, side // 3, size=2)
+    left, top = int(rng.integers(0, side - width)), int(rng.integers(0, side - height))
+    other = scenes.images[rng.integers(len(scenes.images))]
+    image[top : top + height, left : left + width] = other[:height, :width]
+    return _Patch(left, top, left + int(width), top + int(height))
+
+
+class PoseTrainer:
+    """Network, optimizer and moving average; ``step`` is one update."""
+
+    def __init__(self, config: PoseTraining) -> None:
+        self.config = config
+        self.model: Any = build_network(config.seed).to(memory_format=torch.channels_last)
+        self.model.train()
+        self._criterion: Any = self.model.init_criterion()
+        self._sigmas: Tensor = self._criterion.keypoint_loss.sigmas.clone()
+        decayed = [p for p in self.model.parameters() if p.ndim > 1]
+        free = [p for p in self.model.parameters() if p.ndim <= 1]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": decayed, "weight_decay": config.weight_decay},
+                {"params": free, "weight_decay": 0.0},
+            ],
+            lr=config.peak_learning_rate,
+        )
+        self.average: dict[str, Tensor] = {
+            name: value.clone() for name, value in self.model.state_dict().items()
+        }
+        self.steps = 0
+
+    def step(self, batch: Mapping[str, Tensor], *, progress: float) -> dict[str, float]:
+        """One update; the loss terms, per image."""
+        config = self.config
+        share = min(1.0, progress / 0.8)
+        factor = config.early_sigma * (config.late_sigma / config.early_sigma) ** share
+        self._criterion.keypoint_loss.sigmas = self._sigmas * factor
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(progress, peak=config.peak_learning_rate)
+        pixels = batch["img"].contiguous(memory_format=torch.channels_last)
+        losses, parts = self._criterion(self.model(pixels), dict(batch))
+        self.optimizer.zero_grad(set_to_none=True)
+        (losses.sum() / len(pixels)).backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 10.0)
+        self.optimizer.step()
+        self.steps += 1
+        self._update_average()
+        return {name: float(value) for name, value in parts.items()}
+
+    def _update_average(self) -> None:
+        decay = min(self.config.ema_decay, (1 + self.steps) / (10 + self.steps))
+        for name, value in self.model.state_dict().items():
+            kept = self.average[name]
+            if value.dtype.is_floating_point:
+                kept.lerp_(value, 1.0 - decay)
+            else:
+                kept.copy_(value)
+
+    def save(self, path: Path, *, elapsed_s: float) -> None:
+        """Everything that ``resume`` needs, at once or not at all."""
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average,
+            "steps": self.steps,
+            "elapsed_s": elapsed_s,
+        }
+        partial = path.with_suffix(".part")
+        torch.save(state, partial)
+        partial.replace(path)
+
+    def resume(self, path: Path) -> float:
+        """Go on from a file of ``save``; the seconds trained so far."""
+        state = torch.load(path, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average = state["average"]
+        self.steps = state["steps"]
+        return float(state["elapsed_s"])
+
+    def export(self, directory: Path) -> None:
+        """The averaged weights in half precision, in the format of ``priors.pose``."""
+        exported = build_network(self.config.seed)
+        exported.load_state_dict(self.average)
+        save_yolo(exported.half(), directory)
+
+
+def train(
+    config: PoseTraining, budget: Budget, *, work: Path, out: Path, threads: int = 1
+) -> dict[str, Any]:
+    """Train, export every few minutes and at the end, and return the record of the run."""
+    torch.set_num_threads(threads)
+    scenes = stored_scenes(training_seeds(config.scenes), folder=work / "scenes")
+    trainer = PoseTrainer(config)
+    checkpoint = work / f"pose-{config.seed}.pt"
+    stopwatch = Stopwatch(trainer.resume(checkpoint) if checkpoint.is_file() else 0.0)
+    saved_s = logged_s = stopwatch.elapsed_s
+    while (progress := budget.progress(trainer.steps, stopwatch.elapsed_s)) < 1.0:
+        rng = np.random.default_rng([config.seed, trainer.steps])
+        size_px = 128 if progress < config.small_until else SIZE_PX
+        indexes = rng.integers(config.scenes, size=config.batch_pixels // size_px**2)
+        batch = make_batch(scenes, indexes, size_px=size_px, rng=rng)
+        parts = trainer.step(batch, progress=progress)
+        if stopwatch.elapsed_s - logged_s > 20:
+            logged_s = stopwatch.elapsed_s
+            _log.info("step %d, %.3f done, %d px: %s", trainer.steps, progress, size_px, parts)
+        if stopwatch.elapsed_s - saved_s > 180:
+            saved_s = stopwatch.elapsed_s
+            trainer.save(checkpoint, elapsed_s=saved_s)
+            trainer.export(work / "pose")
+            _log.info("held-out AP %.3f", score(work / "pose", n_scenes=60, folder=work / "scenes"))
+    trainer.save(checkpoint, elapsed_s=stopwatch.elapsed_s)
+    trainer.export(out)
+    return {
+        **asdict(config),
+        "steps": trainer.steps,
+        "minutes": round(stopwatch.elapsed_s / 60, 1),
+        "ended_by": "steps" if trainer.steps >= budget.steps else "minutes",
+        "held_out_oks_ap": round(score(out, n_scenes=200, folder=work / "scenes"), 4),
+    }
+
+
+def score(weights: Path, *, n_scenes: int, folder: Path) -> float:
+    """OKS AP of exported weights on held-out scenes, through the production wrapper."""
+    scenes = stored_scenes(held_out_seeds(n_scenes), folder=folder)
+    model = load_pose(weights, imgsz=SIZE_PX, batch_size=8)
+    return oks_average_precision(scenes, model(list(scenes.images)))
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=25.0)
+    parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--scenes", type=int, default=PoseTraining.scenes)
+    parser.add_argument("--seed", type=int, default=PoseTraining.seed)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--work", type=Path, default=Path("/tmp/hcp-train"))
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "weights" / "pose")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    record = train(
+        PoseTraining(seed=given.seed, scenes=given.scenes),
+        Budget(steps=given.steps, minutes=given.minutes),
+        work=given.work,
+        out=given.out,
+        threads=given.threads,
+    )
+    record["command"] = f"python -m demo.train_pose --minutes {given.minutes:g}"
+    (given.out / "TRAINING.json").write_text(json.dumps(record, indent=1) + "\n")
+    _log.info("done: %s", record)
+
+
+if __name__ == "__main__":
+    main()
