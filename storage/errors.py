@@ -1,4 +1,4 @@
-"""The faults of data and storage that a user can act on; every message says what, got, expected, where."""
+"""Faults of data and storage that a user can act on; messages say what, got, expected, where."""
 
 
 class HcpError(Exception):

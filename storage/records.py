@@ -54,7 +54,7 @@ class SourceRecord:
     """One photo of a source, before it was read."""
 
     key: str  # 16 hex digits of a hash of `uri`
-    uri: str  # path below the source's root, POSIX separators, percent-encoded; tar: "<tar>#<member>"
+    uri: str  # path below the source's root, percent-encoded; tar: "<tar>#<member>"
     caption: str | None  # as the source gives it, None where it gives none
     attributes: Mapping[str, object] = field(default_factory=dict[str, object])
     content_tag: str  # changes when the photo's bytes change: ETag or content hash

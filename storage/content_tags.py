@@ -1,0 +1,115 @@
+"""Content tags: what changes when a photo's bytes change, without reading what did not change."""
+
+import hashlib
+import logging
+import os
+import sqlite3
+import time
+from pathlib import Path
+from types import TracebackType
+
+logger = logging.getLogger(__name__)
+
+HASH_PREFIX = "sha256:"
+_SETTLE_S = 2.0
+_COMMIT_EVERY = 2000
+
+
+def hash_tag(data: bytes) -> str:
+    """The tag of a photo of which we have the bytes."""
+    return HASH_PREFIX + hashlib.sha256(data).hexdigest()[:32]
+
+
+def cache_path() -> Path:
+    """Where tags are remembered: ``$HCP_CACHE``, or the user's cache folder."""
+    base = os.environ.get("HCP_CACHE")
+    if base:
+        return Path(base) / "content-tags.sqlite"
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(home) / "hcp" / "content-tags.sqlite"
+
+
+def file_stamp(status: os.stat_result) -> str:
+    """What a file system says about a file; a rewrite changes it, as in git's index."""
+    return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}-{status.st_ino}"
+
+
+class TagCache:
+    """Tags remembered by (path, size, times); without a writable cache it remembers nothing.
+
+    A file that changed less than ``settle_s`` ago is not remembered: a second write within the
+    clock's grain would leave the same stamp (git calls such an entry racy).
+    """
+
+    def __init__(self, path: Path | None = None, *, settle_s: float = _SETTLE_S) -> None:
+        self._settle_s = settle_s
+        self._pending = 0
+        self._database: sqlite3.Connection | None = None
+        target = path or cache_path()
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(target, timeout=2.0)
+            self._database.execute(
+                "CREATE TABLE IF NOT EXISTS tags (path BLOB PRIMARY KEY, stamp TEXT, tag TEXT)"
+            )
+        except (OSError, sqlite3.Error) as error:
+            self._give_up(error)
+
+    def __enter__(self) -> "TagCache":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def lookup(self, path: str, stamp: str) -> str | None:
+        """The tag remembered for this path with this stamp."""
+        if self._database is None:
+            return None
+        try:
+            row = self._database.execute(
+                "SELECT tag FROM tags WHERE path = ? AND stamp = ?", (os.fsencode(path), stamp)
+            ).fetchone()
+        except sqlite3.Error as error:
+            self._give_up(error)
+            return None
+        return None if row is None else str(row[0])
+
+    def remember(self, path: str, status: os.stat_result, tag: str) -> None:
+        """Keep a tag for the next listing."""
+        settled = time.time() - max(status.st_mtime, status.st_ctime) >= self._settle_s
+        if self._database is None or not settled:
+            return
+        try:
+            self._database.execute(
+                "INSERT OR REPLACE INTO tags VALUES (?, ?, ?)",
+                (os.fsencode(path), file_stamp(status), tag),
+            )
+            self._pending += 1
+            if self._pending >= _COMMIT_EVERY:
+                self._database.commit()
+                self._pending = 0
+        except sqlite3.Error as error:
+            self._give_up(error)
+
+    def close(self) -> None:
+        """Write what is pending and let the file go."""
+        if self._database is None:
+            return
+        try:
+            self._database.commit()
+        except sqlite3.Error as error:
+            logger.info("content tags were not remembered: %s", error)
+        self._database.close()
+        self._database = None
+
+    def _give_up(self, error: Exception) -> None:
+        # A cache only saves time: a locked or read-only one must not stop a listing.
+        logger.info("content tags are not remembered in %s: %s", cache_path(), error)
+        if self._database is not None:
+            self._database.close()
+            self._database = None

@@ -1,0 +1,192 @@
+"""Local paths and fsspec URLs behind one small set of verbs; local paths take the direct way."""
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+TEMPORARY_PREFIX = ".tmp-"
+"""Names that start so are unfinished writes: never read, removed on error and by ``hcp gc``."""
+
+
+def is_local(uri: str) -> bool:
+    """Whether the location is a path of this machine (plain or ``file://``)."""
+    return "://" not in uri or uri.startswith("file://")
+
+
+def local_path(uri: str) -> Path:
+    """The path of a local location, made absolute; ``~`` is the user's home."""
+    raw = unquote(urlsplit(uri).path) if uri.startswith("file://") else uri
+    return Path(os.path.abspath(os.path.expanduser(raw)))
+
+
+def normalised(uri: str | os.PathLike[str]) -> str:
+    """One spelling per location: absolute local path, or URL without a trailing slash."""
+    text = os.fspath(uri)
+    return str(local_path(text)) if is_local(text) else text.rstrip("/")
+
+
+def join(root: str, *parts: str) -> str:
+    """``root/part/part``; the parts are plain names or relative POSIX paths."""
+    return "/".join([root.rstrip("/"), *parts])
+
+
+def filesystem(uri: str) -> tuple[Any, str]:
+    """The fsspec file system of a location and the path inside it."""
+    import fsspec.core
+
+    fs, path = fsspec.core.url_to_fs(str(local_path(uri)) if is_local(uri) else uri)
+    return fs, str(path)
+
+
+def exists(uri: str) -> bool:
+    """Whether a file or a directory is there now (no cached answer)."""
+    if is_local(uri):
+        return local_path(uri).exists()
+    fs, path = filesystem(uri)
+    fs.invalidate_cache()
+    return bool(fs.exists(path))
+
+
+def is_directory(uri: str) -> bool:
+    """Whether the location is a directory, or an object prefix that holds something."""
+    if is_local(uri):
+        return local_path(uri).is_dir()
+    fs, path = filesystem(uri)
+    return bool(fs.isdir(path))
+
+
+def file_size(uri: str) -> int | None:
+    """Size in bytes, None where there is no such file."""
+    try:
+        if is_local(uri):
+            return local_path(uri).stat().st_size
+        fs, path = filesystem(uri)
+        return int(fs.info(path)["size"])
+    except FileNotFoundError:
+        return None
+
+
+def names_in(uri: str) -> list[str]:
+    """Sorted names of the files directly inside a directory; empty where it does not exist."""
+    if is_local(uri):
+        try:
+            with os.scandir(local_path(uri)) as entries:
+                return sorted(entry.name for entry in entries if not entry.is_dir())
+        except FileNotFoundError:
+            return []
+    fs, path = filesystem(uri)
+    fs.invalidate_cache()
+    try:
+        infos = fs.ls(path, detail=True)
+    except FileNotFoundError:
+        return []
+    return sorted(info["name"].rsplit("/", 1)[-1] for info in infos if info["type"] == "file")
+
+
+def read_bytes(uri: str) -> bytes:
+    """Content of a file; OSError where it cannot be read."""
+    if is_local(uri):
+        return local_path(uri).read_bytes()
+    fs, path = filesystem(uri)
+    return bytes(fs.cat_file(path))
+
+
+def remove(uri: str) -> None:
+    """Remove a file; nothing happens where there is none."""
+    if is_local(uri):
+        local_path(uri).unlink(missing_ok=True)
+        return
+    fs, path = filesystem(uri)
+    if fs.exists(path):
+        fs.rm_file(path)
+
+
+@contextmanager
+def local_copy(uri: str) -> Iterator[Path]:
+    """A local file with the location's content: the file itself, or a copy that goes afterwards."""
+    if is_local(uri):
+        yield local_path(uri)
+        return
+    fs, path = filesystem(uri)
+    with tempfile.TemporaryDirectory(prefix="hcp-") as folder:
+        copy = Path(folder) / "copy"
+        fs.get_file(path, str(copy))
+        yield copy
+
+
+@contextmanager
+def staging(directory: str) -> Iterator["Staging"]:
+    """Write several files under temporary names, then publish them one by one.
+
+    Whatever was not published when the block ends, also by an error, is removed.
+    """
+    stage = Staging(directory)
+    try:
+        yield stage
+    finally:
+        stage.discard()
+
+
+class Staging:
+    """Unfinished files of one directory; on object stores they wait in a local folder."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._local = is_local(directory)
+        self._token = f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}-"
+        if self._local:
+            self._folder = local_path(directory)
+            self._folder.mkdir(parents=True, exist_ok=True)
+        else:
+            self._folder = Path(tempfile.mkdtemp(prefix="hcp-"))
+
+    def path(self, name: str) -> Path:
+        """The temporary path under which the file ``name`` is to be written."""
+        return self._folder / f"{self._token}{name}"
+
+    def flush(self, name: str) -> None:
+        """Force a written file to the disk, so that a full disk is seen before any rename."""
+        with self.path(name).open("rb") as file:
+            os.fsync(file.fileno())
+
+    def publish(self, name: str) -> None:
+        """Give a flushed file its final name: atomic on disks, one PUT on object stores."""
+        if self._local:
+            self.path(name).replace(self._folder / name)
+            return
+        fs, path = filesystem(join(self._directory, name))
+        fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        fs.put_file(str(self.path(name)), path)
+
+    def sync_directory(self) -> None:
+        """Make renames durable (local disks only)."""
+        if not self._local:
+            return
+        handle = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def discard(self) -> None:
+        """Remove every temporary file that was not published."""
+        if not self._local:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            return
+        for leftover in self._folder.glob(f"{self._token}*"):
+            leftover.unlink(missing_ok=True)
+
+
+def write_atomic(directory: str, name: str, data: bytes) -> None:
+    """Write one small file so that readers see the old content or the new, never half of it."""
+    with staging(directory) as stage:
+        stage.path(name).write_bytes(data)
+        stage.flush(name)
+        stage.publish(name)
+        stage.sync_directory()
