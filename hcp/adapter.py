@@ -1,7 +1,7 @@
 """The HcP adapter: the trainable layers, where they go, and how they are saved."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -157,7 +157,7 @@ class HcpAdapter(nn.Module):
             self._injection = None
 
     @contextmanager
-    def token_mask(self, token_mask: Tensor) -> Iterator[None]:
+    def token_mask(self, token_mask: Tensor) -> Generator[None]:
         """Say which tokens are human in the pipeline calls inside, instead of the token extractor.
 
         Args:

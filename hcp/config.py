@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from math import isfinite
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 Stage = Literal["down", "mid", "up"]
 Activation = Literal["gelu", "silu", "relu"]
@@ -38,7 +38,8 @@ class StageTable:
 
     def of(self, stage: Stage) -> Schedule:
         """The schedule of one stage."""
-        return {"down": self.down, "mid": self.mid, "up": self.up}[stage]
+        table: dict[Stage, Schedule] = {"down": self.down, "mid": self.mid, "up": self.up}
+        return table[stage]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +136,7 @@ class HcpConfig:
             raise ValueError(f"not an HcP config: {error}") from error
 
 
-def _with_tuples(data: object) -> dict[str, object]:
+def _with_tuples(data: object) -> dict[str, Any]:  # Any: the dataclasses check the values
     if not isinstance(data, Mapping):
         raise TypeError(f"expected an object, got {type(data).__name__}")
     return {str(k): tuple(v) if isinstance(v, list) else v for k, v in data.items()}

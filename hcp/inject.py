@@ -3,7 +3,7 @@
 B batch, Q latent pixels, K text tokens, J selected tokens.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -67,7 +67,7 @@ class Injection:
         *,
         kinds: Tensor | None = None,
         record: Sequence[Stage] = (),
-    ) -> Iterator[None]:
+    ) -> Generator[None]:
         """Announce the human tokens of the batch for the U-Net calls inside.
 
         Args:

@@ -3,6 +3,7 @@
 B batch, Q latent pixels, K text tokens.
 """
 
+from collections.abc import Callable
 from math import pi
 from typing import Literal
 
@@ -13,6 +14,13 @@ _NOTHING = 1e-12
 """Squared norm, below any map of peak 1, that keeps the gradient at all-zero maps finite."""
 _FLAT = 1e-4
 """Centred maps whose standard deviation is far below this share of their maximum count as flat."""
+
+_SCHEDULES: dict[str, Callable[[Tensor], Tensor]] = {
+    "early": torch.sin,
+    "late": torch.cos,
+    "constant": torch.ones_like,
+    "off": torch.zeros_like,
+}
 
 
 def alignment_loss(
@@ -84,17 +92,9 @@ def stage_weight(
     if num_train_timesteps < 1:
         raise ValueError(f"num_train_timesteps must be >= 1, got {num_train_timesteps}")
     phase = timesteps.to(torch.float32) * (pi / 2 / num_train_timesteps)
-    match kind:
-        case "early":
-            return torch.sin(phase)
-        case "late":
-            return torch.cos(phase)
-        case "constant":
-            return torch.ones_like(phase)
-        case "off":
-            return torch.zeros_like(phase)
-        case _:
-            raise ValueError(f"unknown schedule {kind!r}: early, late, constant or off")
+    if kind not in _SCHEDULES:
+        raise ValueError(f"unknown schedule {kind!r}: {', '.join(_SCHEDULES)}")
+    return _SCHEDULES[kind](phase)
 
 
 def _unit_peak(maps: Tensor, floor: float) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hcp.inject import Injection
+from hcp.tokens import human_token_mask
 
 _HOOKED = ("encode_prompt", "maybe_free_model_hooks")
 
@@ -65,8 +66,6 @@ class PipelineTokens:
                 "call in `with adapter.token_mask(mask):`, mask bool [prompts, tokens], for "
                 "example hcp.tokens.human_token_mask(pipeline.tokenizer, prompts)"
             )
-        from hcp.tokens import human_token_mask
-
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         tokenizer = self._pipeline.tokenizer
         if hasattr(self._pipeline, "maybe_convert_prompt"):  # textual inversion adds tokens

@@ -68,8 +68,8 @@ class HcpProcessor:
     ) -> Tensor:
         batch, tokens, _ = encoder_hidden_states.shape
         if attention_mask is not None:
-            attention_mask = attn.prepare_attention_mask(attention_mask, tokens, batch)
-            attention_mask = attention_mask.view(batch, attn.heads, -1, attention_mask.shape[-1])
+            mask: Tensor = attn.prepare_attention_mask(attention_mask, tokens, batch)
+            attention_mask = mask.view(batch, attn.heads, -1, mask.shape[-1])
         if attn.group_norm is not None:
             hidden_states = attn.group_norm(hidden_states.transpose(1, 2)).transpose(1, 2)
         text = encoder_hidden_states

@@ -41,12 +41,13 @@ class ResnetPrior(nn.Module):
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.encoder = resnet50(weights=None)
+            encoder = resnet50(weights=None)
         if weights is not None:
-            _load(self.encoder, weights)
-        self.encoder.fc = nn.Identity()
-        self.register_buffer("mean", torch.tensor(_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(_STD)[:, None, None], persistent=False)
+            _load(encoder, weights)
+        self.stem = nn.Sequential(encoder.conv1, encoder.bn1, encoder.relu, encoder.maxpool)
+        self.stages = nn.ModuleList(
+            [encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4]
+        )
         self._black: dict[tuple[int, int, int], Tensor] = {}
         self.requires_grad_(requires_grad=False).eval()
 
@@ -66,28 +67,31 @@ class ResnetPrior(nn.Module):
         Returns:
             [B, h, w], float32, non-negative; zero for a black image.
         """
-        stage = _stage(pose_images.shape[-2:], map_size)
+        height, width = pose_images.shape[-2:]
+        stage = _stage((height, width), map_size)
         if stage is None:
-            size = (map_size[0] * _STRIDES[0], map_size[1] * _STRIDES[0])
-            pose_images = interpolate(pose_images, size=size, mode="bilinear", antialias=True)
+            height, width = map_size[0] * _STRIDES[0], map_size[1] * _STRIDES[0]
+            pose_images = interpolate(
+                pose_images, size=(height, width), mode="bilinear", antialias=True
+            )
             stage = 0
-        features = self._features(pose_images.to(self.mean), stage)
-        key = (stage, *pose_images.shape[-2:])
-        if key not in self._black or self._black[key].device != features.device:
-            black = torch.zeros_like(pose_images[:1]).to(self.mean)
-            self._black[key] = self._features(black, stage)
-        return (features - self._black[key]).clamp_min(0.0).mean(dim=1)
+        features = self._features(pose_images, stage)
+        black = self._black.get((stage, height, width))
+        if black is None or black.device != features.device:
+            black = self._features(torch.zeros_like(pose_images[:1]), stage)
+            self._black[stage, height, width] = black
+        return (features - black).clamp_min(0.0).mean(dim=1)
 
     def _features(self, images: Tensor, stage: int) -> Tensor:
-        net: Any = self.encoder
-        hidden = (images - self.mean) / self.std
-        hidden = net.maxpool(net.relu(net.bn1(net.conv1(hidden))))
-        for layer in (net.layer1, net.layer2, net.layer3, net.layer4)[: stage + 1]:
+        images = images.to(torch.float32)
+        mean = images.new_tensor(_MEAN)[:, None, None]
+        hidden = self.stem((images - mean) / images.new_tensor(_STD)[:, None, None])
+        for layer in self.stages[: stage + 1]:
             hidden = layer(hidden)
         return hidden
 
 
-def _stage(image_size: torch.Size, map_size: tuple[int, int]) -> int | None:
+def _stage(image_size: tuple[int, int], map_size: tuple[int, int]) -> int | None:
     for stage, stride in enumerate(_STRIDES):
         if (-(-image_size[0] // stride), -(-image_size[1] // stride)) == map_size:
             return stage

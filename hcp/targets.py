@@ -6,6 +6,7 @@ of pixel column j is at j + 0.5.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -13,10 +14,13 @@ from torch.nn.functional import adaptive_avg_pool2d, one_hot
 
 from hcp.config import Prior, PriorTable
 from hcp.resnet_prior import ResnetPrior
-from storage.records import COCO_LIMBS
+from storage.records import COCO_LIMBS, SpanKind
 
-KINDS = ("person", "action", "body")
+KINDS: tuple[SpanKind, ...] = get_args(SpanKind)
 """Kinds of human tokens; in a kinds tensor kind i is i + 1, and 0 is no human token."""
+
+_TOUCHES = 0.5
+"""Squared map pixels from a pixel's centre to its corner: a skeleton this near is in the map."""
 
 MapSize = tuple[int, int]
 """Height and width of an attention map."""
@@ -64,7 +68,8 @@ def heatmap_target(
         sigma_px: blur in map pixels, so that every map size draws limbs about two pixels wide.
         min_confidence: keypoints below it are not drawn.
     Returns:
-        [B, h, w], float32 in [0, 1]; all zero where nobody is visible.
+        [B, h, w], float32 in [0, 1]; all zero where nobody is visible. Limbs that reach over the
+        edge are drawn up to it; people who are wholly outside are not.
     """
     height, width = map_size
     scale = keypoints.new_tensor([width / image_size[1], height / image_size[0]])
@@ -79,6 +84,9 @@ def heatmap_target(
         squared = _squared_distance(pixels, points[:, :, a], points[:, :, b])
         drawn = (seen[:, :, a] & seen[:, :, b])[..., None, None]
         nearest = torch.minimum(nearest, torch.where(drawn, squared, torch.inf))
+    # Without this the faint tail of somebody outside would be all there is, and count as a target.
+    inside = nearest.amin(dim=(2, 3), keepdim=True) <= _TOUCHES
+    nearest = torch.where(inside, nearest, torch.inf)
     return torch.exp(nearest.amin(dim=1) / (-2 * sigma_px**2))
 
 
@@ -125,7 +133,7 @@ def prior_maps(
 
 
 def token_targets(maps: Mapping[Prior, Tensor], kinds: Tensor, table: PriorTable) -> Tensor:
-    """The target of each token by its kind: the mean of the kind's priors that show somebody.
+    """The target of each token by its kind: the mean of that kind's priors.
 
     Args:
         maps: prior -> [B, h, w], as ``prior_maps`` gives them.
@@ -134,7 +142,8 @@ def token_targets(maps: Mapping[Prior, Tensor], kinds: Tensor, table: PriorTable
     Returns:
         [B, h w, J], zero for kind 0 and where the priors are empty.
     """
-    by_kind = torch.stack([_blend([maps[p] for p in table.by_kind()[k]]) for k in KINDS], dim=1)
+    priors = table.by_kind()
+    by_kind = torch.stack([_mean([maps[p] for p in priors[kind]]) for kind in KINDS], dim=1)
     chosen = one_hot(kinds.to(by_kind.device), len(KINDS) + 1)[..., 1:].to(by_kind.dtype)
     return torch.einsum("bkq,bjk->bqj", by_kind.flatten(2), chosen)
 
@@ -162,7 +171,7 @@ def build_targets(
 
 
 def _squared_distance(pixels: Tensor, start: Tensor, end: Tensor) -> Tensor:
-    # pixels [h, w, 2], start and end [B, P, 2] -> [B, P, h, w]
+    # To the segment: pixels [h, w, 2], start and end [B, P, 2] -> [B, P, h, w]
     along = (end - start)[:, :, None, None]
     offset = pixels - start[:, :, None, None]
     length = along.square().sum(dim=-1)
@@ -175,5 +184,5 @@ def _unit_peak(maps: Tensor) -> Tensor:
     return maps / torch.where(peak > 0, peak, 1.0)
 
 
-def _blend(maps: Sequence[Tensor]) -> Tensor:
+def _mean(maps: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(maps)).mean(dim=0)

@@ -15,10 +15,12 @@ from diffusers import (
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 EMBEDDED = Path(__file__).parents[2] / "demo" / "weights" / "sd"
-WORDS = (
-    "a woman man doing yoga jumping running in the park beach with dog cat wooden table red car "
-    "two people are on and blurry ugly dancing"
-).split()
+# fmt: off
+WORDS = [
+    "a", "woman", "man", "doing", "yoga", "jumping", "running", "in", "the", "park", "beach", "with",
+    "dog", "cat", "wooden", "table", "red", "car", "two", "people", "are", "on", "and", "blurry", "ugly", "dancing",
+]
+# fmt: on
 MAX_TOKENS = 16
 
 
