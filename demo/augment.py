@@ -1,4 +1,4 @@
-"""Chance for the training of the small models: crop, mirror, and pictures as a generator makes them.
+"""Chance in the training of the small models: crop, mirror, and soft or noisy pictures.
 
 Images are HWC uint8 RGB. The later user of the pose model scores pictures of a tiny diffusion
 model, blown up and soft: without blur, noise and JPEG in training its confidence means nothing

@@ -110,7 +110,7 @@ def _collect(seeds: range, images: NDArray[np.uint8]) -> DrawnScenes:
 
 def _renderer_digest() -> str:
     """Changes when any module that draws changes."""
-    sources = [path for path in sorted(Path(__file__).parent.glob("*.py"))]
+    sources = sorted(Path(__file__).parent.glob("*.py"))
     names = ("backgrounds", "brush", "figures", "poses", "scenes", "things")
     digest = hashlib.sha256()
     for path in sources:

@@ -281,11 +281,12 @@ def score(weights: Path, *, n_scenes: int, folder: Path) -> float:
 
 def main() -> None:
     """Command line."""
+    defaults = PoseTraining()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=25.0)
     parser.add_argument("--steps", type=int, default=1_000_000)
-    parser.add_argument("--scenes", type=int, default=PoseTraining.scenes)
-    parser.add_argument("--seed", type=int, default=PoseTraining.seed)
+    parser.add_argument("--scenes", type=int, default=defaults.scenes)
+    parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--work", type=Path, default=Path("/tmp/hcp-train"))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "weights" / "pose")

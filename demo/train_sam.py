@@ -1,0 +1,433 @@
+"""Trains the embedded Segment Anything on drawn people: ``python -m demo.train_sam --minutes 35``.
+
+Prompts are those of production, jittered boxes with up to five keypoints as positive points, and
+points alone. Half of the way the same network runs at a smaller image size, with its position
+tables interpolated at the change.
+B images, P prompts, K point slots, R side of the decoder's masks in px, S side of the input in px.
+"""
+
+import argparse
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from segment_anything.modeling import Sam
+from torch import Tensor
+from torch.nn import functional
+
+from demo.augment import View, degrade, random_view
+from demo.scene_store import SIZE_PX, DrawnScenes, held_out_seeds, stored_scenes, training_seeds
+from demo.schedule import Budget, Stopwatch, learning_rate
+from demo.scoring import mask_iou
+from priors.masks import SamMasks
+from priors.sam import SamConfig, build_sam, save_sam
+from storage.records import Person
+
+SIZES = SamConfig(
+    image_size=192,
+    encoder_embed_dim=112,
+    encoder_depth=4,
+    encoder_num_heads=4,
+    encoder_global_attn_indexes=(2,),
+    window_size=8,
+    vit_patch_size=8,
+    prompt_embed_dim=96,
+    decoder_mlp_dim=192,
+    decoder_num_heads=4,
+)
+"""Masks of 96 px: blown up to 256 px they could reach an IoU of 0.985 with the drawn people."""
+MAX_POINTS = 5
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamTraining:
+    """Everything that decides the weights, besides the renderer."""
+
+    seed: int = 1
+    scenes: int = 8000  # drawn scenes of the training range; those without people are passed over
+    batch_pixels: int = 32 * 128 * 128  # images a step times their pixels
+    peak_learning_rate: float = 1e-3
+    weight_decay: float = 0.02
+    ema_decay: float = 0.998
+    small_px: int = 128  # image size at the start
+    small_until: float = 0.55  # progress up to which images are small
+    points_only: float = 0.15  # share of prompts without a box
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptBatch:
+    """Images with prompts; prompts with a box come first."""
+
+    images: Tensor  # [B, 3, S, S] in [0, 255]
+    image_of: Tensor  # [P], the image of each prompt
+    points: Tensor  # [P, K + 1, 2] px of the input
+    labels: Tensor  # [P, K + 1], 1 = on the person, -1 = none; the last slot is always none
+    boxes: Tensor  # [P_boxed, 4] xyxy px of the input
+    targets: Tensor  # [P, R, R] share of each cell that the person covers
+
+
+def make_batch(
+    scenes: DrawnScenes,
+    indexes: Sequence[int],
+    *,
+    size_px: int,
+    points_only: float,
+    rng: np.random.Generator,
+) -> PromptBatch:
+    """Augmented scenes, each with at least two prompts; the masks have half the input's side."""
+    slots = int(rng.integers(0, MAX_POINTS + 1))
+    images: list[np.ndarray] = []
+    prompts: list[_Prompt] = []
+    for row, scene in enumerate(indexes):
+        view = random_view(rng, SIZE_PX, size_px=size_px, smallest=0.7)
+        images.append(degrade(view.apply(scenes.images[scene]), rng))
+        people = scenes.people_of(scene)
+        for person in people if len(people) > 1 else [*people, *people]:
+            boxed = slots == 0 or rng.random() >= points_only
+            prompt = _prompt(scenes, person, view=view, row=row, slots=slots, boxed=boxed, rng=rng)
+            if prompt is not None:
+                prompts.append(prompt)
+    prompts.sort(key=lambda prompt: prompt.box is None)
+    boxes = [prompt.box for prompt in prompts if prompt.box is not None]
+    return PromptBatch(
+        images=torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float(),
+        image_of=torch.tensor([prompt.row for prompt in prompts]),
+        points=torch.from_numpy(np.stack([prompt.points for prompt in prompts])),
+        labels=torch.from_numpy(np.stack([prompt.labels for prompt in prompts])),
+        boxes=torch.from_numpy(np.asarray(boxes, dtype=np.float32).reshape(-1, 4)),
+        targets=torch.from_numpy(np.stack([prompt.target for prompt in prompts])),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prompt:
+    row: int
+    points: np.ndarray  # [K + 1, 2]
+    labels: np.ndarray  # [K + 1]
+    box: np.ndarray | None  # [4]
+    target: np.ndarray  # [R, R]
+
+
+def _prompt(
+    scenes: DrawnScenes,
+    person: int,
+    *,
+    view: View,
+    row: int,
+    slots: int,
+    boxed: bool,
+    rng: np.random.Generator,
+) -> _Prompt | None:
+    """One prompt for a person; None where too little of the person is in the view."""
+    mask = view.apply(scenes.mask(person).astype(np.uint8) * 255)
+    ys, xs = np.nonzero(mask > 127)
+    if len(xs) < 0.01 * mask.size:
+        return None
+    low = np.array([xs.min(), ys.min()], dtype=np.float32)
+    high = np.array([xs.max() + 1, ys.max() + 1], dtype=np.float32)
+    jitter = rng.normal(0.0, 0.03, size=(2, 2)) * (high - low)
+    corners = (np.stack([low, high]) + jitter).clip(0, view.size_px)
+    points, labels = _points(scenes.keypoints[person], view=view, slots=slots, rng=rng)
+    if not (boxed or (labels == 1).any()):
+        boxed = True
+    half = (view.size_px // 2, view.size_px // 2)
+    target = np.asarray(Image.fromarray(mask).resize(half, Image.Resampling.BOX))
+    return _Prompt(
+        row=row,
+        points=points,
+        labels=labels,
+        box=corners.astype(np.float32).reshape(4) if boxed else None,
+        target=target.astype(np.float32) / 255,
+    )
+
+
+def _points(
+    keypoints: np.ndarray, *, view: View, slots: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Some keypoints in the view, mostly visible ones, as a pose model places them."""
+    placed = view.points(keypoints[:, :2])
+    inside = ((placed >= 0) & (placed < view.size_px)).all(axis=1)
+    least = 1 if rng.random() < 0.2 else 2  # COCO visibility: 1 is hidden, 2 is seen
+    usable = np.flatnonzero(inside & (keypoints[:, 2] >= least))
+    count = min(len(usable), int(rng.integers(0, slots + 1)) if rng.random() < 0.5 else slots)
+    points = np.zeros((slots + 1, 2), dtype=np.float32)
+    labels = np.full(slots + 1, -1, dtype=np.int64)
+    chosen = rng.choice(usable, size=count, replace=False) if count else usable[:0]
+    noise = rng.normal(0.0, 0.008 * view.size_px, size=(count, 2))
+    points[:count] = placed[chosen] + noise
+    labels[:count] = 1
+    return points, labels
+
+
+def predict(sam: Sam, batch: PromptBatch) -> tuple[Tensor, Tensor]:
+    """Logits [P, 4, R, R] and predicted IoU [P, 4] of all four mask tokens.
+
+    ``Sam.forward`` takes one image at a time and no gradient; this is its decoder over the prompts
+    of many images at once. Token 0 is the answer without ``multimask_output``.
+    """
+    encoder, decoder = sam.prompt_encoder, sam.mask_decoder
+    embeddings = sam.image_encoder((batch.images - sam.pixel_mean) / sam.pixel_std)
+    boxed, slots = len(batch.boxes), batch.points.shape[1] - 1
+    # a box takes two tokens where points alone get one "not a point": both make K + 2
+    with_box: Any = encoder(
+        points=(batch.points[:boxed, :slots], batch.labels[:boxed, :slots]) if slots else None,
+        boxes=batch.boxes,
+        masks=None,
+    )
+    sparse = with_box[0]
+    if boxed < len(batch.points):
+        alone: Any = encoder(
+            points=(batch.points[boxed:], batch.labels[boxed:]), boxes=None, masks=None
+        )
+        sparse = torch.cat([sparse, alone[0]])
+    own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
+    tokens = torch.cat([own.expand(len(sparse), -1, -1), sparse], dim=1)
+    dense = encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
+    source = embeddings[batch.image_of] + dense
+    prompts, channels, height, width = source.shape
+    places = encoder.get_dense_pe().expand(prompts, -1, -1, -1)
+    hidden, source = decoder.transformer(source, places, tokens)
+    upscaled = decoder.output_upscaling(
+        source.transpose(1, 2).reshape(prompts, channels, height, width)
+    )
+    weights = torch.stack(
+        [mlp(hidden[:, 1 + i]) for i, mlp in enumerate(decoder.output_hypernetworks_mlps)], dim=1
+    )
+    logits = torch.einsum("pmc,pchw->pmhw", weights, upscaled)
+    return logits, decoder.iou_prediction_head(hidden[:, 0])
+
+
+def mask_loss(logits: Tensor, iou: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """Dice + binary cross-entropy of the masks, and squared error of the predicted IoU.
+
+    Token 0 learns from every prompt; of the other three only the best of each prompt does
+    (segment_anything's own rule for ``multimask_output``).
+
+    Args:
+        logits: [P, 4, R, R]; iou: [P, 4]; targets: [P, R, R] in [0, 1].
+    """
+    wanted = targets[:, None].expand_as(logits)
+    entropy = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    probability = logits.sigmoid()
+    overlap = (probability * wanted).sum((2, 3))
+    total = probability.sum((2, 3)) + wanted.sum((2, 3))
+    each = 5.0 * entropy.mean((2, 3)) + 1.0 - (2.0 * overlap + 1.0) / (total + 1.0)
+    with torch.no_grad():
+        found, truth = logits > 0, wanted > 0.5
+        union = (found | truth).sum((2, 3)).clamp(min=1)
+        actual = (found & truth).sum((2, 3)) / union
+    guess = functional.mse_loss(iou, actual)
+    loss = each[:, 0].mean() + 0.3 * each[:, 1:].min(dim=1).values.mean() + guess
+    parts = {
+        "loss": float(loss.detach()),
+        "iou": float(actual[:, 0].mean()),
+        "iou_best_of_three": float(actual[:, 1:].max(dim=1).values.mean()),
+        "iou_guess_mse": float(guess.detach()),
+    }
+    return loss, parts
+
+
+def resized_state(state: dict[str, Tensor], template: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A Sam's weights for another image size: its position tables are interpolated."""
+    fitted: dict[str, Tensor] = {}
+    for name, value in state.items():
+        shape = template[name].shape
+        if value.shape == shape:
+            fitted[name] = value.clone()
+        elif name.endswith("pos_embed"):  # [1, H, W, C]
+            grid = value.permute(0, 3, 1, 2)
+            grid = functional.interpolate(grid, size=(shape[1], shape[2]), mode="bicubic")
+            fitted[name] = grid.permute(0, 2, 3, 1).contiguous()
+        else:  # rel_pos_h, rel_pos_w of global attention, [2 H - 1, d]
+            row = functional.interpolate(value.T[None], size=shape[0], mode="linear")
+            fitted[name] = row[0].T.contiguous()
+    return fitted
+
+
+class SamTrainer:
+    """Network, optimizer and moving average; ``step`` is one update."""
+
+    def __init__(self, config: SamTraining) -> None:
+        self.config = config
+        self.steps = 0
+        torch.manual_seed(config.seed)
+        self._build(config.small_px)
+        self.average = {name: value.clone() for name, value in self.sam.state_dict().items()}
+
+    def _build(self, image_size: int) -> None:
+        self.sizes = replace(SIZES, image_size=image_size)
+        self.sam = build_sam(self.sizes).train()
+        self._built_at = self.steps
+        trained = [p for n, p in self.sam.named_parameters() if "mask_downscaling" not in n]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": [p for p in trained if p.ndim > 1]},
+                {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+            ],
+            lr=self.config.peak_learning_rate,
+            weight_decay=self.config.weight_decay,
+            betas=(0.9, 0.98),
+        )
+
+    def grow(self, image_size: int) -> None:
+        """Go on at another image size; the optimizer starts anew, with a short warm-up."""
+        state = self.sam.state_dict()
+        self._build(image_size)
+        template = self.sam.state_dict()
+        self.sam.load_state_dict(resized_state(state, template))
+        self.average = resized_state(self.average, template)
+
+    def step(self, batch: PromptBatch, *, progress: float) -> dict[str, float]:
+        """One update; the loss terms and the IoU at the decoder's resolution."""
+        rate = learning_rate(progress, peak=self.config.peak_learning_rate)
+        rate *= min(1.0, (1 + self.steps - self._built_at) / 40)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss, parts = mask_loss(*predict(self.sam, batch), batch.targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.sam.parameters(), 1.0)
+        self.optimizer.step()
+        self.steps += 1
+        decay = min(self.config.ema_decay, (1 + self.steps) / (10 + self.steps))
+        for name, value in self.sam.state_dict().items():
+            self.average[name].lerp_(value, 1.0 - decay)
+        return parts
+
+    def save(self, path: Path, *, elapsed_s: float) -> None:
+        """Everything that ``resume`` needs, at once or not at all."""
+        state = {
+            "image_size": self.sizes.image_size,
+            "sam": self.sam.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average,
+            "steps": self.steps,
+            "built_at": self._built_at,
+            "elapsed_s": elapsed_s,
+        }
+        partial = path.with_suffix(".part")
+        torch.save(state, partial)
+        partial.replace(path)
+
+    def resume(self, path: Path) -> float:
+        """Go on from a file of ``save``; the seconds trained so far."""
+        state = torch.load(path, weights_only=True)
+        self._build(state["image_size"])
+        self.sam.load_state_dict(state["sam"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average = state["average"]
+        self.steps, self._built_at = state["steps"], state["built_at"]
+        return float(state["elapsed_s"])
+
+    def export(self, directory: Path) -> None:
+        """The averaged weights in half precision, in the format of ``priors.sam``."""
+        sam = build_sam(self.sizes)
+        sam.load_state_dict(self.average)
+        save_sam(sam.half(), directory, config=self.sizes)
+
+
+def train(
+    config: SamTraining, budget: Budget, *, work: Path, out: Path, threads: int = 1
+) -> dict[str, Any]:
+    """Train, export every few minutes and at the end, and return the record of the run."""
+    torch.set_num_threads(threads)
+    scenes = stored_scenes(training_seeds(config.scenes), folder=work / "scenes")
+    peopled = np.unique(scenes.scene_of)
+    trainer = SamTrainer(config)
+    checkpoint = work / f"sam-{config.seed}.pt"
+    stopwatch = Stopwatch(trainer.resume(checkpoint) if checkpoint.is_file() else 0.0)
+    saved_s = logged_s = stopwatch.elapsed_s
+    while (progress := budget.progress(trainer.steps, stopwatch.elapsed_s)) < 1.0:
+        size_px = config.small_px if progress < config.small_until else SIZES.image_size
+        if size_px > trainer.sizes.image_size:
+            trainer.grow(size_px)
+        rng = np.random.default_rng([config.seed, trainer.steps])
+        indexes = rng.choice(peopled, size=config.batch_pixels // size_px**2).tolist()
+        batch = make_batch(
+            scenes, indexes, size_px=size_px, points_only=config.points_only, rng=rng
+        )
+        parts = trainer.step(batch, progress=progress)
+        if stopwatch.elapsed_s - logged_s > 20:
+            logged_s = stopwatch.elapsed_s
+            _log.info("step %d, %.3f done, %d px: %s", trainer.steps, progress, size_px, parts)
+        if stopwatch.elapsed_s - saved_s > 120:
+            saved_s = stopwatch.elapsed_s
+            trainer.save(checkpoint, elapsed_s=saved_s)
+            trainer.export(work / "sam")
+            _log.info("held-out IoU %.3f", score(work / "sam", n_scenes=60, folder=work / "scenes"))
+    trainer.save(checkpoint, elapsed_s=stopwatch.elapsed_s)
+    trainer.export(out)
+    return {
+        **asdict(config),
+        "steps": trainer.steps,
+        "minutes": round(stopwatch.elapsed_s / 60, 1),
+        "ended_by": "steps" if trainer.steps >= budget.steps else "minutes",
+        "held_out_box_iou": round(score(out, n_scenes=200, folder=work / "scenes"), 4),
+    }
+
+
+def score(weights: Path, *, n_scenes: int, folder: Path) -> float:
+    """Mean IoU of box prompts on held-out people, through the production wrapper."""
+    scenes = stored_scenes(held_out_seeds(n_scenes), folder=folder)
+    return box_prompt_iou(weights, scenes)
+
+
+def box_prompt_iou(weights: Path, scenes: DrawnScenes) -> float:
+    """Mean IoU over all people, each prompted by the true box and nothing else."""
+    hidden = ((0.0, 0.0, 0.0),) * 17
+    rows = [scenes.people_of(index) for index in range(len(scenes.images))]
+    people = [
+        [
+            Person(
+                bbox_xyxy_px=tuple(float(v) for v in scenes.boxes[person]),  # pyright: ignore[reportArgumentType]  # four numbers
+                score=1.0,
+                keypoints=hidden,
+            )
+            for person in row
+        ]
+        for row in rows
+    ]
+    found = SamMasks(weights)(list(scenes.images), people)
+    ious = [
+        mask_iou(result.masks[i], scenes.mask(person))
+        for result, row in zip(found, rows, strict=True)
+        for i, person in enumerate(row)
+    ]
+    return float(np.mean(ious))
+
+
+def main() -> None:
+    """Command line."""
+    defaults = SamTraining()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=35.0)
+    parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--scenes", type=int, default=defaults.scenes)
+    parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--work", type=Path, default=Path("/tmp/hcp-train"))
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "weights" / "sam")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    record = train(
+        SamTraining(seed=given.seed, scenes=given.scenes),
+        Budget(steps=given.steps, minutes=given.minutes),
+        work=given.work,
+        out=given.out,
+        threads=given.threads,
+    )
+    record["command"] = f"python -m demo.train_sam --minutes {given.minutes:g}"
+    (given.out / "TRAINING.json").write_text(json.dumps(record, indent=1) + "\n")
+    _log.info("done: %s", record)
+
+
+if __name__ == "__main__":
+    main()
