@@ -1,0 +1,226 @@
+"""A sample as bytes: the members of a shard's tar, and the row of its parquet."""
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from storage.canonical import canonical_json, plain_json
+from storage.errors import ShardError
+from storage.records import CONTRACT_VERSION, Keypoint, Person, Sample, Span, Split
+
+MEMBER_SUFFIXES = ("jpg", "json", "mask.png", "txt")
+"""Members of one sample, in the order they stand in the tar."""
+
+_N_KEYPOINTS = 17
+_MAX_PEOPLE = 255  # the mask has one byte per pixel
+_PIXEL_DIGITS = 2
+_SCORE_DIGITS = 4
+
+
+def split_of(key: str, val_fraction: float = 0.05) -> Split:
+    """The split of a sample: a function of its key alone, so that it never moves."""
+    digest = hashlib.blake2b(b"split:" + key.encode(), digest_size=8).digest()
+    return "val" if int.from_bytes(digest, "big") < val_fraction * 2**64 else "train"
+
+
+def encode_sample(sample: Sample) -> dict[str, bytes]:
+    """The tar members of a sample by suffix.
+
+    Raises:
+        ShardError: mask, people or numbers break the contract.
+    """
+    _check(sample)
+    return {
+        "jpg": sample.image_jpeg,
+        "json": canonical_json(sample_facts(sample)).encode(),
+        "mask.png": _encode_mask(sample.mask),
+        "txt": " ".join(sample.caption.splitlines()).encode(),
+    }
+
+
+def decode_sample(members: Mapping[str, bytes], *, where: str) -> Sample:
+    """The sample that :func:`encode_sample` was given, with its numbers rounded.
+
+    Raises:
+        ShardError: a member is missing or broken; the message names ``where``.
+    """
+    try:
+        facts = json.loads(members["json"])
+        return Sample(
+            **{name: facts[name] for name in _PLAIN_FIELDS},
+            people=tuple(_person(fields) for fields in facts["people"]),
+            human_spans=tuple(Span(**fields) for fields in facts["human_spans"]),
+            image_jpeg=members["jpg"],
+            mask=_decode_mask(members["mask.png"]),
+        )
+    except (KeyError, TypeError, ValueError, OSError, SyntaxError) as error:
+        raise ShardError(
+            f"{where}: not a sample of contract {CONTRACT_VERSION}: {type(error).__name__}: {error}"
+        ) from error
+
+
+_PLAIN_FIELDS = (
+    "key", "uri", "sha256", "phash", "width_px", "height_px", "caption", "attributes",
+)  # fmt: skip
+
+
+def sample_facts(sample: Sample) -> dict[str, Any]:
+    """Content of the ``.json`` member: everything but the pixels, floats rounded."""
+    return {
+        "contract": CONTRACT_VERSION,
+        "key": sample.key,
+        "uri": sample.uri,
+        "sha256": sample.sha256,
+        "phash": sample.phash,
+        "width_px": sample.width_px,
+        "height_px": sample.height_px,
+        "caption": sample.caption,
+        "attributes": plain_json(sample.attributes),
+        "people": [_person_facts(person) for person in sample.people],
+        "human_spans": [
+            {"start": span.start, "end": span.end, "text": span.text, "kind": span.kind}
+            for span in sample.human_spans
+        ],
+    }
+
+
+def sample_row(sample: Sample) -> dict[str, Any]:
+    """The same facts as a parquet row, with what filters and statistics ask for."""
+    facts = sample_facts(sample)
+    return facts | {
+        "attributes": canonical_json(facts["attributes"]),
+        "n_people": len(sample.people),
+        "n_people_passing": sum(person.passes_gate for person in sample.people),
+        "caption_chars": len(sample.caption),
+        "split": split_of(sample.key),
+    }
+
+
+def sample_schema() -> Any:
+    """The pyarrow schema of ``<fingerprint>.parquet``."""
+    import pyarrow as pa
+
+    person = pa.struct(
+        [
+            ("bbox_xyxy_px", pa.list_(pa.float64())),
+            ("score", pa.float64()),
+            ("keypoints", pa.list_(pa.list_(pa.float64()))),
+            ("passes_gate", pa.bool_()),
+            ("mask_area_px", pa.int64()),
+            ("mask_score", pa.float64()),
+        ]
+    )
+    span = pa.struct(
+        [("start", pa.int32()), ("end", pa.int32()), ("text", pa.string()), ("kind", pa.string())]
+    )
+    texts = [pa.field(name, pa.string()) for name in ("key", "uri", "sha256", "phash")]
+    return pa.schema(
+        [
+            pa.field("contract", pa.int32()),
+            *texts,
+            pa.field("width_px", pa.int32()),
+            pa.field("height_px", pa.int32()),
+            pa.field("caption", pa.string()),
+            pa.field("attributes", pa.string()),  # JSON: sources differ in their fields
+            pa.field("people", pa.list_(person)),
+            pa.field("human_spans", pa.list_(span)),
+            pa.field("n_people", pa.int32()),
+            pa.field("n_people_passing", pa.int32()),
+            pa.field("caption_chars", pa.int32()),
+            pa.field("split", pa.string()),
+        ]
+    )
+
+
+def reject_schema() -> Any:
+    """The pyarrow schema of ``<fingerprint>.rejects.parquet``."""
+    import pyarrow as pa
+
+    return pa.schema([(name, pa.string()) for name in ("key", "uri", "reason", "detail")])
+
+
+def _check(sample: Sample) -> None:
+    size = (sample.height_px, sample.width_px)
+    problem = None
+    if sample.mask.shape != size or sample.mask.dtype != np.uint8:
+        got = f"{sample.mask.shape} {sample.mask.dtype}"
+        problem = f"mask must be {size} uint8 (height, width), got {got}"
+    elif len(sample.people) > _MAX_PEOPLE:
+        problem = f"at most {_MAX_PEOPLE} people fit a mask, got {len(sample.people)}"
+    elif sample.mask.size and int(sample.mask.max()) > len(sample.people):
+        problem = f"mask names person {sample.mask.max()} of {len(sample.people)}"
+    elif any(len(person.keypoints) != _N_KEYPOINTS for person in sample.people):
+        problem = f"every person must have {_N_KEYPOINTS} keypoints"
+    if problem is not None:
+        raise ShardError(f"sample {sample.key} ({sample.uri}): {problem}")
+
+
+def _person_facts(person: Person) -> dict[str, Any]:
+    score = person.mask_score
+    return {
+        "bbox_xyxy_px": [_rounded(value, _PIXEL_DIGITS) for value in person.bbox_xyxy_px],
+        "score": _rounded(person.score, _SCORE_DIGITS),
+        "keypoints": [_keypoint_facts(keypoint) for keypoint in person.keypoints],
+        "passes_gate": bool(person.passes_gate),
+        "mask_area_px": None if person.mask_area_px is None else int(person.mask_area_px),
+        "mask_score": None if score is None else _rounded(score, _SCORE_DIGITS),
+    }
+
+
+def _keypoint_facts(keypoint: Keypoint) -> list[float]:
+    x_px, y_px, confidence = keypoint
+    return [
+        _rounded(x_px, _PIXEL_DIGITS),
+        _rounded(y_px, _PIXEL_DIGITS),
+        _rounded(confidence, _SCORE_DIGITS),
+    ]
+
+
+def _rounded(value: float, digits: int) -> float:
+    # Adding 0.0 turns -0.0 into 0.0: equal numbers must give equal bytes.
+    return round(float(value), digits) + 0.0
+
+
+def _person(fields: Mapping[str, Any]) -> Person:
+    return Person(
+        bbox_xyxy_px=tuple(fields["bbox_xyxy_px"]),
+        score=fields["score"],
+        keypoints=tuple(tuple(keypoint) for keypoint in fields["keypoints"]),
+        passes_gate=fields["passes_gate"],
+        mask_area_px=fields["mask_area_px"],
+        mask_score=fields["mask_score"],
+    )
+
+
+def _encode_mask(mask: NDArray[np.uint8]) -> bytes:
+    image = Image.fromarray(np.ascontiguousarray(mask), mode="P")
+    image.putpalette(_palette())
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", bits=8, compress_level=6)
+    return buffer.getvalue()
+
+
+def _decode_mask(data: bytes) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        if image.mode not in ("P", "L"):
+            raise ValueError(f"mask must be an indexed PNG, got mode {image.mode}")
+        return np.array(image, dtype=np.uint8)
+
+
+def _palette() -> list[int]:
+    """Black, then clearly different colours (PASCAL VOC's scheme), so that viewers show people."""
+    colours: list[int] = []
+    for index in range(256):
+        channels, rest = [0, 0, 0], index
+        for bit in range(7, -1, -1):
+            for channel in range(3):
+                channels[channel] |= ((rest >> channel) & 1) << bit
+            rest >>= 3
+        colours += channels
+    return colours

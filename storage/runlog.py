@@ -1,0 +1,57 @@
+"""Run logs: what depends on when and where a run happened; nothing else may hold it."""
+
+import json
+import re
+import time
+from types import TracebackType
+
+from storage.locations import is_local, join, local_path, write_atomic
+
+
+class RunLog:
+    """Appends JSON lines to ``<root>/runs/<run_name>.jsonl``.
+
+    On object stores, which cannot append, the lines are put as one object when the log closes.
+    """
+
+    def __init__(self, root: str, run_name: str) -> None:
+        safe = re.sub(r"[^A-Za-z0-9._-]", "-", run_name).lstrip(".") or "run"
+        self._name = f"{safe}.jsonl"
+        self._directory = join(root, "runs")
+        self._lines: list[str] = []
+
+    @property
+    def uri(self) -> str:
+        """Where the lines go."""
+        return join(self._directory, self._name)
+
+    def append(self, event: str, **facts: object) -> None:
+        """Add one line: ``time_s`` (Unix), ``event`` and the facts (what is not JSON as text)."""
+        line = json.dumps(
+            {"time_s": round(time.time(), 3), "event": event} | facts,
+            ensure_ascii=False,
+            default=str,
+        )
+        if not is_local(self._directory):
+            self._lines.append(line)
+            return
+        path = local_path(self.uri)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def close(self) -> None:
+        """Put what an object store has not got yet."""
+        if self._lines:
+            write_atomic(self._directory, self._name, ("\n".join(self._lines) + "\n").encode())
+
+    def __enter__(self) -> "RunLog":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,309 @@
+"""Shards: one unit's samples and rejects, committed whole or not at all, and read back."""
+
+import hashlib
+import io
+import json
+import logging
+import tarfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO
+
+from storage.canonical import canonical_json
+from storage.codec import (
+    decode_sample,
+    encode_sample,
+    reject_schema,
+    sample_row,
+    sample_schema,
+    split_of,
+)
+from storage.errors import ShardError
+from storage.locations import (
+    Staging,
+    file_size,
+    filesystem,
+    is_local,
+    join,
+    local_path,
+    names_in,
+    read_bytes,
+    remove,
+    staging,
+)
+from storage.records import CONTRACT_VERSION, Reject, Sample, Unit
+
+__all__ = [
+    "ShardInfo",
+    "commit_unit",
+    "committed",
+    "is_committed",
+    "iter_samples",
+    "read_shard_info",
+    "shard_uri",
+    "split_of",
+]
+
+logger = logging.getLogger(__name__)
+
+DATA_SUFFIXES = ("tar", "parquet", "rejects.parquet")
+MARKER_SUFFIX = "json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardInfo:
+    """What the marker of a committed shard says."""
+
+    fingerprint: str
+    n_samples: int
+    n_rejects: int
+    rejects_by_reason: Mapping[str, int]
+    digests: Mapping[str, str]  # sha256 of each file, by suffix
+    sizes_bytes: Mapping[str, int]  # by suffix
+
+
+def shard_directory(root: str) -> str:
+    """Where the shards of a data set lie."""
+    return join(root, "shards")
+
+
+def shard_uri(root: str, fingerprint: str, suffix: str) -> str:
+    """The location of one file of a shard: tar, parquet, rejects.parquet or json."""
+    return join(shard_directory(root), f"{fingerprint}.{suffix}")
+
+
+def commit_unit(
+    root: str, unit: Unit, *, samples: Iterable[Sample], rejects: Iterable[Reject]
+) -> ShardInfo:
+    """Write a unit's shard: all files under temporary names first, the marker last.
+
+    Args:
+        root: the data set's root, a local path or an fsspec URL.
+        unit: the records that the samples and rejects came from.
+        samples: a sequence in any order, or an iterator in the unit's order (streamed).
+        rejects: in any order.
+
+    Raises:
+        ShardError: samples and rejects are not exactly the unit's records, or the shard cannot
+            be written; either way no file of this attempt is left.
+    """
+    place = {record.key: position for position, record in enumerate(unit.records)}
+    if isinstance(samples, Sequence):
+        samples = sorted(samples, key=lambda sample: place.get(sample.key, -1))
+    refused = sorted(rejects, key=lambda reject: place.get(reject.key, -1))
+    with _naming(root, unit.fingerprint), staging(shard_directory(root)) as stage:
+        names = {s: f"{unit.fingerprint}.{s}" for s in (*DATA_SUFFIXES, MARKER_SUFFIX)}
+        rows = _write_tar(stage, names["tar"], samples, place)
+        _check_sums(unit, [row["key"] for row in rows], [reject.key for reject in refused])
+        _write_table(stage, names["parquet"], rows, sample_schema())
+        refusals = [asdict(reject) for reject in refused]
+        _write_table(stage, names["rejects.parquet"], refusals, reject_schema())
+        info = _describe(stage, unit.fingerprint, len(rows), refused)
+        marker = {"contract": CONTRACT_VERSION} | asdict(info)
+        stage.path(names[MARKER_SUFFIX]).write_text(canonical_json(marker), encoding="utf-8")
+        stage.flush(names[MARKER_SUFFIX])
+        if _is_whole(root, unit.fingerprint):
+            return read_shard_info(root, unit.fingerprint)
+        _publish(root, stage, names)
+    return info
+
+
+@contextmanager
+def _naming(root: str, fingerprint: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ShardError(
+            f"cannot write shard {fingerprint} in {shard_directory(root)}: "
+            f"{error.strerror or error}; nothing of it was kept, run again when this is solved"
+        ) from error
+
+
+def _write_tar(
+    stage: Staging, name: str, samples: Iterable[Sample], place: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    last = -1
+    # Unbuffered writes of whole members; USTAR because plain headers carry no time of their own.
+    with tarfile.open(stage.path(name), "w", format=tarfile.USTAR_FORMAT) as tar:
+        for sample in samples:
+            position = place.get(sample.key, -1)
+            if position <= last:
+                known = "twice or out of the unit's order" if position >= 0 else "not of this unit"
+                raise ShardError(f"sample {sample.key} ({sample.uri}) is {known}")
+            last = position
+            for suffix, data in encode_sample(sample).items():
+                member = tarfile.TarInfo(f"{sample.key}.{suffix}")  # mtime, uid, gid are 0
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+            rows.append(sample_row(sample))
+    stage.flush(name)
+    return rows
+
+
+def _write_table(stage: Staging, name: str, rows: list[dict[str, Any]], schema: Any) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pylist(rows, schema=schema)
+    pq.write_table(table, stage.path(name), compression="zstd")
+    stage.flush(name)
+
+
+def _check_sums(unit: Unit, sample_keys: list[str], reject_keys: list[str]) -> None:
+    expected = Counter(record.key for record in unit.records)
+    got = Counter(sample_keys + reject_keys)
+    if expected == got and len(expected) == len(unit.records):
+        return
+    missing = sorted((expected - got).elements())[:3]
+    extra = sorted((got - expected).elements())[:3]
+    raise ShardError(
+        f"unit {unit.fingerprint}: samples + rejects must be its {len(unit.records)} records "
+        f"({len(expected)} keys), got {len(sample_keys)} + {len(reject_keys)}; "
+        f"missing {missing}, too many {extra}"
+    )
+
+
+def _describe(
+    stage: Staging, fingerprint: str, n_samples: int, rejects: Sequence[Reject]
+) -> ShardInfo:
+    digests: dict[str, str] = {}
+    sizes: dict[str, int] = {}
+    for suffix in DATA_SUFFIXES:
+        with stage.path(f"{fingerprint}.{suffix}").open("rb") as file:
+            digests[suffix] = hashlib.file_digest(file, "sha256").hexdigest()
+            sizes[suffix] = file.tell()
+    return ShardInfo(
+        fingerprint=fingerprint,
+        n_samples=n_samples,
+        n_rejects=len(rejects),
+        rejects_by_reason=dict(sorted(Counter(reject.reason for reject in rejects).items())),
+        digests=digests,
+        sizes_bytes=sizes,
+    )
+
+
+def _publish(root: str, stage: Staging, names: Mapping[str, str]) -> None:
+    try:
+        for suffix in DATA_SUFFIXES:
+            stage.publish(names[suffix])
+        stage.sync_directory()
+        stage.publish(names[MARKER_SUFFIX])
+        stage.sync_directory()
+    except BaseException:
+        # Without a marker the files are invisible, but they would take room for nothing. With
+        # one, another writer has committed the same unit meanwhile: these are its files now.
+        fingerprint = names[MARKER_SUFFIX].removesuffix(f".{MARKER_SUFFIX}")
+        if not is_committed(root, fingerprint):
+            for suffix in DATA_SUFFIXES:
+                remove(shard_uri(root, fingerprint, suffix))
+        raise
+
+
+def _is_whole(root: str, fingerprint: str) -> bool:
+    """Whether the unit is committed and its files have the sizes that the marker says."""
+    try:
+        info = read_shard_info(root, fingerprint)
+    except ShardError:
+        return False
+    return all(
+        file_size(shard_uri(root, fingerprint, suffix)) == size
+        for suffix, size in info.sizes_bytes.items()
+    )
+
+
+def is_committed(root: str, fingerprint: str) -> bool:
+    """Whether the unit's marker is there; it is written last."""
+    return file_size(shard_uri(root, fingerprint, MARKER_SUFFIX)) is not None
+
+
+def committed(root: str) -> set[str]:
+    """Fingerprints of all committed units."""
+    ending = f".{MARKER_SUFFIX}"
+    names = names_in(shard_directory(root))
+    return {name.removesuffix(ending) for name in names if name.endswith(ending) and name[0] != "."}
+
+
+def read_shard_info(root: str, fingerprint: str) -> ShardInfo:
+    """What the marker says.
+
+    Raises:
+        ShardError: the unit is not committed, or its marker is broken.
+    """
+    uri = shard_uri(root, fingerprint, MARKER_SUFFIX)
+    try:
+        fields = json.loads(read_bytes(uri))
+        contract = fields.pop("contract")
+        info = ShardInfo(**fields)
+    except FileNotFoundError as error:
+        raise ShardError(f"unit {fingerprint} is not committed: no {uri}") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ShardError(f"{uri}: not a shard's marker: {error}") from error
+    if contract != CONTRACT_VERSION or info.fingerprint != fingerprint:
+        raise ShardError(
+            f"{uri}: expected contract {CONTRACT_VERSION} and fingerprint {fingerprint}, "
+            f"got {contract} and {info.fingerprint}"
+        )
+    return info
+
+
+@contextmanager
+def open_shard_tar(root: str, fingerprint: str) -> Iterator[BinaryIO]:
+    """The tar of a committed shard, open for reading.
+
+    Raises:
+        ShardError: it is not there.
+    """
+    uri = shard_uri(root, fingerprint, "tar")
+    try:
+        if is_local(uri):
+            file: Any = local_path(uri).open("rb")
+        else:
+            fs, path = filesystem(uri)
+            file = fs.open(path, "rb")
+    except OSError as error:
+        raise ShardError(f"shard {uri} cannot be opened: {error}") from error
+    with file:
+        yield file
+
+
+def iter_members(root: str, fingerprint: str) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """(key, members by suffix) of a shard's samples, in order, not decoded.
+
+    Raises:
+        ShardError: the tar is broken.
+    """
+    key, members = "", dict[str, bytes]()
+    with open_shard_tar(root, fingerprint) as file:
+        try:
+            with tarfile.open(fileobj=file, mode="r:") as tar:
+                for member in tar:
+                    stem, _, suffix = member.name.partition(".")
+                    if stem != key and members:
+                        yield key, members
+                        members = {}
+                    key = stem
+                    content = tar.extractfile(member)
+                    members[suffix] = b"" if content is None else content.read()
+        except (tarfile.TarError, OSError, EOFError) as error:
+            raise ShardError(f"{shard_uri(root, fingerprint, 'tar')}: {error}") from error
+    if members:
+        yield key, members
+
+
+def iter_samples(root: str, fingerprint: str) -> Iterator[Sample]:
+    """The samples of a committed shard in the unit's order, masks included.
+
+    Raises:
+        ShardError: not committed, broken, or not as many samples as the marker says.
+    """
+    info = read_shard_info(root, fingerprint)
+    uri = shard_uri(root, fingerprint, "tar")
+    count = 0
+    for key, members in iter_members(root, fingerprint):
+        count += 1
+        yield decode_sample(members, where=f"{uri} sample {key}")
+    if count != info.n_samples:
+        raise ShardError(f"{uri}: expected {info.n_samples} samples, got {count}")

@@ -1,0 +1,113 @@
+"""Check a data set on disk against what its markers and versions say."""
+
+import hashlib
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage.errors import ShardError, VersionError
+from storage.locations import join, local_copy, names_in, normalised
+from storage.plan import open_plan
+from storage.shards import (
+    DATA_SUFFIXES,
+    ShardInfo,
+    committed,
+    iter_samples,
+    read_shard_info,
+    shard_uri,
+)
+from storage.versions import list_versions, open_version
+
+
+def verify_root(root: str) -> list[str]:
+    """Every problem found, one sentence each; an empty list means that all is well.
+
+    Looks at digests and counts of every committed shard, decodes every sample, and checks that
+    versions name committed shards and that plans' sums are their shards' sums.
+    """
+    place = normalised(root)
+    problems: list[str] = []
+    infos: dict[str, ShardInfo] = {}
+    for fingerprint in sorted(committed(place)):
+        try:
+            infos[fingerprint] = read_shard_info(place, fingerprint)
+            problems += _shard_problems(place, infos[fingerprint])
+        except ShardError as error:
+            problems.append(str(error))
+    for version_id in list_versions(place):
+        problems += _version_problems(place, version_id, infos)
+    for name in names_in(join(place, "plans")):
+        if name.endswith(".parquet") and name[0] != ".":
+            problems += _plan_problems(place, name.removesuffix(".parquet"), infos)
+    return problems
+
+
+def _shard_problems(root: str, info: ShardInfo) -> list[str]:
+    problems: list[str] = []
+    for suffix in DATA_SUFFIXES:
+        uri = shard_uri(root, info.fingerprint, suffix)
+        try:
+            with local_copy(uri) as path, path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            problems.append(f"{uri}: cannot be read: {error.strerror or error}")
+            continue
+        if digest != info.digests[suffix]:
+            problems.append(f"{uri}: its sha256 is not the one in the marker")
+    if problems:
+        return problems
+    try:
+        n_samples = sum(1 for _ in iter_samples(root, info.fingerprint))
+    except ShardError as error:
+        return [str(error)]
+    rows = {s: _row_count(shard_uri(root, info.fingerprint, s)) for s in DATA_SUFFIXES[1:]}
+    if (n_samples, *rows.values()) != (info.n_samples, info.n_samples, info.n_rejects):
+        problems.append(
+            f"shard {info.fingerprint}: marker says {info.n_samples} samples and "
+            f"{info.n_rejects} rejects, found {n_samples} in the tar and rows {rows}"
+        )
+    if sum(info.rejects_by_reason.values()) != info.n_rejects:
+        problems.append(f"shard {info.fingerprint}: rejects by reason do not add up")
+    return problems
+
+
+def _row_count(uri: str) -> int:
+    try:
+        with local_copy(uri) as path:
+            return pq.read_metadata(path).num_rows
+    except (OSError, pa.ArrowException):
+        return -1
+
+
+def _version_problems(root: str, version_id: str, infos: dict[str, ShardInfo]) -> list[str]:
+    try:
+        version = open_version(root, version_id)
+    except VersionError as error:
+        return [str(error)]
+    missing = [name for name in version.shards if name not in infos]
+    if missing:
+        return [f"version {version_id} names {len(missing)} shards not there, first {missing[0]}"]
+    sums = (
+        sum(infos[name].n_samples for name in version.shards),
+        sum(infos[name].n_rejects for name in version.shards),
+    )
+    if sums != (version.n_samples, version.n_rejects):
+        said = (version.n_samples, version.n_rejects)
+        return [f"version {version_id}: samples and rejects are {sums}, it says {said}"]
+    return []
+
+
+def _plan_problems(root: str, plan_id: str, infos: dict[str, ShardInfo]) -> list[str]:
+    """Where a plan's unit is committed, its samples and rejects must be its records."""
+    problems: list[str] = []
+    try:
+        for unit in open_plan(root, plan_id).units():
+            info = infos.get(unit.fingerprint)
+            if info is not None and info.n_samples + info.n_rejects != len(unit.records):
+                problems.append(
+                    f"unit {unit.fingerprint}: {len(unit.records)} records, but "
+                    f"{info.n_samples} samples + {info.n_rejects} rejects"
+                )
+    except (ShardError, OSError, pa.ArrowException) as error:
+        problems.append(f"plan {plan_id}: {error}")
+    return problems

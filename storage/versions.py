@@ -1,0 +1,199 @@
+"""Dataset versions: immutable lists of committed shards, named by their content."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from storage.canonical import digest_of
+from storage.codec import decode_sample, reject_schema, sample_schema
+from storage.errors import ShardError, VersionError
+from storage.locations import (
+    filesystem,
+    is_local,
+    join,
+    local_path,
+    names_in,
+    normalised,
+    read_bytes,
+    write_atomic,
+)
+from storage.records import CONTRACT_VERSION, Sample, Split
+from storage.shards import ShardInfo, iter_members, read_shard_info, shard_uri, split_of
+from storage.statistics import ShardCount, summarise
+
+LATEST = "LATEST"
+_ID = re.compile(r"[0-9a-f]{16}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetVersion:
+    """One published version; loaders honour its exclusions."""
+
+    id: str  # 16 hex digits of a hash of everything below but the root
+    root: str
+    shards: tuple[str, ...]  # fingerprints, in order
+    counts: tuple[ShardCount, ...]  # usable samples per shard and split, exclusions taken off
+    n_samples: int  # in the shards, exclusions included: n_samples + n_rejects = source records
+    n_rejects: int
+    rejects_by_reason: Mapping[str, int]
+    config: Mapping[str, Any]
+    statistics: Mapping[str, Any]
+    exclusions: frozenset[str] = frozenset()  # keys of samples that loaders leave out
+
+    @property
+    def samples(self) -> Any:
+        """The samples' facts as one ``pyarrow.dataset``, without the excluded."""
+        import pyarrow.dataset as ds
+
+        rows = _dataset(self.root, self.shards, "parquet", sample_schema())
+        if not self.exclusions:
+            return rows
+        return rows.filter(~ds.field("key").isin(sorted(self.exclusions)))
+
+    @property
+    def rejects(self) -> Any:
+        """The rejects as one ``pyarrow.dataset``: key, uri, reason, detail."""
+        return _dataset(self.root, self.shards, "rejects.parquet", reject_schema())
+
+    def iter_samples(self, split: Split | None = None) -> Iterator[Sample]:
+        """Full samples in shard order, of one split or of both; others are not decoded.
+
+        Raises:
+            ShardError: a shard is missing or broken.
+        """
+        for fingerprint in self.shards:
+            uri = shard_uri(self.root, fingerprint, "tar")
+            for key, members in iter_members(self.root, fingerprint):
+                if key not in self.exclusions and split in (None, split_of(key)):
+                    yield decode_sample(members, where=f"{uri} sample {key}")
+
+
+def publish_version(
+    root: str,
+    fingerprints: Sequence[str],
+    *,
+    config: Mapping[str, object],
+    exclusions: Sequence[str] = (),
+) -> DatasetVersion:
+    """Publish a version and point ``LATEST`` at it; the same content gives the same id and file.
+
+    Args:
+        root: the data set's root.
+        fingerprints: committed units, in the order that the version keeps.
+        config: how the shards came about, plain JSON.
+        exclusions: keys of samples that loaders leave out (``storage.duplicates``).
+
+    Raises:
+        VersionError: a unit is not committed, is named twice, or there is none.
+    """
+    place = normalised(root)
+    infos = _infos(place, fingerprints)
+    rejects = Counter[str]()
+    for info in infos:
+        rejects.update(info.rejects_by_reason)
+    excluded = frozenset(exclusions)
+    rows = (_dataset(place, [name], "parquet", sample_schema()) for name in fingerprints)
+    counts, statistics = summarise(rows, excluded)
+    content = {
+        "contract": CONTRACT_VERSION,
+        "shards": list(fingerprints),
+        "digests": [info.digests["tar"] for info in infos],
+        "counts": [[count.train, count.val] for count in counts],
+        "n_samples": sum(info.n_samples for info in infos),
+        "n_rejects": sum(info.n_rejects for info in infos),
+        "rejects_by_reason": dict(rejects),
+        "config": dict(config),
+        "statistics": statistics | {"rejects_by_reason": dict(rejects)},
+        "exclusions": sorted(excluded),
+    }
+    version_id = digest_of(content, hex_digits=16)
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
+    try:
+        write_atomic(_directory(place), f"{version_id}.json", text.encode())
+        write_atomic(_directory(place), LATEST, f"{version_id}\n".encode())
+    except OSError as error:
+        raise VersionError(f"cannot write version {version_id} in {place}: {error}") from error
+    return open_version(place, version_id)
+
+
+def open_version(root: str, version: str = "latest") -> DatasetVersion:
+    """A published version by id, or the one published last.
+
+    Raises:
+        VersionError: there is no such version, or its file is broken.
+    """
+    place = normalised(root)
+    version_id = _latest(place) if version == "latest" else version
+    uri = join(_directory(place), f"{version_id}.json")
+    try:
+        if not _ID.fullmatch(version_id):
+            raise FileNotFoundError(version_id)
+        fields = json.loads(read_bytes(uri))
+        counts = tuple(ShardCount(train=train, val=val) for train, val in fields["counts"])
+        if digest_of(fields, hex_digits=16) != version_id:
+            raise ValueError("its content does not give its id; it was changed by hand")
+        return DatasetVersion(
+            id=version_id,
+            root=place,
+            shards=tuple(fields["shards"]),
+            counts=counts,
+            n_samples=fields["n_samples"],
+            n_rejects=fields["n_rejects"],
+            rejects_by_reason=fields["rejects_by_reason"],
+            config=fields["config"],
+            statistics=fields["statistics"],
+            exclusions=frozenset(fields["exclusions"]),
+        )
+    except FileNotFoundError as error:
+        known = ", ".join(list_versions(place)) or "none"
+        raise VersionError(f"no version {version_id!r} in {place}; there are: {known}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise VersionError(f"{uri}: not a readable version: {error}") from error
+
+
+def list_versions(root: str) -> list[str]:
+    """Ids of all published versions, sorted."""
+    names = names_in(_directory(normalised(root)))
+    stems = [name.removesuffix(".json") for name in names if name.endswith(".json")]
+    return [stem for stem in stems if _ID.fullmatch(stem)]
+
+
+def _latest(root: str) -> str:
+    try:
+        return read_bytes(join(_directory(root), LATEST)).decode().strip()
+    except FileNotFoundError as error:
+        raise VersionError(
+            f"no data set version in {root}: expected {join(_directory(root), LATEST)}, "
+            "which `hcp rebuild` writes"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise VersionError(f"{join(_directory(root), LATEST)} cannot be read: {error}") from error
+
+
+def _directory(root: str) -> str:
+    return join(root, "versions")
+
+
+def _infos(root: str, fingerprints: Sequence[str]) -> list[ShardInfo]:
+    if not fingerprints:
+        raise VersionError(f"a version of {root} needs at least one shard, got none")
+    if len(set(fingerprints)) != len(fingerprints):
+        raise VersionError(f"a version of {root} names a shard twice")
+    try:
+        return [read_shard_info(root, fingerprint) for fingerprint in fingerprints]
+    except ShardError as error:
+        raise VersionError(f"version of {root} cannot be published: {error}") from error
+
+
+def _dataset(root: str, fingerprints: Sequence[str], suffix: str, schema: Any) -> Any:
+    import pyarrow.dataset as ds
+
+    uris = [shard_uri(root, fingerprint, suffix) for fingerprint in fingerprints]
+    if is_local(root):
+        paths, fs = [str(local_path(uri)) for uri in uris], None
+    else:
+        paths, fs = [filesystem(uri)[1] for uri in uris], filesystem(root)[0]
+    return ds.dataset(paths, schema=schema, format="parquet", filesystem=fs)
