@@ -14,20 +14,19 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hcp.data import DataConfig, Example, make_example, nearest_aspect
+from hcp.tokens import human_token_kinds
 from storage.errors import VersionError
 from storage.records import Sample
 
 EpochSource = Callable[[int, int], Iterator[Sample]]
 """(epoch, skip) -> the samples of that epoch after the first `skip`, for this worker."""
-TokenMasks = Callable[[Sequence[str]], Tensor]
-"""Captions -> human-token mask, bool [B, K]."""
-
 _WINDOW_BATCHES = 8
 
 
@@ -52,12 +51,12 @@ class Batch:
     captions: tuple[str, ...]
     pixels: Tensor  # float32 [B, 3, H, W] in [-1, 1]
     input_ids: Tensor  # int64 [B, K]
-    token_mask: Tensor  # bool [B, K], the human tokens; empty for a dropped caption
+    token_kinds: Tensor  # int64 [B, K] as in hcp.targets.KINDS; all 0 for a dropped caption
     keypoints: tuple[Tensor, ...]  # B times float32 [P, 17, 3], pixels of the crop
     masks: Tensor  # uint8 [B, H, W], 0 background, i = row i - 1 of the keypoints
 
 
-def collate(examples: Sequence[Example], *, tokenizer: object, token_mask: TokenMasks) -> Batch:
+def collate(examples: Sequence[Example], *, tokenizer: Any) -> Batch:
     """Stack examples of one shape and tokenize their captions to the tokenizer's full length."""
     captions = tuple(example.caption for example in examples)
     return Batch(
@@ -65,20 +64,19 @@ def collate(examples: Sequence[Example], *, tokenizer: object, token_mask: Token
         captions=captions,
         pixels=torch.from_numpy(np.stack([example.pixels for example in examples])),
         input_ids=tokenize(tokenizer, captions),
-        token_mask=token_mask(captions),
+        token_kinds=human_token_kinds(tokenizer, captions),
         keypoints=tuple(torch.from_numpy(example.keypoints) for example in examples),
         masks=torch.from_numpy(np.stack([example.mask for example in examples])),
     )
 
 
-def tokenize(tokenizer: object, captions: Sequence[str]) -> Tensor:
+def tokenize(tokenizer: Any, captions: Sequence[str]) -> Tensor:
     """Input ids [B, K], padded and cut to the tokenizer's length, as the pipeline does."""
-    assert callable(tokenizer)
     encoded = tokenizer(
         list(captions),
         padding="max_length",
         truncation=True,
-        max_length=tokenizer.model_max_length,  # pyright: ignore[reportFunctionMemberAccess] duck-typed tokenizer
+        max_length=tokenizer.model_max_length,
         return_tensors="pt",
     )
     return encoded["input_ids"]

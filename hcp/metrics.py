@@ -212,6 +212,4 @@ def paired_interval(
     draws = np.random.default_rng(seed).integers(len(counts), size=(n_resamples, len(counts)))
     means = totals[draws].sum(axis=1) / counts[draws].sum(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(
-        mean=float(difference.mean()), low=float(low), high=float(high), n=len(counts)
-    )
+    return Interval(mean=float(difference.mean()), low=float(low), high=float(high), n=len(counts))
