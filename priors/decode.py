@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from priors.gate import GateConfig
+
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 JPEG_QUALITY = 95  # of photos that cannot be kept as they are
 
@@ -37,19 +39,6 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SizeLimits:
-    """Which photos are decoded at all."""
-
-    min_side_px: int = 256
-    max_pixels: int = 64_000_000
-    max_aspect: float = 4.0  # longer side / shorter side
-
-    def __post_init__(self) -> None:
-        if self.min_side_px < 1 or self.max_pixels < 1 or self.max_aspect < 1:
-            raise ValueError(f"SizeLimits must be >= 1, got {self}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DecodedPhoto:
     """A photo that can be shown to the models and written to a shard."""
 
@@ -67,7 +56,7 @@ class DecodeFailure:
     detail: str
 
 
-def decode_photo(data: bytes, *, limits: SizeLimits | None = None) -> DecodedPhoto | DecodeFailure:
+def decode_photo(data: bytes, *, gate: GateConfig | None = None) -> DecodedPhoto | DecodeFailure:
     """Decode one photo; never raises for its content.
 
     The header's size is checked before any pixel is decoded. EXIF rotation is applied, the first
@@ -79,7 +68,7 @@ def decode_photo(data: bytes, *, limits: SizeLimits | None = None) -> DecodedPho
             return DecodeFailure(
                 reason="unreadable", detail=f"{len(data)} bytes are none of {', '.join(FORMATS)}"
             )
-        failure = _check_size(image.size, limits or SizeLimits())
+        failure = _check_size(image.size, gate or GateConfig())
         return failure or _decode(image, data)
     except (
         Exception
@@ -99,20 +88,18 @@ def _open(data: bytes) -> Image.Image | None:
     return None
 
 
-def _check_size(size: tuple[int, int], limits: SizeLimits) -> DecodeFailure | None:
+def _check_size(size: tuple[int, int], gate: GateConfig) -> DecodeFailure | None:
     width, height = size
     shape = f"{width}x{height} px"
-    if width * height > limits.max_pixels:
+    if width * height > gate.max_pixels:
+        return DecodeFailure(reason="too_large", detail=f"{shape}, limit {gate.max_pixels} pixels")
+    if min(size) < gate.min_side_px:
         return DecodeFailure(
-            reason="too_large", detail=f"{shape}, limit {limits.max_pixels} pixels"
+            reason="too_small", detail=f"{shape}, shortest side allowed {gate.min_side_px} px"
         )
-    if min(size) < limits.min_side_px:
+    if max(size) > gate.max_aspect * min(size):
         return DecodeFailure(
-            reason="too_small", detail=f"{shape}, shortest side allowed {limits.min_side_px} px"
-        )
-    if max(size) > limits.max_aspect * min(size):
-        return DecodeFailure(
-            reason="aspect_ratio", detail=f"{shape}, ratio allowed {limits.max_aspect:g}"
+            reason="aspect_ratio", detail=f"{shape}, ratio allowed {gate.max_aspect:g}"
         )
     return None
 

@@ -19,8 +19,11 @@ PeopleReason = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateConfig:
-    """Thresholds of a sample; the sizes of photos stand in ``decode.SizeLimits``."""
+    """What a photo must have to become a sample."""
 
+    min_side_px: int = 256
+    max_pixels: int = 64_000_000  # checked before a pixel is decoded
+    max_aspect: float = 4.0  # longer side / shorter side
     max_caption_chars: int = 1000  # after clean-up
     min_score: float = 0.35  # of the person's detection
     min_area_fraction: float = 0.02  # of the person's box, of the photo
@@ -34,8 +37,11 @@ class GateConfig:
             raise ValueError(f"GateConfig scores and fractions must be in [0, 1], got {self}")
         if not 0 <= self.min_keypoints <= 17:
             raise ValueError(f"GateConfig.min_keypoints must be in 0..17, got {self.min_keypoints}")
-        if self.max_people < 1 or self.max_caption_chars < 1:
+        limits = (self.min_side_px, self.max_pixels, self.max_aspect, self.max_caption_chars)
+        if min(limits) < 1:
             raise ValueError(f"GateConfig limits must be >= 1, got {self}")
+        if not 1 <= self.max_people <= 255:  # people are numbered in 8 bits
+            raise ValueError(f"GateConfig.max_people must be in 1..255, got {self.max_people}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,7 +67,7 @@ class UltralyticsPose:
     def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Person]]:
         side = (self._network.imgsz, self._network.imgsz)
         return [
-            _people(rows, side=side, image_shape=image.shape[:2])
+            _people(rows, side=side, image_shape=(image.shape[0], image.shape[1]))
             for (rows, _), image in zip(self._network.detect(images), images, strict=True)
         ]
 
@@ -87,7 +87,7 @@ def load_pose(
     )
 
 
-def _people(rows: Tensor, *, side: tuple[int, int], image_shape: tuple[int, ...]) -> list[Person]:
+def _people(rows: Tensor, *, side: tuple[int, int], image_shape: tuple[int, int]) -> list[Person]:
     from ultralytics.utils.ops import scale_boxes, scale_coords
 
     if not len(rows):

@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors import SafetensorError
@@ -69,7 +70,7 @@ def build_sam(config: SamConfig) -> Sam:
             embed_dim=config.encoder_embed_dim,
             img_size=config.image_size,
             mlp_ratio=4,
-            norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+            norm_layer=cast(type[torch.nn.Module], partial(torch.nn.LayerNorm, eps=1e-6)),
             num_heads=config.encoder_num_heads,
             patch_size=config.vit_patch_size,
             qkv_bias=True,

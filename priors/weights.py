@@ -85,7 +85,9 @@ KNOWN_WEIGHTS: dict[str, KnownWeights] = {
         sha256=("6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",),
     ),
 }
-_KIND_OF_DIGEST = {digest: row.kind for row in KNOWN_WEIGHTS.values() for digest in row.sha256}
+_KIND_OF_DIGEST: dict[str, WeightsKind] = {
+    digest: row.kind for row in KNOWN_WEIGHTS.values() for digest in row.sha256
+}
 _DATA_SUFFIXES = {".safetensors", ".json", ".yaml", ".yml"}
 
 

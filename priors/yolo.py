@@ -1,8 +1,8 @@
 """Ultralytics networks as plain torch modules, without the package's side effects.
 
-Importing ultralytics probes the network, writes a settings file, replaces ``PIL.Image.open`` and may
-install packages; its settings switch on MLflow, Ray Tune and telemetry. ``import_ultralytics`` is
-the one way in. Networks come from a trusted ``.pt`` or from ``model.safetensors`` + ``model.yaml``.
+Importing ultralytics probes the network, writes a settings file, replaces ``PIL.Image.open`` and
+may install packages; its settings switch on MLflow, Ray Tune and telemetry. ``import_ultralytics``
+is the one way in. Networks come from a trusted ``.pt`` or ``model.safetensors`` + ``model.yaml``.
 
 B batch, N detections, S side of the square input in px.
 """
@@ -17,7 +17,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import torch
-import torchvision  # noqa: F401  # ultralytics' NMS takes torchvision's where it is imported: always
+import torchvision
 import yaml
 from numpy.typing import NDArray
 from PIL import Image
@@ -34,6 +34,9 @@ CONFIG_FILE = "model.yaml"
 PAD_VALUE = 114  # grey of ultralytics' LetterBox
 MIN_SCORE = 0.25
 NMS_IOU = 0.7
+
+# Ultralytics' NMS is torchvision's where that is imported, else its own: always the same one.
+assert torchvision.ops.nms
 
 YoloTask = Literal["pose", "segment"]
 
@@ -153,12 +156,12 @@ class YoloNetwork:
         pixels = batch.to(self._device).permute(0, 3, 1, 2).contiguous()
         pixels = (pixels.half() if self._half else pixels.float()) / 255
         output: Any = self._model(pixels)
-        protos: Tensor | None = None
+        protos: Any = None
         if getattr(self._model, "task", None) == "segment":
             protos = output[0][1] if isinstance(output[0], tuple) else output[1]
             protos = protos.float().cpu()
         predictions: Any = output[0]
-        rows: list[Tensor] = non_max_suppression(
+        rows: Any = non_max_suppression(
             predictions,
             MIN_SCORE,
             NMS_IOU,

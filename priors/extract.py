@@ -1,0 +1,289 @@
+"""From a unit of source records to a committed shard: decode, pose, gate, masks, commit.
+
+No Ray here: ``priors.pool`` runs extractors in actors, ``run_units_inline`` runs one in place.
+"""
+
+import threading
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
+from time import perf_counter
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from priors.device import resolve_device
+from priors.gate import GateConfig, Refusal, check_people
+from priors.index_mask import index_people
+from priors.masks import MaskModel, load_masks
+from priors.pose import PoseModel, load_pose
+from priors.reading import Photo, PhotoReader, reject
+from priors.reports import PoolReport, ReportSum, StageClock, UnitReport
+from priors.weights import resolve_weights
+from storage.canonical import digest_of
+from storage.records import Person, Reject, Sample, SourceRecord, Span, Unit
+from storage.shards import commit_unit, is_committed, read_shard_info
+from storage.sources import Source
+
+T = TypeVar("T")
+_NO_MASK = np.zeros((0, 0), dtype=np.uint8)
+
+EXTRACTOR_VERSION = 1
+"""Counts changes of this package that change shards; part of every unit's fingerprint."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractorConfig:
+    """What an extractor computes, and with what."""
+
+    pose_model: str = "yolo11n-pose.pt"  # name, path or URL
+    mask_model: str = "yolo11n-seg.pt"  # a Sam or a yolo-seg: name, path or URL
+    gate: GateConfig = field(default_factory=GateConfig)
+    imgsz: int = 640  # side of the square input of pose and yolo-seg, px
+    half: bool = False  # half precision on GPU
+    batch_size: int = 8  # photos
+    mask_batch_size: int = 8  # photos
+    device: str = "auto"  # auto: cuda where the process sees a GPU
+    trust_weights: bool = False  # load pickles of unknown digest
+    decode_threads: int = 2
+
+    def __post_init__(self) -> None:
+        if min(self.batch_size, self.mask_batch_size, self.decode_threads) < 1:
+            raise ValueError(f"ExtractorConfig sizes must be >= 1, got {self}")
+
+
+def config_digest(config: ExtractorConfig) -> str:
+    """What shapes a shard besides its records, as hex digits: the plan's salt.
+
+    Weights count by digest, not by name or place. Device, batch sizes and threads do not count:
+    another machine continues the same dataset.
+
+    Raises:
+        WeightsError: weights that cannot be had.
+    """
+    facts: dict[str, object] = {
+        "version": EXTRACTOR_VERSION,
+        "gate": asdict(config.gate),
+        "imgsz": config.imgsz,
+        "half": config.half,
+    }
+    for role, name in (("pose", config.pose_model), ("masks", config.mask_model)):
+        facts[role] = resolve_weights(name, trust=config.trust_weights).sha256
+    return digest_of(facts)
+
+
+class Extractor:
+    """Resident models and one verb, ``process``.
+
+    Two threads may process two units at once: one decodes or writes while the other has the
+    models, so that the models do not wait for a unit's end.
+    """
+
+    def __init__(
+        self,
+        config: ExtractorConfig,
+        source: Source,
+        root: str,
+        spans: Callable[[str], Sequence[Span]],
+        *,
+        pose: PoseModel | None = None,
+        masks: MaskModel | None = None,
+    ) -> None:
+        """Load the models, once.
+
+        Args:
+            root: where shards are committed; local path or fsspec URL.
+            spans: the human words of a caption.
+            pose: used instead of ``config.pose_model``; so ``masks``.
+
+        Raises:
+            WeightsError: a model cannot be loaded.
+        """
+        device = resolve_device(config.device)
+        trust, half, imgsz = config.trust_weights, config.half, config.imgsz
+        self._config = config
+        self._root = root
+        self._spans = spans
+        self._pose = pose or load_pose(
+            config.pose_model,
+            device=device,
+            imgsz=imgsz,
+            batch_size=config.batch_size,
+            half=half,
+            trust=trust,
+        )
+        self._masks = masks or load_masks(
+            config.mask_model,
+            device=device,
+            imgsz=imgsz,
+            batch_size=config.mask_batch_size,
+            half=half,
+            trust=trust,
+        )
+        self._reader = PhotoReader(
+            source=source,
+            gate=config.gate,
+            threads=ThreadPoolExecutor(config.decode_threads, thread_name_prefix="decode"),
+            window=2 * config.batch_size,
+        )
+        self._models = threading.Lock()
+
+    def process(self, unit: Unit, *, poison: Set[str] = frozenset()) -> UnitReport:
+        """Compute and commit one unit; a unit that is committed already is skipped.
+
+        Until the commit a unit's samples are held in memory, their masks compressed: about the
+        size of its JPEG files.
+
+        Args:
+            poison: keys of records that killed a worker: rejected unread.
+
+        Raises:
+            ShardError, SourceError, OSError: the unit cannot be read or written as a whole.
+        """
+        clock = StageClock()
+        if is_committed(self._root, unit.fingerprint):
+            info = read_shard_info(self._root, unit.fingerprint)
+            return UnitReport(
+                fingerprint=unit.fingerprint,
+                n_samples=info.n_samples,
+                n_rejects=info.n_rejects,
+                rejects_by_reason=dict(info.rejects_by_reason),
+                stage_seconds={},
+                model_seconds=0.0,
+                seconds=perf_counter() - clock.started,
+                skipped=True,
+            )
+        rejects: list[Reject] = []
+        samples = self._samples(unit.records, poison=poison, rejects=rejects, clock=clock)
+        packed = [_pack(sample) for sample in samples]
+        with clock.stage("write"):
+            info = commit_unit(self._root, unit, samples=map(_unpack, packed), rejects=rejects)
+        stages = clock.seconds()
+        return UnitReport(
+            fingerprint=unit.fingerprint,
+            n_samples=info.n_samples,
+            n_rejects=info.n_rejects,
+            rejects_by_reason=dict(Counter(r.reason for r in rejects)),
+            stage_seconds=stages,
+            model_seconds=stages.get("pose", 0.0) + stages.get("masks", 0.0),
+            seconds=round(perf_counter() - clock.started, 3),
+            skipped=False,
+        )
+
+    def probe(self, records: Sequence[SourceRecord]) -> int:
+        """Do all but the commit, to find out whether these records kill the process.
+
+        Returns:
+            How many of them would be samples.
+        """
+        samples = self._samples(records, poison=frozenset(), rejects=[], clock=StageClock())
+        return sum(1 for _ in samples)
+
+    def _samples(
+        self,
+        records: Sequence[SourceRecord],
+        *,
+        poison: Set[str],
+        rejects: list[Reject],
+        clock: StageClock,
+    ) -> Iterator[Sample]:
+        for record in records:
+            if record.key in poison:
+                rejects.append(reject(record, "poison", "its worker died of it, three times"))
+        healthy = [record for record in records if record.key not in poison]
+        readable = _only_photos(self._reader.read(healthy, clock=clock), rejects)
+        gated = self._gated(readable, rejects=rejects, clock=clock)
+        for chunk in chunks(gated, self._config.mask_batch_size):
+            passing = [tuple(p for p in people if p.passes_gate) for _, people in chunk]
+            with self._models, clock.stage("masks"):
+                found = self._masks([photo.pixels.rgb for photo, _ in chunk], passing)
+            for (photo, people), masks in zip(chunk, found, strict=True):
+                marked, index = index_people(people, masks)
+                yield _sample(photo, marked, index=index, spans=self._spans(photo.caption))
+
+    def _gated(
+        self, photos: Iterator[Photo], *, rejects: list[Reject], clock: StageClock
+    ) -> Iterator[tuple[Photo, tuple[Person, ...]]]:
+        for chunk in chunks(photos, self._config.batch_size):
+            with self._models, clock.stage("pose"):
+                found = self._pose([photo.pixels.rgb for photo in chunk])
+            for photo, people in zip(chunk, found, strict=True):
+                height, width = photo.pixels.rgb.shape[:2]
+                outcome = check_people(
+                    people, width_px=width, height_px=height, config=self._config.gate
+                )
+                if isinstance(outcome, Refusal):
+                    rejects.append(reject(photo.record, outcome.reason, outcome.detail))
+                else:
+                    yield photo, outcome
+
+
+def run_units_inline(
+    units: Iterable[Unit],
+    *,
+    make_extractor: Callable[[], Extractor],
+    on_report: Callable[[UnitReport], None],
+) -> PoolReport:
+    """Run units one after the other in this process, without Ray.
+
+    A sample that kills its worker kills this process: only ``priors.pool`` survives it.
+    """
+    total = ReportSum()
+    extractor = make_extractor()
+    for unit in units:
+        report = extractor.process(unit)
+        total.add(report)
+        on_report(report)
+    return total.total()
+
+
+def _pack(sample: Sample) -> tuple[Sample, bytes]:
+    return replace(sample, mask=_NO_MASK), zlib.compress(sample.mask.tobytes(), 1)
+
+
+def _unpack(packed: tuple[Sample, bytes]) -> Sample:
+    sample, mask = packed
+    pixels = np.frombuffer(zlib.decompress(mask), dtype=np.uint8)
+    return replace(sample, mask=pixels.reshape(sample.height_px, sample.width_px))
+
+
+def chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:
+    """Lists of ``size`` items, the last one shorter."""
+    while chunk := list(islice(items, size)):
+        yield chunk
+
+
+def _only_photos(items: Iterable[Photo | Reject], rejects: list[Reject]) -> Iterator[Photo]:
+    for item in items:
+        if isinstance(item, Reject):
+            rejects.append(item)
+        else:
+            yield item
+
+
+def _sample(
+    photo: Photo,
+    people: tuple[Person, ...],
+    *,
+    index: NDArray[np.uint8],
+    spans: Sequence[Span],
+) -> Sample:
+    height, width = photo.pixels.rgb.shape[:2]
+    return Sample(
+        key=photo.record.key,
+        uri=photo.record.uri,
+        sha256=photo.pixels.sha256,
+        phash=photo.pixels.phash,
+        width_px=width,
+        height_px=height,
+        caption=photo.caption,
+        attributes=photo.record.attributes,
+        people=people,
+        human_spans=tuple(spans),
+        image_jpeg=photo.pixels.jpeg,
+        mask=index,
+    )

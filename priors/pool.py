@@ -1,0 +1,243 @@
+"""Units of work on Ray actors: placement, two units in flight each, deaths and poison samples.
+
+Ray must be initialised (``priors.cluster.ray_session``). Actors belong to the driver and die with
+it; they are never restarted by Ray, so that the driver knows which unit killed one.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set, Sized
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayActorError
+
+from priors.extract import Extractor
+from priors.poison import UnitTask
+from priors.reports import PoolReport, ReportSum, UnitReport
+from storage.errors import HcpError
+from storage.records import SourceRecord, Unit
+
+logger = logging.getLogger(__name__)
+
+UNITS_IN_FLIGHT = 2  # per actor: one computes while the other decodes or is written
+_DEATHS = (RayActorError, OutOfMemoryError, NodeDiedError, ObjectLostError)
+_PATIENCE_S = 30.0
+
+
+class PoolError(HcpError):
+    """Workers keep dying and no single photo explains it."""
+
+
+class _Worker:
+    """The actor: loads an extractor once and delegates."""
+
+    def __init__(self, make_extractor: Callable[[], Extractor]) -> None:
+        self._make_extractor = make_extractor
+
+    def start(self) -> None:
+        # not in __init__: an exception there would look like a death, here it has its own type
+        self._extractor = self._make_extractor()
+
+    def process(self, unit: Unit, poison: Set[str]) -> UnitReport:
+        return self._extractor.process(unit, poison=poison)
+
+    def probe(self, records: Sequence[SourceRecord]) -> int:
+        return self._extractor.probe(records)
+
+
+@dataclass(slots=True)
+class _Slot:
+    """One place for an actor, and what is running there."""
+
+    actor: Any
+    starting: Any  # reference to the result of start(); None once started
+    running: dict[Any, UnitTask] = field(default_factory=dict[Any, UnitTask])
+    exclusive: bool = False
+
+
+def run_units(
+    units: Iterable[Unit],
+    *,
+    make_extractor: Callable[[], Extractor],
+    on_report: Callable[[UnitReport], None],
+    n_actors: int | None = None,
+    num_cpus: float = 1,
+    num_gpus: float = 0,
+    max_attempts: int = 3,
+) -> PoolReport:
+    """Run every unit on a pool of actors and report each as it is done, in no fixed order.
+
+    A unit whose worker dies is tried again with a worker for itself; after ``max_attempts`` deaths
+    its records are probed in halves until the ones that kill are alone; they are rejected as
+    ``poison`` and the rest of the unit is committed.
+
+    Args:
+        units: taken as workers get free; may be a generator.
+        make_extractor: called in each actor; must pickle.
+        n_actors: None takes as many as the cluster has room for.
+        num_cpus: of one actor; so ``num_gpus``, fractions allowed.
+
+    Raises:
+        PoolError: workers die while starting, or of a unit in which no record is guilty alone.
+        HcpError, OSError: whatever an extractor raises for a unit as a whole; the others stop.
+    """
+    wanted = n_actors or _room_for(num_cpus=num_cpus, num_gpus=num_gpus)
+    if isinstance(units, Sized):
+        wanted = max(1, min(wanted, len(units)))
+    options: dict[str, Any] = {
+        "num_cpus": num_cpus,
+        "num_gpus": num_gpus,
+        "max_restarts": 0,
+        "max_task_retries": 0,
+        "max_concurrency": UNITS_IN_FLIGHT,
+    }
+    actor_class: Any = ray.remote(_Worker).options(**options)
+    driver = _Driver(
+        new_actor=lambda: actor_class.remote(make_extractor),
+        fresh=iter(units),
+        on_report=on_report,
+        max_attempts=max_attempts,
+    )
+    try:
+        driver.run(wanted)
+    finally:
+        for slot in driver.slots:
+            ray.kill(slot.actor, no_restart=True)
+    return driver.total.total(
+        n_actors=wanted, n_deaths=driver.n_deaths, poison=tuple(sorted(driver.poison))
+    )
+
+
+class _Driver:
+    """Hands out units, counts deaths, replaces actors."""
+
+    def __init__(
+        self,
+        *,
+        new_actor: Callable[[], Any],
+        fresh: Iterator[Unit],
+        on_report: Callable[[UnitReport], None],
+        max_attempts: int,
+    ) -> None:
+        self.slots: list[_Slot] = []
+        self.total = ReportSum()
+        self.n_deaths = 0
+        self.poison: set[str] = set()
+        self._new_actor = new_actor
+        self._fresh = fresh
+        self._suspects: deque[UnitTask] = deque()
+        self._on_report = on_report
+        self._max_attempts = max_attempts
+        self._start_deaths = 0
+
+    def run(self, n_actors: int) -> None:
+        """Until every unit is reported."""
+        for _ in range(n_actors):
+            actor = self._new_actor()
+            self.slots.append(_Slot(actor=actor, starting=actor.start.remote()))
+        while True:
+            for slot in self.slots:
+                self._feed(slot)
+            waiting = [ref for slot in self.slots for ref in slot.running]
+            starting = [slot.starting for slot in self.slots if slot.starting is not None]
+            if not waiting and (not starting or not self._has_work()):
+                return
+            done, _ = ray.wait(waiting + starting, num_returns=1, timeout=_PATIENCE_S)
+            if not done and not waiting:
+                logger.warning("no actor has started yet: is the cluster busy or too small?")
+            for ref in done:
+                self._settle(ref)
+
+    def _has_work(self) -> bool:
+        if self._suspects:
+            return True
+        unit = next(self._fresh, None)
+        if unit is not None:
+            self._fresh = _chain(unit, self._fresh)
+        return unit is not None
+
+    def _feed(self, slot: _Slot) -> None:
+        if slot.starting is not None or slot.exclusive:
+            return
+        if self._suspects:
+            if not slot.running:  # else it drains first: a suspect needs a worker for itself
+                slot.exclusive = True
+                self._submit(slot, self._suspects.popleft())
+            return
+        while len(slot.running) < UNITS_IN_FLIGHT:
+            unit = next(self._fresh, None)
+            if unit is None:
+                return
+            self._submit(slot, UnitTask(unit=unit))
+
+    def _submit(self, slot: _Slot, task: UnitTask) -> None:
+        group = task.next_group()
+        if group is None:
+            ref = slot.actor.process.remote(task.unit, task.poison)
+        else:
+            ref = slot.actor.probe.remote(group)
+        slot.running[ref] = task
+
+    def _settle(self, ref: Any) -> None:
+        slot = next((s for s in self.slots if ref == s.starting or ref in s.running), None)
+        if slot is None:
+            return  # its actor died, and was replaced, earlier in this round
+        try:
+            result = ray.get(ref)
+        except _DEATHS as error:
+            self._bury(slot, error)
+            return
+        if ref == slot.starting:
+            slot.starting, self._start_deaths = None, 0
+            return
+        task = slot.running.pop(ref)
+        slot.exclusive = False
+        if isinstance(result, UnitReport):
+            self.poison |= task.poison
+            self.total.add(result)
+            self._on_report(result)
+        else:
+            self._suspects.appendleft(task)  # a probe survived: on with the hunt
+
+    def _bury(self, slot: _Slot, error: Exception) -> None:
+        self.n_deaths += 1
+        tasks = list(slot.running.values())
+        if not tasks:
+            self._start_deaths += 1
+            if self._start_deaths >= self._max_attempts:
+                raise PoolError(f"{self._start_deaths} workers died while starting: {error}")
+        for task in tasks:
+            name = task.unit.fingerprint
+            logger.warning("worker died with unit %s: %s", name, _first_line(error))
+            if not task.died(max_attempts=self._max_attempts):
+                raise PoolError(
+                    f"unit {name} of {len(task.unit.records)} records killed its worker "
+                    f"{task.deaths} times more after its records were tried in halves, "
+                    f"poison found: {sorted(task.poison) or 'none'}; last: {error}"
+                )
+        self._suspects.extend(tasks)
+        ray.kill(slot.actor, no_restart=True)  # an unreachable one may still live
+        actor = self._new_actor()
+        slot.actor, slot.starting = actor, actor.start.remote()
+        slot.running, slot.exclusive = {}, False
+
+
+def _room_for(*, num_cpus: float, num_gpus: float) -> int:
+    have: Any = ray.cluster_resources()
+    limits: list[float] = []
+    if num_cpus:
+        limits.append(have.get("CPU", 0.0) / num_cpus)
+    if num_gpus:
+        limits.append(have.get("GPU", 0.0) / num_gpus)
+    return max(1, int(min(limits, default=1.0)))
+
+
+def _chain(first: Unit, rest: Iterator[Unit]) -> Iterator[Unit]:
+    yield first
+    yield from rest
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,81 @@
+"""Source records to decoded photos with clean captions, decoded ahead of the models."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from time import perf_counter
+
+from priors.decode import DecodedPhoto, DecodeFailure, decode_photo
+from priors.gate import GateConfig, Refusal, check_caption
+from priors.reports import StageClock
+from storage.records import Reject, RejectReason, SourceRecord
+from storage.sources import ReadFailure, Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Photo:
+    """A record that may be shown to the models."""
+
+    record: SourceRecord
+    pixels: DecodedPhoto
+    caption: str  # cleaned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhotoReader:
+    """Reads records in order; threads decode up to ``window`` photos ahead of the consumer."""
+
+    source: Source
+    gate: GateConfig
+    threads: ThreadPoolExecutor
+    window: int
+
+    def read(
+        self, records: Sequence[SourceRecord], *, clock: StageClock
+    ) -> Iterator[Photo | Reject]:
+        """Each record once, in order. An image's fault is named before its caption's."""
+        waiting: deque[tuple[SourceRecord, Future[tuple[_Decoded, float]]]] = deque()
+        contents = iter(self.source.read(records))
+        exhausted = False
+        try:
+            while waiting or not exhausted:
+                while not exhausted and len(waiting) < self.window:
+                    with clock.stage("read"):
+                        item = next(contents, None)
+                    if item is None:
+                        exhausted = True
+                    else:
+                        waiting.append((item[0], self.threads.submit(_decode, item[1], self.gate)))
+                if waiting:
+                    record, future = waiting.popleft()
+                    decoded, seconds = future.result()
+                    clock.add("decode", seconds)
+                    yield self._checked(record, decoded)
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+    def _checked(self, record: SourceRecord, decoded: "_Decoded") -> Photo | Reject:
+        if isinstance(decoded, DecodeFailure):
+            return reject(record, decoded.reason, decoded.detail)
+        caption = check_caption(record.caption, config=self.gate)
+        if isinstance(caption, Refusal):
+            return reject(record, caption.reason, caption.detail)
+        return Photo(record=record, pixels=decoded, caption=caption)
+
+
+def reject(record: SourceRecord, reason: RejectReason, detail: str) -> Reject:
+    """The record's reject."""
+    return Reject(key=record.key, uri=record.uri, reason=reason, detail=detail)
+
+
+_Decoded = DecodedPhoto | DecodeFailure
+
+
+def _decode(data: bytes | ReadFailure, gate: GateConfig) -> tuple[_Decoded, float]:
+    start = perf_counter()
+    if isinstance(data, ReadFailure):
+        return DecodeFailure(reason="unreadable", detail=data.detail), 0.0
+    decoded = decode_photo(data, gate=gate)
+    return decoded, perf_counter() - start

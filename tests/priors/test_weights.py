@@ -1,0 +1,119 @@
+"""Weights: what is found, fetched, verified and refused."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from priors import weights
+from priors.weights import KNOWN_WEIGHTS, KnownWeights, resolve_weights
+from storage.errors import WeightsError
+
+
+@pytest.fixture
+def pickle_file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.pt"
+    torch.save({"a": torch.zeros(3)}, path)
+    return path
+
+
+def test_the_table_is_well_formed() -> None:
+    for name, row in KNOWN_WEIGHTS.items():
+        assert row.url.startswith("https://"), name
+        for digest in row.sha256:
+            assert len(digest) == 64
+            assert int(digest, 16)
+    for size in "nsmlx":
+        assert KNOWN_WEIGHTS[f"yolo11{size}-pose.pt"].kind == "yolo-pose"
+        assert KNOWN_WEIGHTS[f"yolo11{size}-seg.pt"].kind == "yolo-seg"
+
+
+def test_an_unknown_pickle_needs_trust(pickle_file: Path) -> None:
+    digest = hashlib.sha256(pickle_file.read_bytes()).hexdigest()
+    with pytest.raises(WeightsError, match=digest) as refused:
+        resolve_weights(pickle_file)
+    assert str(pickle_file) in str(refused.value)
+    assert "trust_weights" in str(refused.value)
+    assert resolve_weights(pickle_file, trust=True).sha256 == digest
+
+
+def test_any_suffix_but_safetensors_counts_as_a_pickle(pickle_file: Path) -> None:
+    for suffix in (".pth", ".bin", ".ckpt", ""):
+        with pytest.raises(WeightsError, match="pickle"):
+            resolve_weights(pickle_file.rename(pickle_file.with_suffix(suffix)))
+        pickle_file.with_suffix(suffix).rename(pickle_file)
+
+
+def test_a_pickle_in_the_table_is_trusted(
+    pickle_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = hashlib.sha256(pickle_file.read_bytes()).hexdigest()
+    monkeypatch.setitem(weights._KIND_OF_DIGEST, digest, "yolo-seg")
+    found = resolve_weights(pickle_file)
+    assert (found.sha256, found.kind) == (digest, "yolo-seg")
+
+
+def test_safetensors_are_always_fine(tmp_path: Path) -> None:
+    path = tmp_path / "vit_b.safetensors"
+    save_file({"a": torch.zeros(3)}, path)
+    assert resolve_weights(path).kind == "sam_vit_b"
+
+
+def test_a_directory_hashes_weights_and_config(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(3)}, tmp_path / "model.safetensors")
+    (tmp_path / "model.yaml").write_text("nc: 1\n")
+    first = resolve_weights(tmp_path).sha256
+    (tmp_path / "README.md").write_text("not part of the model")
+    assert resolve_weights(tmp_path).sha256 == first
+    (tmp_path / "model.yaml").write_text("nc: 2\n")
+    assert resolve_weights(tmp_path).sha256 != first
+
+
+def test_a_directory_without_weights_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").write_bytes(b"")
+    with pytest.raises(WeightsError, match="safetensors"):
+        resolve_weights(tmp_path)
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(WeightsError, match=r"yolo11n-pose\.pt") as unknown:
+        resolve_weights("yolo99-pose.pt")
+    assert "yolo99-pose.pt" in str(unknown.value)
+
+
+def test_a_url_is_fetched_once_and_verified(pickle_file: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    url = pickle_file.as_uri()
+    with pytest.raises(WeightsError, match="pickle"):
+        resolve_weights(url, cache=cache)
+    found = resolve_weights(url, cache=cache, trust=True)
+    assert found.path == cache / "mine.pt"
+    assert [path.name for path in cache.iterdir()] == ["mine.pt"]
+    pickle_file.unlink()
+    assert resolve_weights(url, cache=cache, trust=True).sha256 == found.sha256
+
+
+def test_a_wrong_digest_of_a_known_name_is_an_error(
+    pickle_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = KnownWeights(kind="yolo-pose", url=pickle_file.as_uri(), sha256=("0" * 64,))
+    monkeypatch.setitem(KNOWN_WEIGHTS, "stub-pose.pt", row)
+    with pytest.raises(WeightsError, match="0" * 64) as wrong:
+        resolve_weights("stub-pose.pt", cache=tmp_path / "cache")
+    assert hashlib.sha256(pickle_file.read_bytes()).hexdigest() in str(wrong.value)
+
+
+def test_a_failed_download_leaves_nothing(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    with pytest.raises(WeightsError, match="could not fetch"):
+        resolve_weights((tmp_path / "absent.pt").as_uri(), cache=cache)
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.assets
+def test_the_assets_are_known(assets: Path) -> None:
+    pose = resolve_weights(assets / "weights" / "yolo11n-pose.pt")
+    seg = resolve_weights(assets / "weights" / "yolo11n-seg.pt")
+    assert (pose.kind, seg.kind) == ("yolo-pose", "yolo-seg")
