@@ -146,7 +146,7 @@ def make_example(
 
 
 def relabel(mask: NDArray[np.uint8], indices: Sequence[int]) -> NDArray[np.uint8]:
-    """Keep the people at `indices` (0-based), numbered 1.. in that order; the rest is background."""
+    """Keep the people at `indices` (0-based), numbered 1.. in that order; no one else."""
     table = np.zeros(256, dtype=np.uint8)
     for new, old in enumerate(indices, start=1):
         table[old + 1] = new

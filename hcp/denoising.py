@@ -26,7 +26,7 @@ def step_generator(seed: int, step: int, rank: int, part: int) -> torch.Generato
 def encode(
     pipeline: StableDiffusionPipeline, batch: Batch, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Scaled latents [B, C, h, w] and text embeddings [B, K, C] of a batch, in the U-Net's dtype."""
+    """Scaled latents [B, C, h, w] and text embeddings [B, K, C], in the U-Net's dtype."""
     vae, unet = pipeline.vae, pipeline.unet
     posterior = vae.encode(batch.pixels.to(vae.device, vae.dtype)).latent_dist
     noise = torch.randn(posterior.mean.shape, generator=generator).to(posterior.mean)

@@ -28,7 +28,7 @@ MAX_LIMB_TO_TORSO = {"upper_arm": 1.3, "forearm": 1.1, "thigh": 1.7, "shin": 1.7
 thigh and shin .85 of the distance from shoulders to hips). A drawn limb may be as short as one
 likes by foreshortening, so only its upper bound tells."""
 TORSO_PER_SHOULDERS = 1.2
-"""The torso counts at least this many shoulder widths, so that one bent to the camera is not short."""
+"""The torso counts at least this many shoulder widths: one bent to the camera looks short."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

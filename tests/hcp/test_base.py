@@ -1,0 +1,57 @@
+import json
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from huggingface_hub import constants
+
+from hcp.base import load_base
+from storage.errors import CheckpointError
+
+UNKNOWN = "no-such-owner-hcp/no-such-model"
+
+
+def test_a_saved_pipeline_loads_frozen(pipeline: StableDiffusionPipeline, tmp_path: Path) -> None:
+    pipeline.save_pretrained(tmp_path / "base")
+    loaded = load_base(tmp_path / "base", dtype=torch.float32)
+    assert not any(p.requires_grad for p in loaded.unet.parameters())
+    assert not any(p.requires_grad for p in loaded.text_encoder.parameters())
+    expected = pipeline.unet.state_dict()
+    assert all(torch.equal(v, expected[k]) for k, v in loaded.unet.state_dict().items())
+
+
+def test_a_directory_that_is_no_pipeline_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"model_index\.json"):
+        load_base(tmp_path)
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "Nothing"}))
+    with pytest.raises(CheckpointError, match="StableDiffusionPipeline"):
+        load_base(tmp_path)
+
+
+def test_a_missing_path_is_not_taken_for_a_hub_id(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="does not exist"):
+        load_base(tmp_path / "nowhere" / "model")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("HF_HUB_OFFLINE", True, "HF_HUB_OFFLINE is set"),
+        ("ENDPOINT", "http://127.0.0.1:9", "could not be reached"),  # nothing listens there
+    ],
+    ids=["offline", "unreachable"],
+)
+def test_an_unknown_hub_id_ends_soon_with_one_clear_error(
+    setting: str, value: object, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What the hub client made of the environment variables when it was imported.
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, setting, value)
+    start = time.monotonic()
+    with pytest.raises(CheckpointError, match=said) as caught:
+        load_base(UNKNOWN)
+    assert time.monotonic() - start < 15
+    assert UNKNOWN in str(caught.value)
+    assert str(constants.HF_HUB_CACHE) in str(caught.value)
