@@ -15,7 +15,8 @@ _DATA = Path(__file__).parent / "data"
     ING, VERB_S, VERB_BASE, VERB_PAST, PAST_ONLY, MOVES, THING_DOES, POSTURE, LIGHT, ING_NOUN,
     DET, POSSESSIVE, PREP, CONJ, SUB, REL, BE, AUX, PRONOUN, IT, ADVERB, ADJECTIVE,
     ALWAYS, PLAYED, VERBAL, PLURAL, GENITIVE, TO, PUNCT, BALLGAME,
-) = (1 << bit for bit in range(40))  # fmt: skip
+    ARTIFICIAL, AIRBORNE,
+) = (1 << bit for bit in range(42))  # fmt: skip
 
 FINITE = VERB_S | VERB_BASE | VERB_PAST
 CLOSED = PREP | CONJ | SUB | REL | BE | AUX | TO | PUNCT
@@ -55,6 +56,8 @@ _SECTION_BITS = {
     "moves": MOVES,
     "posture": POSTURE,
     "ballgame": BALLGAME,
+    "artificial": ARTIFICIAL,
+    "airborne": AIRBORNE,
 }
 _INFLECTED_NOUNS = ("person_nouns", "weak_person", "animals", "body_parts", "images", "objects",
                     "activities")  # fmt: skip
@@ -111,12 +114,15 @@ def inflections(verb: str) -> dict[str, int]:
 
 def _add_verbs(table: dict[str, int]) -> None:
     for section, entry in _entries("verbs"):
+        if section == "participle":
+            _merge(table, entry, VERB_PAST | POSTURE)
+            continue
         verb, _, irregular = entry.partition("=")
         extra = _SECTION_BITS.get(section, 0)
         forms = inflections(verb)
         for position, form in enumerate(irregular.split(",") if irregular else ()):
             past_only = PAST_ONLY if position == 0 and ("," in irregular or form in _PASTS) else 0
-            forms[form] = VERB_PAST | past_only
+            forms[form] = forms.get(form, 0) | VERB_PAST | past_only
         for form, bits in forms.items():
             table[form] = table.get(form, 0) | bits | extra
 
@@ -195,7 +201,7 @@ def readings(word: str) -> int:
     if known is not None:
         return known
     if lower.endswith("'s") and len(lower) > 3:
-        return (readings(lower[:-2]) & ~FINITE) | GENITIVE
+        return (readings(lower[:-2]) & ~(FINITE | BODY)) | GENITIVE
     if not lower[0].isalnum():
         return PUNCT
     if lower.isdigit():
