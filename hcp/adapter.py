@@ -17,6 +17,7 @@ from hcp.layer import HcpLayer
 from hcp.pipeline_tokens import PipelineTokens, as_mask
 from hcp.sites import base_fingerprint, check_base, find_sites
 from storage.errors import CheckpointError
+from storage.locations import normalised
 
 logger = logging.getLogger(__name__)
 
@@ -77,18 +78,18 @@ class HcpAdapter(nn.Module):
     def from_pretrained(
         cls, path_or_registry_uri: str | Path, *, tracking_uri: str | None = None
     ) -> "HcpAdapter":
-        """Load a checkpoint directory or a registry entry (``hcp-registry:<name>/champion``).
+        """Load a checkpoint (directory or fsspec URL) or ``hcp-registry:<name>/champion``.
 
         Raises:
             CheckpointError: incomplete, changed, or not an adapter.
         """
-        path = _resolve(path_or_registry_uri, tracking_uri)
-        card, tensors = read_checkpoint(path)
+        uri = _resolve(path_or_registry_uri, tracking_uri)
+        card, tensors = read_checkpoint(uri)
         adapter = cls(card)
         try:
             adapter.load_state_dict(tensors)
         except RuntimeError as error:
-            raise CheckpointError(f"checkpoint {path}: weights do not fit: {error}") from error
+            raise CheckpointError(f"checkpoint {uri}: weights do not fit: {error}") from error
         return adapter
 
     def save_pretrained(
@@ -99,10 +100,10 @@ class HcpAdapter(nn.Module):
         dataset_version: str | None = None,
         base_model: str | None = None,
     ) -> None:
-        """Write a checkpoint directory; what is there already is replaced.
+        """Write a checkpoint; what is there already is replaced.
 
         Args:
-            path: the directory.
+            path: a directory or an fsspec URL.
             step: optimizer steps so far.
             dataset_version: id of the training data.
             base_model: id of the base; None keeps the one known.
@@ -113,7 +114,7 @@ class HcpAdapter(nn.Module):
             dataset_version=dataset_version,
             base_model=base_model or self.card.base_model,
         )
-        write_checkpoint(Path(path), self.state_dict(), card)
+        write_checkpoint(normalised(path), self.state_dict(), card)
 
     def inject(self, unet: nn.Module, *, any_base: bool = False) -> Injection:
         """Put the layers into a U-Net without a pipeline, for training; undo with ``remove()``.
@@ -184,9 +185,9 @@ def _key(site: str) -> str:
     return site.replace(".", "-")  # nn.ModuleDict forbids dots
 
 
-def _resolve(path_or_uri: str | Path, tracking_uri: str | None) -> Path:
+def _resolve(path_or_uri: str | Path, tracking_uri: str | None) -> str:
     if not str(path_or_uri).startswith("hcp-registry:"):
-        return Path(path_or_uri)
+        return normalised(path_or_uri)
     from storage.registry import Registry
 
-    return Path(Registry(tracking_uri).resolve(str(path_or_uri)))
+    return str(Registry(tracking_uri).resolve(str(path_or_uri)))

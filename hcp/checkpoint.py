@@ -6,10 +6,8 @@ with other bytes beside it, a checkpoint does not load. There are no pickles.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
@@ -19,6 +17,7 @@ from torch import Tensor
 from hcp.config import HcpConfig
 from hcp.sites import Site
 from storage.errors import CheckpointError
+from storage.locations import join, read_bytes, remove, write_atomic
 
 WEIGHTS = "adapter.safetensors"
 CARD = "adapter_config.json"
@@ -71,76 +70,78 @@ class AdapterCard:
             raise ValueError(f"field missing or of the wrong type: {error}") from error
 
 
-def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: AdapterCard) -> None:
-    """Write a complete checkpoint into the directory ``path``, replacing the one that is there."""
-    path.mkdir(parents=True, exist_ok=True)
-    (path / MARKER).unlink(missing_ok=True)
+def write_checkpoint(uri: str, tensors: Mapping[str, Tensor], card: AdapterCard) -> None:
+    """Write a complete checkpoint into a directory or object prefix, replacing what is there."""
+    remove(join(uri, MARKER))
     dense = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    _replace(path / WEIGHTS, save(dense))
-    _replace(path / CARD, json.dumps(card.to_json(), indent=1, sort_keys=True).encode())
-    mark_complete(path, (WEIGHTS, CARD))
+    write_atomic(uri, WEIGHTS, save(dense))
+    write_atomic(uri, CARD, json.dumps(card.to_json(), indent=1, sort_keys=True).encode())
+    mark_complete(uri, (WEIGHTS, CARD))
 
 
-def mark_complete(path: Path, files: Sequence[str]) -> None:
-    """Write the marker for these files (paths inside the checkpoint), all others being ignored."""
-    digests = {name: _sha256((path / name).read_bytes()) for name in sorted(files)}
-    _replace(path / MARKER, json.dumps({"files": digests}, indent=1).encode())
+def mark_complete(uri: str, files: Sequence[str]) -> None:
+    """Write the marker that lists these files (paths inside the checkpoint) with their digests."""
+    digests = {name: _sha256(read_bytes(join(uri, name))) for name in sorted(files)}
+    write_atomic(uri, MARKER, json.dumps({"files": digests}, indent=1).encode())
 
 
-def read_checkpoint(path: Path) -> tuple[AdapterCard, dict[str, Tensor]]:
-    """Read a checkpoint after checking every digest.
+def read_checkpoint(uri: str) -> tuple[AdapterCard, dict[str, Tensor]]:
+    """Read weights and card after checking their digests.
 
     Raises:
         CheckpointError: incomplete, changed since it was written, or not an adapter.
     """
-    blobs = _verified(path)
-    missing = [name for name in (WEIGHTS, CARD) if name not in blobs]
-    if missing:
-        raise CheckpointError(f"checkpoint {path}: {MARKER} does not list {', '.join(missing)}")
+    digests = _marker(uri)
+    blobs = {name: _checked(uri, name, digests.get(name)) for name in (WEIGHTS, CARD)}
     try:
         card = AdapterCard.from_json(json.loads(blobs[CARD]))
-    except ValueError as error:
-        raise CheckpointError(f"checkpoint {path}: {CARD}: {error}") from error
+    except (ValueError, AttributeError) as error:
+        raise CheckpointError(f"checkpoint {uri}: {CARD}: {error}") from error
     try:
         return card, load(blobs[WEIGHTS])
     except SafetensorError as error:
-        raise CheckpointError(f"checkpoint {path}: {WEIGHTS}: {error}") from error
+        raise CheckpointError(f"checkpoint {uri}: {WEIGHTS}: {error}") from error
 
 
-def _verified(path: Path) -> dict[str, bytes]:
-    marker = path / MARKER
-    if not marker.is_file():
-        raise CheckpointError(
-            f"checkpoint {path}: expected a directory with {WEIGHTS}, {CARD} and {MARKER}; "
-            f"{MARKER} is not there, so it was never finished or is no checkpoint"
-        )
-    try:
-        digests = dict(json.loads(marker.read_bytes())["files"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"checkpoint {path}: {MARKER} is unreadable: {error}") from error
-    blobs: dict[str, bytes] = {}
+def verify_checkpoint(uri: str) -> dict[str, str]:
+    """Check every file that the marker lists, trainer state too.
+
+    Returns:
+        Each file's sha256.
+    Raises:
+        CheckpointError: a file is missing or changed, or the checkpoint was never finished.
+    """
+    digests = _marker(uri)
     for name, digest in digests.items():
-        try:
-            blob = (path / name).read_bytes()
-        except OSError as error:
-            raise CheckpointError(f"checkpoint {path}: cannot read {name}: {error}") from error
-        if _sha256(blob) != digest:
-            raise CheckpointError(
-                f"checkpoint {path}: {name} has sha256 {_sha256(blob)[:12]}..., {MARKER} says "
-                f"{str(digest)[:12]}...: it changed after it was written"
-            )
-        if name in (WEIGHTS, CARD):
-            blobs[name] = blob
-    return blobs
+        _checked(uri, name, digest)
+    return digests
 
 
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+def _marker(uri: str) -> dict[str, str]:
+    try:
+        return dict(json.loads(read_bytes(join(uri, MARKER)))["files"])
+    except OSError as error:
+        raise CheckpointError(
+            f"checkpoint {uri}: expected {WEIGHTS}, {CARD} and {MARKER}; {MARKER} is not there, "
+            "so it was never finished or is no checkpoint"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"checkpoint {uri}: {MARKER} is unreadable: {error}") from error
+
+
+def _checked(uri: str, name: str, digest: str | None) -> bytes:
+    if digest is None:
+        raise CheckpointError(f"checkpoint {uri}: {MARKER} does not list {name}")
+    try:
+        blob = read_bytes(join(uri, name))
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {uri}: cannot read {name}: {error}") from error
+    if _sha256(blob) != digest:
+        raise CheckpointError(
+            f"checkpoint {uri}: {name} has sha256 {_sha256(blob)[:12]}..., {MARKER} says "
+            f"{digest[:12]}...: it changed after it was written"
+        )
+    return blob
 
 
 def _sha256(data: bytes) -> str:

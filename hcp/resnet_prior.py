@@ -80,7 +80,9 @@ class ResnetPrior(nn.Module):
         if black is None or black.device != features.device:
             black = self._features(torch.zeros_like(pose_images[:1]), stage)
             self._black[stage, height, width] = black
-        return (features - black).clamp_min(0.0).mean(dim=1)
+        # Rounding leaves a residue even where nobody is, which must not pass for a target.
+        drawn = (pose_images != 0).flatten(1).any(dim=1)[:, None, None]
+        return torch.where(drawn, (features - black).clamp_min(0.0).mean(dim=1), 0.0)
 
     def _features(self, images: Tensor, stage: int) -> Tensor:
         images = images.to(torch.float32)

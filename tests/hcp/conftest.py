@@ -15,12 +15,10 @@ from diffusers import (
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 EMBEDDED = Path(__file__).parents[2] / "demo" / "weights" / "sd"
-# fmt: off
-WORDS = [
-    "a", "woman", "man", "doing", "yoga", "jumping", "running", "in", "the", "park", "beach", "with",
-    "dog", "cat", "wooden", "table", "red", "car", "two", "people", "are", "on", "and", "blurry", "ugly", "dancing",
-]
-# fmt: on
+WORDS = (
+    "a woman man doing yoga jumping running in the park beach with dog cat wooden table red car "
+    "two people are on and blurry ugly dancing"
+)
 MAX_TOKENS = 16
 
 
@@ -32,7 +30,7 @@ def tokenizer_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for char in "abcdefghijklmnopqrstuvwxyz0123456789,.'-":
         vocab[char] = len(vocab)
         vocab[f"{char}</w>"] = len(vocab)
-    for word in WORDS:
+    for word in WORDS.split():
         pieces = [*word[:-1], f"{word[-1]}</w>"]
         while len(pieces) > 1:
             merge = f"{pieces[0]} {pieces[1]}"
