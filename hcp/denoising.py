@@ -14,6 +14,7 @@ from torch.nn.functional import mse_loss
 from hcp.config import AlignmentConfig
 from hcp.loader import Batch
 from hcp.targets import PriorBatch, stack_keypoints
+from storage.pose_image import draw_pose
 
 
 def step_generator(seed: int, step: int, rank: int, part: int) -> torch.Generator:
@@ -64,8 +65,6 @@ def prior_batch(batch: Batch, config: AlignmentConfig, *, device: torch.device) 
     height, width = batch.pixels.shape[-2:]
     pose_images = None
     if "resnet50" in config.priors.names():
-        from storage.pose_image import draw_pose
-
         drawn = [
             draw_pose(people.tolist(), width_px=width, height_px=height)
             for people in batch.keypoints

@@ -23,10 +23,9 @@ LIMBS = {
     "thigh": ((11, 13), (12, 14)),
     "shin": ((13, 15), (14, 16)),
 }
-MAX_LIMB_TO_TORSO = {"upper_arm": 1.3, "forearm": 1.1, "thigh": 1.7, "shin": 1.7}
-"""About twice the segment lengths of a standing adult in torso lengths (upper arm .65, forearm .51,
-thigh and shin .85 of the distance from shoulders to hips). A drawn limb may be as short as one
-likes by foreshortening, so only its upper bound tells."""
+MAX_LIMB_TO_TORSO = {"upper_arm": 1.2, "forearm": 0.95, "thigh": 1.5, "shin": 1.55}
+"""In torso lengths, about a tenth above the longest of 303 limbs that people marked in 36 COCO
+photos. Foreshortening may draw a limb as short as it likes, so only an upper bound tells."""
 TORSO_PER_SHOULDERS = 1.2
 """The torso counts at least this many shoulder widths: one bent to the camera looks short."""
 

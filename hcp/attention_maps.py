@@ -1,0 +1,158 @@
+"""Where human words look: the maps of a U-Net's cross-attentions, recorded from outside.
+
+Works on the base alone (its frozen map M) and with HcP layers injected (M, M_h and the fused M^).
+For evaluation and reports only: it holds whole maps, which training never does.
+
+Dimension legend: B batch rows, H heads, Q map pixels, K text tokens, J selected tokens, d head
+width, h w the largest map's height and width.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from hcp.adapter import HcpAdapter
+from hcp.sites import Site, attention_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """A human word of one prompt: its text and where its tokens stand among the J selected ones."""
+
+    text: str
+    kind: int  # 1 person, 2 action, 3 body
+    tokens: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class MapRecorder:
+    """Sums of attention distributions over layers and U-Net calls, [B, J, h, w] each.
+
+    Every layer's column is scaled to sum 1 over the pixels, so that layers of all sizes count
+    alike; sums over words or masks are then shares of attention.
+    """
+
+    unet: nn.Module
+    sites: Sequence[Site]
+    columns: Tensor  # [B, J] int64
+    adapter: HcpAdapter | None = None
+    base: list[Tensor] = field(default_factory=list[Tensor])  # M, one entry per layer and call
+    fused: list[Tensor] = field(default_factory=list[Tensor])  # M^ = M + gamma g M_h
+    human: list[Tensor] = field(default_factory=list[Tensor])  # M_h
+    _queries: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    _latent_size: tuple[int, int] = (0, 0)
+
+    @contextmanager
+    def recording(self) -> Iterator["MapRecorder"]:
+        """Record every U-Net call inside; the last B rows of a batch are the prompts."""
+        unet: Any = self.unet
+        handles = [unet.register_forward_pre_hook(self._on_unet)]
+        for site in self.sites:
+            attn = attention_at(self.unet, site)
+            handles.append(attn.to_q.register_forward_hook(self._query_hook(site)))
+            handles.append(attn.to_k.register_forward_hook(self._key_hook(site)))
+        try:
+            yield self
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def mean(self, which: str = "base") -> Tensor:
+        """Mean distribution over layers and calls, [B, J, h, w], float32; sums to 1 over h w.
+
+        Raises:
+            ValueError: nothing was recorded.
+        """
+        maps: list[Tensor] = {"base": self.base, "fused": self.fused, "human": self.human}[which]
+        if not maps:
+            raise ValueError(f"no {which} maps were recorded")
+        size = max((tuple(m.shape[-2:]) for m in maps), key=lambda s: s[0] * s[1])
+        total = torch.zeros(*maps[0].shape[:2], *size)
+        for m in maps:
+            resized = interpolate(m, size=size, mode="bilinear", align_corners=False)
+            total += resized / resized.sum(dim=(2, 3), keepdim=True).clamp_min(1e-12)
+        return total / len(maps)
+
+    def _on_unet(self, _module: nn.Module, args: tuple[Any, ...]) -> None:
+        if args:
+            self._latent_size = (int(args[0].shape[-2]), int(args[0].shape[-1]))
+
+    def _query_hook(self, site: Site) -> Any:
+        def hook(_module: nn.Module, _args: tuple[Tensor, ...], output: Tensor) -> None:
+            self._queries[site.name] = output
+
+        return hook
+
+    def _key_hook(self, site: Site) -> Any:
+        def hook(_module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+            self._record(site, text=args[0], key=output)
+
+        return hook
+
+    @torch.no_grad()
+    def _record(self, site: Site, *, text: Tensor, key: Tensor) -> None:
+        attn = attention_at(self.unet, site)
+        rows, heads = len(self.columns), int(attn.heads)
+        query = _heads(self._queries.pop(site.name)[-rows:], heads)
+        size = site.map_size(self._latent_size)
+        frozen = self._columns(query, _heads(key[-rows:], heads))
+        self.base.append(frozen.unflatten(2, size))
+        if self.adapter is None:
+            return
+        layer: Any = self.adapter.hcp[site.name.replace(".", "-")]
+        dtype = next(layer.parameters()).dtype
+        human = self._columns(query, _heads(layer(text[-rows:].to(dtype)), heads))
+        strength = torch.as_tensor(layer.strength(self.adapter.config.gamma)).float().cpu()
+        self.human.append(human.unflatten(2, size))
+        self.fused.append((frozen + strength * human).unflatten(2, size))
+
+    def _columns(self, query: Tensor, key: Tensor) -> Tensor:
+        # Head mean of softmax(Q K^T / sqrt d) at the selected tokens: [B, J, Q].
+        logits = query.float() @ key.float().transpose(-1, -2) * query.shape[-1] ** -0.5
+        maps = logits.softmax(dim=-1).mean(dim=1).transpose(1, 2).cpu()
+        index = self.columns[:, :, None].expand(-1, -1, maps.shape[-1])
+        return maps.gather(1, index)
+
+
+def _heads(tensor: Tensor, heads: int) -> Tensor:
+    return tensor.unflatten(2, (heads, -1)).transpose(1, 2)
+
+
+def select_words(
+    tokenizer: Any, input_ids: Tensor, token_kinds: Tensor
+) -> tuple[Tensor, list[list[Word]]]:
+    """The human tokens of each row, packed left, and the words that they make up.
+
+    Args:
+        tokenizer: of the pipeline; its sub-words end a word with ``</w>``, as CLIP's do.
+        input_ids: [B, K].
+        token_kinds: [B, K], 0 at tokens that are not human.
+    Returns:
+        columns [B, J] (0 where a row has fewer), and per row its words.
+    """
+    rows = [row.nonzero().flatten().tolist() for row in token_kinds]
+    width = max([1, *(len(row) for row in rows)])
+    columns = torch.tensor([row + [0] * (width - len(row)) for row in rows])
+    words: list[list[Word]] = []
+    for row, ids, kinds in zip(rows, input_ids, token_kinds, strict=True):
+        found: list[Word] = []
+        text, places = "", []
+        pieces: list[str] = tokenizer.convert_ids_to_tokens([int(ids[k]) for k in row])
+        for place, (column, piece) in enumerate(zip(row, pieces, strict=True)):
+            text, places = text + piece.removesuffix("</w>"), [*places, place]
+            last = place + 1 == len(row) or row[place + 1] != column + 1
+            if piece.endswith("</w>") or last:
+                found.append(Word(text=text, kind=int(kinds[column]), tokens=tuple(places)))
+                text, places = "", []
+        words.append(found)
+    return columns, words
+
+
+def word_map(maps: Tensor, word: Word) -> Tensor:
+    """The mean map of a word's tokens, [h, w], from one row's maps [J, h, w]."""
+    return maps[list(word.tokens)].mean(dim=0)
