@@ -1,0 +1,77 @@
+"""Table sources: bytes or paths, all rows are records."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from storage.errors import SourceError
+from storage.sources import ReadFailure, open_source, resolve_source
+
+
+@pytest.mark.parametrize("as_struct", [False, True])
+def test_parquet_with_bytes(tmp_path, jpeg, as_struct):
+    cells = [jpeg(i) if i != 2 else None for i in range(5)]
+    images = [{"bytes": cell, "path": None} for cell in cells] if as_struct else cells
+    rows = [{"image": c, "caption": f"c{i}", "licence": i} for i, c in enumerate(images)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "t.parquet", row_group_size=2)
+    source = resolve_source(str(tmp_path))
+    records = list(source.records())
+    assert source.format == "table"
+    assert [record.uri for record in records] == [f"t.parquet#{i}" for i in range(5)]
+    assert records[3].caption == "c3"
+    assert records[3].attributes == {"licence": 3}
+    data = [data for _, data in source.read(records[::-1])][::-1]
+    assert data[:2] + data[3:] == cells[:2] + cells[3:]
+    assert isinstance(data[2], ReadFailure)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_paths(tmp_path, jpeg, kind):
+    (tmp_path / "p").mkdir()
+    for i in range(2):
+        (tmp_path / f"p/{i}.jpg").write_bytes(jpeg(i))
+    paths = ["p/0.jpg", str(tmp_path / "p/1.jpg"), "p/0.jpg", "../out.jpg", "gone.jpg"]
+    rows = [{"image_path": path, "text": f"c{i}"} for i, path in enumerate(paths)]
+    file = tmp_path / f"list.{kind}"
+    if kind == "csv":
+        file.write_text("image_path,text\n" + "".join(f"{p},c{i}\n" for i, p in enumerate(paths)))
+    elif kind == "jsonl":
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), file)
+    source = resolve_source(str(file))
+    records = list(source.records())
+    assert [record.caption for record in records] == [f"c{i}" for i in range(5)]
+    assert len({record.key for record in records}) == 5
+    data = [data for _, data in source.read(records)]
+    assert data[:3] == [jpeg(0), jpeg(1), jpeg(0)]
+    assert all(isinstance(item, ReadFailure) for item in data[3:])
+
+
+def test_broken_rows_are_records_that_fail(tmp_path, jpeg):
+    (tmp_path / "a.jpg").write_bytes(jpeg())
+    lines = ['{"path": "a.jpg", "text": "x"}', "{broken", '{"path": null, "text": "y"}']
+    (tmp_path / "t.jsonl").write_text("\n".join(lines))
+    source = resolve_source(str(tmp_path / "t.jsonl"))
+    records = list(source.records())
+    data = [data for _, data in source.read(records)]
+    assert data[0] == jpeg()
+    assert [isinstance(item, ReadFailure) for item in data] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("a,b\n1,2\n", "image_path"), ("path,b\nx.jpg,2\n", "caption"), ("path,text\n", "no rows")],
+)
+def test_missing_columns_are_named(tmp_path, text, expected):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(SourceError, match=expected):
+        list(open_source(str(tmp_path / "t.csv")))
+
+
+def test_a_parquet_that_is_none(tmp_path):
+    (tmp_path / "t.parquet").write_bytes(b"no")
+    with pytest.raises(SourceError, match=r"t\.parquet"):
+        list(open_source(str(tmp_path / "t.parquet")))
