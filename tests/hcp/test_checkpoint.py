@@ -1,0 +1,127 @@
+"""Checkpoints: complete or not there, exact, and without pickles."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from hcp.checkpoint import (
+    CARD,
+    MARKER,
+    WEIGHTS,
+    AdapterCard,
+    mark_complete,
+    read_checkpoint,
+    verify_checkpoint,
+    write_checkpoint,
+)
+from hcp.config import HcpConfig
+from hcp.sites import Site
+from storage.errors import CheckpointError
+
+CARD_DATA = AdapterCard(
+    config=HcpConfig(width=4),
+    sites=(Site(name="mid_block.attn2", stage="mid", scale=8, text_dim=3, inner_dim=2),),
+    base_fingerprint={"mid_block.attn2": 0.25},
+    base_model="some/base",
+    dataset_version="abc",
+    step=7,
+)
+TENSORS = {"hcp.a.phi.0.weight": torch.arange(12.0).view(4, 3).T, "hcp.a.gate": torch.tensor(0.5)}
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    write_checkpoint(str(tmp_path / "c"), TENSORS, CARD_DATA)
+    return tmp_path / "c"
+
+
+def test_round_trip_is_exact(written: Path) -> None:
+    card, tensors = read_checkpoint(str(written))
+    assert card == CARD_DATA
+    assert set(tensors) == set(TENSORS)
+    assert all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
+    assert {p.name for p in written.iterdir()} == {WEIGHTS, CARD, MARKER}
+
+
+def test_the_same_content_gives_the_same_bytes(written: Path, tmp_path: Path) -> None:
+    write_checkpoint(str(tmp_path / "again"), TENSORS, CARD_DATA)
+    for name in (WEIGHTS, CARD, MARKER):
+        assert (tmp_path / "again" / name).read_bytes() == (written / name).read_bytes()
+
+
+def test_object_stores_work_too() -> None:
+    uri = "memory://bucket/checkpoint"
+    write_checkpoint(uri, TENSORS, CARD_DATA)
+    assert read_checkpoint(uri)[0] == CARD_DATA
+
+
+def test_an_unfinished_checkpoint_does_not_load(written: Path) -> None:
+    (written / MARKER).unlink()
+    with pytest.raises(CheckpointError, match="never finished"):
+        read_checkpoint(str(written))
+
+
+def test_overwriting_replaces_all_of_it(written: Path) -> None:
+    write_checkpoint(str(written), {"hcp.b": torch.ones(1)}, CARD_DATA)
+    assert set(read_checkpoint(str(written))[1]) == {"hcp.b"}
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, CARD])
+def test_changed_bytes_do_not_load(written: Path, name: str) -> None:
+    blob = bytearray((written / name).read_bytes())
+    blob[-3] ^= 1
+    (written / name).write_bytes(blob)
+    with pytest.raises(CheckpointError, match="changed after it was written"):
+        read_checkpoint(str(written))
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, CARD])
+def test_missing_files_are_named(written: Path, name: str) -> None:
+    (written / name).unlink()
+    with pytest.raises(CheckpointError, match=f"cannot read {name}"):
+        read_checkpoint(str(written))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 2}, "format 2"),
+        ({"hcp": {"width": -1}}, "width"),
+        ({"sites": [{"name": "x"}]}, "missing or of the wrong type"),
+        ({"base_fingerprint": None}, "missing or of the wrong type"),
+    ],
+)
+def test_a_card_that_cannot_be_read_is_refused(
+    written: Path, change: dict[str, object], message: str
+) -> None:
+    card = {**json.loads((written / CARD).read_text()), **change}
+    (written / CARD).write_text(json.dumps(card))
+    mark_complete(str(written), (WEIGHTS, CARD))
+    with pytest.raises(CheckpointError, match=message):
+        read_checkpoint(str(written))
+
+
+def test_a_broken_marker_or_foreign_weights_are_refused(written: Path) -> None:
+    (written / WEIGHTS).write_bytes(b"not safetensors at all")
+    mark_complete(str(written), (WEIGHTS, CARD))
+    with pytest.raises(CheckpointError, match=WEIGHTS):
+        read_checkpoint(str(written))
+    mark_complete(str(written), (CARD,))
+    with pytest.raises(CheckpointError, match="does not list"):
+        read_checkpoint(str(written))
+    (written / MARKER).write_text("{}")
+    with pytest.raises(CheckpointError, match="unreadable"):
+        read_checkpoint(str(written))
+
+
+def test_verification_covers_the_trainer_state(written: Path) -> None:
+    (written / "trainer_state").mkdir()
+    (written / "trainer_state" / "loader.json").write_text("{}")
+    mark_complete(str(written), (WEIGHTS, CARD, "trainer_state/loader.json"))
+    assert set(verify_checkpoint(str(written))) == {WEIGHTS, CARD, "trainer_state/loader.json"}
+    (written / "trainer_state" / "loader.json").write_text("{ }")
+    read_checkpoint(str(written))
+    with pytest.raises(CheckpointError, match=r"loader\.json"):
+        verify_checkpoint(str(written))
