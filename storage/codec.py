@@ -36,9 +36,13 @@ def encode_sample(sample: Sample) -> dict[str, bytes]:
         ShardError: mask, people or numbers break the contract.
     """
     _check(sample)
+    try:
+        facts = canonical_json(sample_facts(sample))
+    except ValueError as error:
+        raise ShardError(f"sample {sample.key} ({sample.uri}): {error}") from error
     return {
         "jpg": sample.image_jpeg,
-        "json": canonical_json(sample_facts(sample)).encode(),
+        "json": facts.encode(),
         "mask.png": _encode_mask(sample.mask),
         "txt": " ".join(sample.caption.splitlines()).encode(),
     }

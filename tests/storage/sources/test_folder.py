@@ -147,5 +147,5 @@ def test_content_tag_follows_the_bytes(tmp_path, jpeg):
 def test_empty_and_missing_folders_say_what_was_expected_and_where(tmp_path):
     with pytest.raises(SourceError, match=r"no photos in .*\.jpg"):
         list(open_source(str(tmp_path)))
-    with pytest.raises(SourceError, match="not found.*nothing"):
+    with pytest.raises(SourceError, match=r"not found.*nothing"):
         open_source(str(tmp_path / "nothing"))

@@ -1,0 +1,107 @@
+"""Dataset versions: ids from content, statistics, exclusions, reading."""
+
+import json
+import pickle
+
+import pytest
+
+from storage.duplicates import duplicate_keys
+from storage.errors import VersionError
+from storage.shards import commit_unit, split_of
+from storage.versions import list_versions, open_version, publish_version
+
+
+def test_a_version_counts_and_reads_its_shards(tmp_path, fill_root):
+    names = fill_root(str(tmp_path))
+    version = publish_version(str(tmp_path), names, config={"pose_model": "x"})
+    assert version == open_version(str(tmp_path)) == open_version(str(tmp_path), version.id)
+    assert version.shards == tuple(names)
+    assert (version.n_samples, version.n_rejects) == (27, 3)
+    assert version.rejects_by_reason == {"no_person": 3}
+    assert version.samples.count_rows() == 27
+    assert version.rejects.to_table().column("reason").to_pylist() == ["no_person"] * 3
+    keys = [sample.key for sample in version.iter_samples()]
+    assert keys == version.samples.to_table(columns=["key"]).column("key").to_pylist()
+    by_split = [[s.key for s in version.iter_samples(split)] for split in ("train", "val")]
+    assert by_split == [[k for k in keys if split_of(k) == s] for s in ("train", "val")]
+    assert pickle.loads(pickle.dumps(version)) == version
+
+
+def test_statistics(tmp_path, fill_root):
+    version = publish_version(str(tmp_path), fill_root(str(tmp_path)), config={})
+    statistics = version.statistics
+    assert statistics["people_per_image"] == {"1": 27}
+    assert statistics["longer_side_px"] == {"0": 27}
+    assert statistics["caption_chars"] == {"0": 27}
+    assert statistics["rejects_by_reason"] == {"no_person": 3}
+    assert statistics["exact_duplicates"] == 0
+    assert statistics["n_train"] + statistics["n_val"] == 27
+
+
+def test_the_id_is_the_content(tmp_path, fill_root):
+    names = fill_root(str(tmp_path / "a"))
+    fill_root(str(tmp_path / "b"))
+    first = publish_version(str(tmp_path / "a"), names, config={"x": 1})
+    again = publish_version(str(tmp_path / "a"), names, config={"x": 1})
+    elsewhere = publish_version(str(tmp_path / "b"), names, config={"x": 1})
+    other = publish_version(str(tmp_path / "a"), names, config={"x": 2})
+    fewer = publish_version(str(tmp_path / "a"), names[:2], config={"x": 1})
+    assert first == again
+    assert first.id == elsewhere.id
+    assert len({first.id, other.id, fewer.id}) == 3
+    assert set(list_versions(str(tmp_path / "a"))) == {first.id, other.id, fewer.id}
+    assert open_version(str(tmp_path / "a")).id == fewer.id
+    assert str(tmp_path) not in (tmp_path / f"a/versions/{first.id}.json").read_text()
+
+
+def test_duplicates_are_found_and_excluded(tmp_path, make_unit_of, make_sample):
+    names: list[str] = []
+    for name in ("a", "b"):
+        unit = make_unit_of(6, name)
+        samples = [make_sample(record, seed) for seed, record in enumerate(unit.records)]
+        commit_unit(str(tmp_path), unit, samples=samples, rejects=[])
+        names.append(unit.fingerprint)
+        second = [record.key for record in unit.records]
+    repeated = duplicate_keys(str(tmp_path), names)
+    assert repeated == duplicate_keys(str(tmp_path), names, by="phash") == second
+    whole = publish_version(str(tmp_path), names, config={})
+    assert whole.statistics["exact_duplicates"] == 6
+    version = publish_version(str(tmp_path), names, config={}, exclusions=repeated)
+    assert (version.n_samples, len(list(version.iter_samples()))) == (12, 6)
+    assert version.samples.count_rows() == 6
+    assert sum(count.train + count.val for count in version.counts) == 6
+    assert version.id != whole.id
+
+
+def test_uncommitted_repeated_or_no_shards_are_refused(tmp_path, fill_root):
+    names = fill_root(str(tmp_path), 1)
+    for wrong in ([*names, "0" * 32], names * 2, []):
+        with pytest.raises(VersionError):
+            publish_version(str(tmp_path), wrong, config={})
+    assert list_versions(str(tmp_path)) == []
+
+
+def test_missing_and_broken_versions_say_what_is_there(tmp_path, fill_root):
+    with pytest.raises(VersionError, match="hcp rebuild"):
+        open_version(str(tmp_path))
+    version = publish_version(str(tmp_path), fill_root(str(tmp_path), 1), config={})
+    for wrong in ("0" * 16, "../LATEST", ""):
+        with pytest.raises(VersionError, match=version.id):
+            open_version(str(tmp_path), wrong)
+    file = tmp_path / f"versions/{version.id}.json"
+    fields = json.loads(file.read_text())
+    file.write_text(json.dumps(fields | {"n_samples": 1000}))
+    with pytest.raises(VersionError, match="changed by hand"):
+        open_version(str(tmp_path))
+    file.write_text("{")
+    with pytest.raises(VersionError, match="not a readable version"):
+        open_version(str(tmp_path))
+
+
+def test_versions_on_an_object_store(tmp_path, fill_root):
+    root = f"memory://versions-{tmp_path.name}"
+    version = publish_version(root, fill_root(root), config={})
+    fill_root(str(tmp_path))
+    assert version.id == publish_version(str(tmp_path), version.shards, config={}).id
+    assert open_version(root).samples.count_rows() == 27
+    assert len(list(version.iter_samples())) == 27
