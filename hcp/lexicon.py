@@ -1,7 +1,7 @@
 """The vocabulary of the human token extractor: what kinds of word a caption's word can be.
 
 A word maps to a set of bits (its readings); ``hcp.tagging`` picks one by context. The lists are the
-text files in ``hcp/data``; unknown words get readings by suffix rules.
+text files in ``hcp/data``; words that no list holds get readings by their endings.
 """
 
 from collections.abc import Iterator
@@ -10,24 +10,36 @@ from pathlib import Path
 
 _DATA = Path(__file__).parent / "data"
 
+# Nouns.
+PERSON, WEAK, GROUP, ANIMAL, BODY, WORN, PLACE, VEHICLE = (1 << bit for bit in range(8))
+(OPAQUE, PHOTO, ALWAYS, PLAYED, VERBAL, ING_NOUN, PLURAL, GENITIVE) = (
+    1 << bit for bit in range(8, 16)
+)
+# Verb forms, and what a verb's doer may be.
+(ING, VERB_S, VERB_BASE, VERB_PAST, PAST_ONLY, MOVES, THING_DOES, POSTURE, LIGHT) = (
+    1 << bit for bit in range(16, 25)
+)
+# Closed classes.
 (
-    PERSON, WEAK, GROUP, ANIMAL, BODY, WORN, PLACE, VEHICLE, OPAQUE, PHOTO,
-    ING, VERB_S, VERB_BASE, VERB_PAST, PAST_ONLY, MOVES, THING_DOES, POSTURE, LIGHT, ING_NOUN,
-    DET, POSSESSIVE, PREP, CONJ, SUB, REL, BE, AUX, PRONOUN, IT, ADVERB, ADJECTIVE,
-    ALWAYS, PLAYED, VERBAL, PLURAL, GENITIVE, TO, PUNCT, BALLGAME,
-    ARTIFICIAL, AIRBORNE,
-) = (1 << bit for bit in range(42))  # fmt: skip
+    DET, POSSESSIVE, PREP, CONJ, SUB, REL, BE, AUX, PRONOUN, IT, ADVERB, ADJECTIVE, TO, PUNCT,
+) = (1 << bit for bit in range(25, 39))  # fmt: skip
+# Habits of single words.
+(
+    BALLGAME, ARTIFICIAL, AIRBORNE, NOUNY, ADJECTIVAL, QUALIFIER, COUNTED, OWNER, FRAMABLE,
+    PREPARING, GETTING, HELPING, SHOWING, PLAYING, STATIVE,
+) = (1 << bit for bit in range(39, 54))  # fmt: skip
 
+PEOPLE = PERSON | GROUP | BODY
 FINITE = VERB_S | VERB_BASE | VERB_PAST
 CLOSED = PREP | CONJ | SUB | REL | BE | AUX | TO | PUNCT
 ACTIVITY = ALWAYS | PLAYED | VERBAL
-TRIGGERS = PERSON | GROUP | BODY | PRONOUN | ALWAYS
+TRIGGERS = PEOPLE | PRONOUN
 """A caption in which no word has one of these readings has no human token."""
 
-_SECTION_BITS = {
+_SECTIONS = {
     "person_nouns": PERSON,
     "person_groups": GROUP,
-    "weak_person": WEAK,
+    "weak_person": PERSON | WEAK,
     "animals": ANIMAL,
     "body_parts": BODY,
     "always": ALWAYS,
@@ -38,7 +50,7 @@ _SECTION_BITS = {
     "vehicle": VEHICLE,
     "worn": WORN,
     "place": PLACE,
-    "noun": ING_NOUN,
+    "ing_nouns": ING_NOUN,
     "det": DET,
     "possessive": POSSESSIVE,
     "prep": PREP,
@@ -51,16 +63,34 @@ _SECTION_BITS = {
     "itpron": IT,
     "adverb": ADVERB,
     "adjective": ADJECTIVE,
+    "to": TO,
     "light": LIGHT,
-    "thing": THING_DOES,
     "moves": MOVES,
+    "thing": THING_DOES,
     "posture": POSTURE,
+    "participle": VERB_PAST | POSTURE,
+    "verb": 0,
     "ballgame": BALLGAME,
     "artificial": ARTIFICIAL,
     "airborne": AIRBORNE,
+    "nouny": NOUNY,
+    "adjectival": ADJECTIVAL,
+    "qualifier": QUALIFIER,
+    "counted": COUNTED,
+    "owner": OWNER,
+    "framable": FRAMABLE,
+    "preparing": PREPARING,
+    "getting": GETTING,
+    "helping": HELPING,
+    "showing": SHOWING,
+    "playing": PLAYING,
+    "stative": STATIVE,
 }
-_INFLECTED_NOUNS = ("person_nouns", "weak_person", "animals", "body_parts", "images", "objects",
-                    "activities")  # fmt: skip
+_INFLECTED = (
+    "person_nouns", "weak_person", "animals", "body_parts", "images", "objects", "activities",
+)  # fmt: skip
+_AS_THEY_STAND = ("person_groups", "ing_nouns", "function_words", "habits")
+_SAME_PAST = frozenset(("sat", "stood", "swam", "sang"))  # past forms that rarely are participles
 
 
 def _entries(name: str) -> Iterator[tuple[str, str]]:
@@ -74,83 +104,75 @@ def _entries(name: str) -> Iterator[tuple[str, str]]:
 
 
 def plural(noun: str) -> str:
-    """Return the regular English plural (``lady`` -> ``ladies``, ``man`` -> ``men``)."""
+    """Return the regular plural of a noun or third person of a verb ("lady" -> "ladies")."""
     if noun.endswith("man") and noun != "human":
         return noun[:-2] + "en"
     if noun.endswith("child"):
         return noun + "ren"
     if noun.endswith("y") and noun[-2:-1] not in "aeiou":
         return noun[:-1] + "ies"
-    if noun.endswith(("s", "x", "ch", "sh", "z")):
-        return noun + "es"
-    return noun + "s"
+    return noun + ("es" if noun.endswith(("s", "x", "ch", "sh", "z")) else "s")
 
 
 def _doubled(verb: str) -> str:
-    vowels = sum(letter in "aeiouy" for letter in verb)
-    if (
-        vowels == 1
-        and len(verb) > 2
-        and verb[-1] not in "aeiouwxy"
-        and verb[-2] in "aeiou"
-        and verb[-3:-2] not in "aeiou"
-    ):
+    """Double the last consonant of a short verb ("run" -> "runn")."""
+    one_vowel = sum(letter in "aeiouy" for letter in verb) == 1
+    if one_vowel and verb[-1] not in "aeiouwxy" and verb[-2:-1] in "aeiou":
         return verb + verb[-1]
     return verb
 
 
 def inflections(verb: str) -> dict[str, int]:
     """Return the regular forms of a verb with their readings."""
-    stem = verb[:-1] if verb.endswith("e") and not verb.endswith(("ee", "ye", "oe")) else verb
-    ing = verb[:-2] + "ying" if verb.endswith("ie") else _doubled(stem if stem else verb) + "ing"
-    if stem != verb:
-        ing = (verb[:-2] + "y" if verb.endswith("ie") else stem) + "ing"
-    past = stem + "ed" if stem != verb else _doubled(verb) + "ed"
-    if verb.endswith("y") and verb[-2:-1] not in "aeiou":
+    ing, past = _doubled(verb) + "ing", _doubled(verb) + "ed"
+    if verb.endswith("ie"):
+        ing, past = verb[:-2] + "ying", verb + "d"
+    elif verb.endswith("e"):
+        ing = (verb if verb.endswith(("ee", "ye", "oe")) else verb[:-1]) + "ing"
+        past = verb + "d"
+    elif verb.endswith("y") and verb[-2:-1] not in "aeiou":
         past = verb[:-1] + "ied"
     third = verb + "es" if verb.endswith("o") else plural(verb)
     return {verb: VERB_BASE, third: VERB_S, ing: ING, past: VERB_PAST}
 
 
-def _add_verbs(table: dict[str, int]) -> None:
+def _verb_forms(entry: str) -> dict[str, int]:
+    """Return the forms of a list's verb, irregular ones included ("ride=rode,ridden")."""
+    verb, _, listed = entry.partition("=")
+    forms = inflections(verb)
+    for position, form in enumerate(listed.split(",") if listed else ()):
+        past_only = position == 0 and ("," in listed or form in _SAME_PAST)
+        forms[form] = forms.get(form, 0) | VERB_PAST | (PAST_ONLY if past_only else 0)
+    return forms
+
+
+def _all_forms() -> Iterator[tuple[str, int]]:
     for section, entry in _entries("verbs"):
+        bits = _SECTIONS[section]
         if section == "participle":
-            _merge(table, entry, VERB_PAST | POSTURE)
+            yield entry, bits
             continue
-        verb, _, irregular = entry.partition("=")
-        extra = _SECTION_BITS.get(section, 0)
-        forms = inflections(verb)
-        for position, form in enumerate(irregular.split(",") if irregular else ()):
-            past_only = PAST_ONLY if position == 0 and ("," in irregular or form in _PASTS) else 0
-            forms[form] = forms.get(form, 0) | VERB_PAST | past_only
-        for form, bits in forms.items():
-            table[form] = table.get(form, 0) | bits | extra
-
-
-_PASTS = ("sat", "stood", "swam", "sang")
-
-
-def _merge(table: dict[str, int], word: str, bits: int) -> None:
-    table[word] = table.get(word, 0) | bits
+        for form, reading in _verb_forms(entry).items():
+            yield form, reading | bits
+    for name in _AS_THEY_STAND:
+        for section, word in _entries(name):
+            yield word, _SECTIONS[section]
+    for name in _INFLECTED:
+        for section, word in _entries(name):
+            bits = _SECTIONS[section]
+            yield word, bits
+            if not (word.endswith("men") or (bits & (WORN | PLACE) and word.endswith("s"))):
+                yield plural(word), bits | PLURAL
+    for word in ("people", "children", "men", "women", "folk", "folks"):
+        yield word, PLURAL
 
 
 @cache
 def words() -> dict[str, int]:
     """Return the readings of every listed word, inflected forms included."""
     table: dict[str, int] = {}
-    _add_verbs(table)
-    for name in ("verbal_nouns", "function_words", "person_groups"):
-        for section, word in _entries(name):
-            _merge(table, word, _SECTION_BITS[section])
-    for name in _INFLECTED_NOUNS:
-        for section, word in _entries(name):
-            bits = _SECTION_BITS[section] | (PERSON if section == "weak_person" else 0)
-            _merge(table, word, bits)
-            if not word.endswith("men") and not (bits & (WORN | PLACE) and word.endswith("s")):
-                _merge(table, plural(word), bits | PLURAL)
-    table["to"] = TO
-    for word in ("people", "children", "men", "women", "folk", "folks"):
-        table[word] |= PLURAL
+    for form, bits in _all_forms():
+        table[form] = table.get(form, 0) | bits
     return table
 
 
@@ -168,47 +190,22 @@ def _is_agent(word: str) -> bool:
     if word.endswith("ist") and len(word) > 6:
         return True
     if word.endswith(("er", "or")) and len(word) > 4:
-        known = words()
         stem = word[:-2]
         stems = (stem, stem + "e", stem[:-1] if stem[-1:] == stem[-2:-1] else stem)
-        return any(known.get(base, 0) & VERB_BASE for base in stems)
+        return any(words().get(base, 0) & VERB_BASE for base in stems)
     return False
 
 
-def _unknown(word: str) -> int:
-    if word.endswith("ing") and len(word) > 4:
-        return ING
-    if word.endswith("ed") and len(word) > 4:
-        return VERB_PAST
-    if word.endswith("ly") and len(word) > 4:
-        return ADVERB
-    if word.endswith(("men", "women")) and _is_agent(word[:-2] + "an"):
+def _by_ending(word: str) -> int:
+    if len(word) > 4:
+        for ending, bits in (("ing", ING), ("ed", VERB_PAST), ("ly", ADVERB)):
+            if word.endswith(ending):
+                return bits
+    if word.endswith("men") and _is_agent(word[:-2] + "an"):
         return PERSON | PLURAL
     if word.endswith("s") and _is_agent(word[:-1]):
         return PERSON | PLURAL
     return PERSON if _is_agent(word) else 0
-
-
-@lru_cache(maxsize=1 << 16)
-def readings(word: str) -> int:
-    """Return the readings of a caption's word as bits; 0 is a plain noun.
-
-    Any case; a genitive (``man's``) has the noun's readings and ``GENITIVE``.
-    """
-    lower = word.lower().replace("’", "'")
-    table = words()
-    known = table.get(lower)
-    if known is not None:
-        return known
-    if lower.endswith("'s") and len(lower) > 3:
-        return (readings(lower[:-2]) & ~(FINITE | BODY)) | GENITIVE
-    if not lower[0].isalnum():
-        return PUNCT
-    if lower.isdigit():
-        return DET
-    if "-" in lower:
-        return _hyphenated(lower)
-    return _unknown(lower)
 
 
 def _hyphenated(word: str) -> int:
@@ -216,3 +213,26 @@ def _hyphenated(word: str) -> int:
     if last & (PERSON | ANIMAL):
         return last
     return ADJECTIVE if last & (VERB_PAST | ING | BODY | WORN) else 0
+
+
+@lru_cache(maxsize=1 << 16)
+def readings(word: str) -> int:
+    """Return the readings of a caption's word as bits; 0 is a plain noun.
+
+    ``word`` is in lower case with straight apostrophes. A genitive ("man's") has the noun's
+    readings and ``GENITIVE``; a counted noun ("2girls") has the noun's.
+    """
+    known = words().get(word)
+    if known is not None:
+        return known
+    if word.endswith("'s") and len(word) > 3:
+        return (readings(word[:-2]) & ~(FINITE | BODY)) | GENITIVE
+    if not word[0].isalnum():
+        return PUNCT
+    if word.isdigit():
+        return DET
+    if "-" in word:
+        return _hyphenated(word)
+    if word[0].isdigit():
+        return readings(word.lstrip("0123456789")) & PERSON
+    return _by_ending(word)

@@ -1,8 +1,8 @@
 """The human token extractor: which words and sub-word tokens of a caption are about people.
 
-The paper picks "human-centric words" with a pre-trained entity-relation network and shows "yoga" and
-"woman"; this is our reading: a lexicon and a light parse, no model, three kinds (person, action,
-body). Importing this module loads neither torch nor transformers.
+The paper picks "human-centric words" with a pre-trained entity-relation network and shows "yoga"
+and "woman"; this is our reading: a lexicon and a light parse, no model, three kinds (person,
+action, body). Importing this module loads neither torch nor transformers.
 
 Shapes: B captions, K text tokens (``tokenizer.model_max_length``, 77 for CLIP).
 """
@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
-from hcp.lexicon import TRIGGERS, readings
+from hcp.lexicon import ANIMAL, TRIGGERS, readings
 from hcp.tagging import tag
 from storage.records import Span, SpanKind
 
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 SPAN_KINDS: tuple[SpanKind, ...] = get_args(SpanKind)
 """The kinds in the order of ``human_token_kinds``: kind ``SPAN_KINDS[n - 1]`` has number n."""
 
-_WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*|[,.;:!?()\"]")
-_GENITIVES = ("'s", "’s", "'S", "’S")
+_WORD = re.compile(r"[^\W_]+(?:['\-][^\W_]+)*|[,.;:!?()\"]")
 _PIECE_MARKS = re.compile(r"</w>$|^(?:Ġ|▁|##)")
 _RESYNC_CHARS = 24  # how far ahead a sub-word may be found after one that could not be placed
 _MAX_TOKENS = 1 << 16
@@ -36,24 +35,25 @@ def human_spans(caption: str) -> list[Span]:
     doer is a person of the caption; ``body``: parts of a human body. A genitive's span leaves out
     the ending ("man" of "man's hand").
     """
-    words: list[str] = _WORD.findall(caption)
+    text = caption.replace("\u2019", "'")  # one character for another: positions stay
+    words: list[str] = [word.lower() for word in _WORD.findall(text)]
     flags = [readings(word) for word in words]
     found = 0
     for word_flags in flags:
         found |= word_flags
     if not found & TRIGGERS:
         return []
-    kinds = tag(words, flags)
+    kinds = tag(words, flags, animals=bool(found & ANIMAL))
     if not kinds:
         return []
     spans: list[Span] = []
-    for position, match in enumerate(_WORD.finditer(caption)):
+    for position, match in enumerate(_WORD.finditer(text)):
         kind = kinds.get(position)
         if kind is not None:
-            start, text = match.start(), match.group()
-            if text.endswith(_GENITIVES):
-                text = text[:-2]
-            spans.append(Span(start=start, end=start + len(text), text=text, kind=kind))
+            start, end = match.span()
+            if words[position].endswith("'s"):
+                end -= 2
+            spans.append(Span(start=start, end=end, text=caption[start:end], kind=kind))
     return spans
 
 
