@@ -1,4 +1,4 @@
-"""How far a training is, from steps and from minutes: one number in [0, 1] that drives it all."""
+"""How far a training is, from steps and from processor time: one number in [0, 1] that drives it all."""
 
 import math
 import time
@@ -9,6 +9,9 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """A training ends after ``steps``, or earlier, with the same annealing, after ``minutes``.
+
+    Minutes are those of the processor, so that a busy machine makes a training last longer, not
+    learn less.
 
     A run that ends by steps repeats bit for bit on the same machine; one that ends by minutes does
     not, and its record says so.
@@ -35,13 +38,15 @@ def learning_rate(progress: float, *, peak: float, warm_up: float = 0.03) -> flo
 
 
 class Stopwatch:
-    """Seconds of training, over all the runs that a checkpoint has seen."""
+    """Processor seconds of training, over all the runs that a checkpoint has seen."""
 
-    def __init__(self, before_s: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, before_s: float = 0.0, clock: Callable[[], float] = time.process_time
+    ) -> None:
         self._clock = clock
         self._start = clock() - before_s
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since the very first start, pauses between runs left out."""
+        """Seconds since the very first start."""
         return self._clock() - self._start

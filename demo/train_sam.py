@@ -53,12 +53,12 @@ class SamTraining:
 
     seed: int = 1
     scenes: int = 8000  # drawn scenes of the training range; those without people are passed over
-    batch_pixels: int = 32 * 128 * 128  # images a step times their pixels
+    batch_pixels: int = 16 * 128 * 128  # images a step times their pixels
     peak_learning_rate: float = 1e-3
     weight_decay: float = 0.02
     ema_decay: float = 0.998
     small_px: int = 128  # image size at the start
-    small_until: float = 0.55  # progress up to which images are small
+    small_until: float = 0.7  # progress up to which images are small
     points_only: float = 0.15  # share of prompts without a box
 
 
@@ -368,7 +368,7 @@ def train(
     return {
         **asdict(config),
         "steps": trainer.steps,
-        "minutes": round(stopwatch.elapsed_s / 60, 1),
+        "processor_minutes": round(stopwatch.elapsed_s / 60, 1),
         "ended_by": "steps" if trainer.steps >= budget.steps else "minutes",
         "held_out_box_iou": round(score(out, n_scenes=200, folder=work / "scenes"), 4),
     }
@@ -408,7 +408,7 @@ def main() -> None:
     """Command line."""
     defaults = SamTraining()
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=35.0)
+    parser.add_argument("--minutes", type=float, default=35.0, help="of the processor")
     parser.add_argument("--steps", type=int, default=1_000_000)
     parser.add_argument("--scenes", type=int, default=defaults.scenes)
     parser.add_argument("--seed", type=int, default=defaults.seed)
