@@ -48,7 +48,7 @@ class TagCache:
         target = path or cache_path()
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(target, timeout=2.0)
+            self._database = sqlite3.connect(target, timeout=2.0, check_same_thread=False)
             self._database.execute(
                 "CREATE TABLE IF NOT EXISTS tags (path BLOB PRIMARY KEY, stamp TEXT, tag TEXT)"
             )

@@ -21,7 +21,7 @@ def duplicate_keys(
     """
     place = normalised(root)
     repeated: list[str] = []
-    with closing(sqlite3.connect("")) as database:
+    with closing(sqlite3.connect("", check_same_thread=False)) as database:
         database.execute("CREATE TABLE seen (digest TEXT PRIMARY KEY) WITHOUT ROWID")
         for key, digest in _rows(place, fingerprints, by):
             insert = "INSERT OR IGNORE INTO seen VALUES (?)"

@@ -4,7 +4,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,7 @@ def remove(uri: str) -> None:
 
 
 @contextmanager
-def local_copy(uri: str) -> Iterator[Path]:
+def local_copy(uri: str) -> Generator[Path, None, None]:
     """A local file with the location's content: the file itself, or a copy that goes afterwards."""
     if is_local(uri):
         yield local_path(uri)
@@ -121,7 +121,7 @@ def local_copy(uri: str) -> Iterator[Path]:
 
 
 @contextmanager
-def staging(directory: str) -> Iterator["Staging"]:
+def staging(directory: str) -> Generator["Staging", None, None]:
     """Write several files under temporary names, then publish them one by one.
 
     Whatever was not published when the block ends, also by an error, is removed.

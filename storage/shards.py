@@ -6,7 +6,7 @@ import json
 import logging
 import tarfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
@@ -111,7 +111,7 @@ def commit_unit(
 
 
 @contextmanager
-def _naming(root: str, fingerprint: str) -> Iterator[None]:
+def _naming(root: str, fingerprint: str) -> Generator[None, None, None]:
     try:
         yield
     except OSError as error:
@@ -250,7 +250,7 @@ def read_shard_info(root: str, fingerprint: str) -> ShardInfo:
 
 
 @contextmanager
-def open_shard_tar(root: str, fingerprint: str) -> Iterator[BinaryIO]:
+def open_shard_tar(root: str, fingerprint: str) -> Generator[BinaryIO, None, None]:
     """The tar of a committed shard, open for reading.
 
     Raises:

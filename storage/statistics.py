@@ -60,7 +60,7 @@ class _Digests:
 
     def __init__(self) -> None:
         self.n_duplicates = 0
-        self._database = sqlite3.connect("")
+        self._database = sqlite3.connect("", check_same_thread=False)
         self._database.execute("CREATE TABLE seen (digest TEXT PRIMARY KEY) WITHOUT ROWID")
 
     def add(self, digests: list[str]) -> None:

@@ -48,6 +48,13 @@ class Source(Protocol):
         ...
 
 
+def without_root(error: Exception, root: str) -> str:
+    """What an error says, without the root's path: the text ends up in shards."""
+    reason = error.strerror if isinstance(error, OSError) else None
+    text = (reason or str(error)).replace(f"{root.rstrip('/')}/", "")
+    return f"{type(error).__name__}: {text.replace(root.partition('://')[2] or root, '')}"
+
+
 def has_image_suffix(name: str) -> bool:
     """Whether a file name ends like a photo, in any case."""
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES

@@ -12,7 +12,7 @@ from storage.canonical import decode_path
 from storage.content_tags import HASH_PREFIX, TagCache, file_stamp, hash_tag
 from storage.locations import filesystem, is_local, join
 from storage.records import SourceRecord
-from storage.sources.base import MAX_IMAGE_BYTES, ReadFailure
+from storage.sources.base import MAX_IMAGE_BYTES, ReadFailure, without_root
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def tag_file(root: str, path: str, *, cache: TagCache, etag: str | None = None) 
         return f"etag:{etag}"
     if not is_local(root):
         data = read_photo(root, path)
-        return data.detail if isinstance(data, ReadFailure) else hash_tag(data)
+        return "unreadable" if isinstance(data, ReadFailure) else hash_tag(data)
     full = os.path.join(root, path)
     try:
         status = os.stat(full)
@@ -134,8 +134,7 @@ def read_photo(root: str, path: str) -> bytes | ReadFailure:
         size = int(fs.info(full)["size"] or 0)
         return _too_many_bytes(size) or bytes(fs.cat_file(full))
     except Exception as error:  # object stores raise their clients' own errors
-        reason = error.strerror if isinstance(error, OSError) else None
-        return ReadFailure(f"{type(error).__name__}: {reason or error}")
+        return ReadFailure(without_root(error, root))
 
 
 def _read_local(root: str, path: str) -> bytes | ReadFailure:

@@ -24,7 +24,9 @@ class MetadataTable:
         """
         self.uri = uri
         self._matched = 0
-        self._database = sqlite3.connect("")  # spills to disk, gone when closed
+        self._database = sqlite3.connect(
+            "", check_same_thread=False
+        )  # spills to disk, gone when closed
         self._database.execute("CREATE TABLE rows (name TEXT PRIMARY KEY, fields TEXT)")
         self._database.executemany("INSERT OR IGNORE INTO rows VALUES (?, ?)", self._load())
 

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -27,7 +27,7 @@ Row = dict[str, object]
 
 
 @contextmanager
-def open_binary(uri: str) -> Iterator[BinaryIO]:
+def open_binary(uri: str) -> Generator[BinaryIO, None, None]:
     """Open a location for reading.
 
     Raises:

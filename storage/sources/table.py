@@ -13,7 +13,7 @@ from storage.content_tags import TagCache, hash_tag
 from storage.errors import SourceError
 from storage.locations import is_directory, join, names_in
 from storage.records import SourceRecord
-from storage.sources.base import MAX_IMAGE_BYTES, ReadFailure, make_record
+from storage.sources.base import MAX_IMAGE_BYTES, ReadFailure, make_record, without_root
 from storage.sources.files import OCCURRENCE_MARK, checked, read_photo, read_photos, tag_file
 from storage.sources.metadata import METADATA_NAMES
 from storage.sources.rows import TABLE_SUFFIXES, BrokenRow, iter_rows, open_binary
@@ -127,7 +127,7 @@ class TableSource:
             cells = _read_cells(join(self.root, name), set(wanted))
         except Exception as error:  # pyarrow and object stores raise errors of their own
             for record in records:
-                yield record, ReadFailure(f"{name}: {type(error).__name__}: {error}")
+                yield record, ReadFailure(f"{name}: {without_root(error, self.root)}")
             return
         for number, record in zip(wanted, records, strict=True):
             data = cells.get(number, ReadFailure(f"{name} has no row {number}"))
@@ -140,7 +140,7 @@ class _Occurrences:
     """Counts how often a photo was named, on disk so that memory stays flat."""
 
     def __init__(self) -> None:
-        self._database = sqlite3.connect("")
+        self._database = sqlite3.connect("", check_same_thread=False)
         self._database.execute("CREATE TABLE seen (key TEXT PRIMARY KEY, n INTEGER)")
 
     def mark(self, uri: str) -> str:

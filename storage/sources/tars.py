@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Literal
 
-from storage.canonical import encode_path
+from storage.canonical import decode_path, encode_path
 from storage.content_tags import TagCache, file_stamp, hash_tag
 from storage.errors import SourceError
 from storage.locations import filesystem, is_directory, is_local, join, local_path, names_in
@@ -17,6 +17,7 @@ from storage.sources.base import (
     has_image_suffix,
     make_record,
     split_caption,
+    without_root,
 )
 from storage.sources.files import OCCURRENCE_MARK, checked
 from storage.sources.rows import BrokenRow, open_binary, parse_object
@@ -105,14 +106,13 @@ class TarSource:
                     )
                 _check_end(tar)
         except (tarfile.TarError, OSError, EOFError, SourceError) as error:
-            yield make_record(
-                f"{encoded}#", caption=None, attributes={}, content_tag=f"broken:{error}"
-            )
+            tag = f"broken:{type(error).__name__}"
+            yield make_record(f"{encoded}#", caption=None, attributes={}, content_tag=tag)
 
     def _read_tar(
         self, tar_name: str, records: Sequence[SourceRecord]
     ) -> Iterator[tuple[SourceRecord, bytes | ReadFailure]]:
-        path = join(self.root, _decoded(tar_name))
+        path = join(self.root, decode_path(tar_name))
         done = 0
         detail = "the tar cannot be read to its end"
         try:
@@ -123,7 +123,7 @@ class TarSource:
                     done += 1
                     yield record, checked(record, data)
         except (tarfile.TarError, OSError, EOFError, SourceError) as error:
-            detail = f"{path}: {error}"
+            detail = f"{tar_name}: {without_root(error, self.root)}"
         for record in records[done:]:
             yield record, ReadFailure(detail)
 
@@ -171,7 +171,7 @@ class _Index:
         if not fragment:
             return ReadFailure("the rest of this tar cannot be read: truncated or not a tar")
         encoded, _, occurrence = fragment.partition(OCCURRENCE_MARK)
-        wanted, position = _decoded(encoded), int(occurrence or 1)
+        wanted, position = decode_path(encoded), int(occurrence or 1)
         while len(self._found.get(wanted, [])) < position:
             member = next(self._members, None)
             if member is None:
@@ -202,12 +202,6 @@ def tar_source(uri: str) -> TarSource:
 def is_tar_name(name: str) -> bool:
     """Whether a visible file name ends like a tar."""
     return name.lower().endswith(".tar") and not name.startswith(".")
-
-
-def _decoded(encoded: str) -> str:
-    from storage.canonical import decode_path
-
-    return decode_path(encoded)
 
 
 def _open_tar(file: BinaryIO) -> tarfile.TarFile:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fsspec
@@ -28,6 +29,7 @@ from storage.shards import (
     read_shard_info,
     split_of,
 )
+from storage.verify import verify_root
 
 
 def _rejects(records):
@@ -254,6 +256,20 @@ def test_committing_again_keeps_a_whole_shard_and_heals_a_broken_one(
     (tmp_path / f"shards/{unit.fingerprint}.tar").write_bytes(b"cut")
     commit_unit(str(tmp_path), unit, samples=samples, rejects=[])
     assert _files(tmp_path) == before
+
+
+def test_writers_of_the_same_unit_do_not_disturb_each_other(tmp_path, make_unit_of, make_sample):
+    unit = make_unit_of(20)
+    samples = [make_sample(record, i) for i, record in enumerate(unit.records)]
+
+    def commit(_):
+        return commit_unit(str(tmp_path), unit, samples=list(samples), rejects=[])
+
+    with ThreadPoolExecutor(4) as pool:
+        infos = list(pool.map(commit, range(12)))
+    assert all(info == infos[0] for info in infos)
+    assert len(_files(tmp_path)) == 4
+    assert verify_root(str(tmp_path)) == []
 
 
 def test_half_a_shard_is_invisible(tmp_path, make_unit_of, make_sample):

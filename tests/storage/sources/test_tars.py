@@ -88,3 +88,14 @@ def test_garbage_instead_of_a_tar(tmp_path):
     ((record, data),) = source.read(list(source.records()))
     assert record.uri == "0.tar#"
     assert isinstance(data, ReadFailure)
+
+
+def test_what_stands_in_shards_does_not_name_the_root(tmp_path, jpeg):
+    _tar(tmp_path / "0.tar", _img2dataset(2, jpeg))
+    source = resolve_source(str(tmp_path))
+    records = list(source.records())
+    (tmp_path / "0.tar").unlink()
+    for _, failure in source.read(records):
+        assert isinstance(failure, ReadFailure)
+        assert "0.tar" in failure.detail
+        assert str(tmp_path) not in failure.detail
