@@ -1,4 +1,4 @@
-"""How far a training is, from steps and from processor time: one number in [0, 1] that drives it all."""
+"""How far a training is, from steps and from minutes: one number in [0, 1] that drives it all."""
 
 import math
 import time
@@ -10,8 +10,7 @@ from dataclasses import dataclass
 class Budget:
     """A training ends after ``steps``, or earlier, with the same annealing, after ``minutes``.
 
-    Minutes are those of the processor, so that a busy machine makes a training last longer, not
-    learn less.
+    Which minutes is the matter of the ``Stopwatch``.
 
     A run that ends by steps repeats bit for bit on the same machine; one that ends by minutes does
     not, and its record says so.
@@ -38,11 +37,13 @@ def learning_rate(progress: float, *, peak: float, warm_up: float = 0.03) -> flo
 
 
 class Stopwatch:
-    """Processor seconds of training, over all the runs that a checkpoint has seen."""
+    """Seconds of training, over all the runs that a checkpoint has seen.
 
-    def __init__(
-        self, before_s: float = 0.0, clock: Callable[[], float] = time.process_time
-    ) -> None:
+    With ``clock=time.process_time`` they are the processor's, so that a busy machine makes a
+    training last longer, not learn less.
+    """
+
+    def __init__(self, before_s: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._start = clock() - before_s
 

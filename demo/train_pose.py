@@ -9,6 +9,7 @@ B batch, P people of the batch, S side of the square input in px.
 import argparse
 import json
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -250,7 +251,8 @@ def train(
     scenes = stored_scenes(training_seeds(config.scenes), folder=work / "scenes")
     trainer = PoseTrainer(config)
     checkpoint = work / f"pose-{config.seed}.pt"
-    stopwatch = Stopwatch(trainer.resume(checkpoint) if checkpoint.is_file() else 0.0)
+    before_s = trainer.resume(checkpoint) if checkpoint.is_file() else 0.0
+    stopwatch = Stopwatch(before_s, time.process_time)
     saved_s = logged_s = stopwatch.elapsed_s
     while (progress := budget.progress(trainer.steps, stopwatch.elapsed_s)) < 1.0:
         rng = np.random.default_rng([config.seed, trainer.steps])

@@ -9,6 +9,7 @@ B images, P prompts, K point slots, R side of the decoder's masks in px, S side 
 import argparse
 import json
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -343,7 +344,8 @@ def train(
     peopled = np.unique(scenes.scene_of)
     trainer = SamTrainer(config)
     checkpoint = work / f"sam-{config.seed}.pt"
-    stopwatch = Stopwatch(trainer.resume(checkpoint) if checkpoint.is_file() else 0.0)
+    before_s = trainer.resume(checkpoint) if checkpoint.is_file() else 0.0
+    stopwatch = Stopwatch(before_s, time.process_time)
     saved_s = logged_s = stopwatch.elapsed_s
     while (progress := budget.progress(trainer.steps, stopwatch.elapsed_s)) < 1.0:
         size_px = config.small_px if progress < config.small_until else SIZES.image_size
