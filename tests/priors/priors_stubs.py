@@ -1,18 +1,24 @@
-"""Models of the protocols without weights: a photo's own pixels say what is on it.
+"""Models of the protocols without weights, and photos that they understand.
 
 The blue channel of the pixel (0, 0) is the command: 0 nobody, 200 kills the process, any other
 value n: n people side by side.
 """
 
+import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from priors.extract import Extractor, ExtractorConfig
 from priors.masks import PersonMasks
-from storage.records import Person
+from storage.plan import PlanConfig, make_unit, plan_units
+from storage.records import Person, Span, Unit
+from storage.sources import Source
 
 KILL = 200
 
@@ -65,3 +71,47 @@ class StubMasks:
             margin = (right - left) / 10
             masks[i, :, max(0, round(left - margin)) : round(right + margin)] = True
         return PersonMasks(masks=masks, scores=np.full(len(people), 0.8, dtype=np.float32))
+
+
+SIDE_PX = 256
+
+
+def photo_bytes(command: int, *, seed: int = 0, side_px: int = SIDE_PX) -> bytes:
+    """A PNG whose pixel (0, 0) carries the stubs' command; unlike any other of another seed."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    big = np.asarray(Image.fromarray(pixels).resize((side_px, side_px), Image.Resampling.NEAREST))
+    big = big.copy()
+    big[0, 0, 2] = command
+    buffer = io.BytesIO()
+    Image.fromarray(big).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_photos(folder: Path, commands: Sequence[int], *, caption: str = "a man runs") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, command in enumerate(commands):
+        (folder / f"{i:03}.png").write_bytes(photo_bytes(command, seed=i))
+        (folder / f"{i:03}.txt").write_text(caption)
+
+
+def no_spans(caption: str) -> list[Span]:
+    return [Span(start=2, end=5, text=caption[2:5], kind="person")] if len(caption) > 5 else []
+
+
+def one_unit(source: Source) -> Unit:
+    return make_unit(source.records(), salt="test")
+
+
+def units_of(source: Source, *, size: int) -> list[Unit]:
+    return list(plan_units(source.records(), config=PlanConfig(unit_size=size), salt="test"))
+
+
+def stub_extractor(source: Source, root: Path, *, may_kill: bool = False) -> Extractor:
+    return Extractor(
+        ExtractorConfig(batch_size=4, mask_batch_size=3, device="cpu"),
+        source,
+        str(root),
+        no_spans,
+        pose=StubPose(may_kill=may_kill),
+        masks=StubMasks(),
+    )

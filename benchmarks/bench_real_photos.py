@@ -1,0 +1,241 @@
+"""Extraction on real photos: pose AP against the bare model, mask IoU, rejects, speed.
+
+Runs the whole path (source, plan, extractor, shards) over the COCO photos of the assets and scores
+what is in the shards with pycocotools. The yardstick is `ultralytics.YOLO(...).predict` with the
+same weights on the same photos.
+
+    python benchmarks/bench_real_photos.py [--assets DIR] [--ray ACTORS]
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from hcp.tokens import human_spans
+from priors.extract import Extractor, ExtractorConfig, config_digest, run_units_inline
+from priors.reports import PoolReport, UnitReport
+from priors.yolo import import_ultralytics
+from storage.plan import PlanConfig, plan_units
+from storage.records import Sample, Unit
+from storage.shards import iter_samples
+from storage.sources import Source, resolve_source
+
+HERE = Path(__file__).parent
+UNIT_SIZE = 40
+LARGE_AREA_PX = 96 * 96
+MATCH_IOU = 0.5
+TARGETS = {"ap_difference": 0.01, "mask_iou": 0.80}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    default = os.environ.get("HCP_ASSETS", str(HERE.parents[1] / "shared" / "assets"))
+    parser.add_argument("--assets", type=Path, default=Path(default))
+    parser.add_argument("--ray", type=int, default=0, help="actors; 0: inline, without Ray")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "real_photos.json")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as root:
+        result = run(options.assets, root, actors=options.ray)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    print_table(result)
+
+
+def run(assets: Path, root: str, *, actors: int) -> dict[str, Any]:
+    config = ExtractorConfig(
+        pose_model=str(assets / "weights" / "yolo11n-pose.pt"),
+        mask_model=str(assets / "weights" / "yolo11n-seg.pt"),
+    )
+    source = resolve_source(str(assets / "captions.json"), format="coco")
+    units = list(
+        plan_units(
+            source.records(), config=PlanConfig(unit_size=UNIT_SIZE), salt=config_digest(config)
+        )
+    )
+    report, load_s = extract(units, config, source, root, actors=actors)
+    samples = [s for unit in units for s in iter_samples(root, unit.fingerprint)]
+    keypoints = load_coco(assets / "person_keypoints.json")
+    scored = {s.uri: s for s in samples if image_id(s) in annotated(keypoints)}
+    start = perf_counter()
+    bare = bare_detections(assets, list(scored.values()))
+    bare_s = perf_counter() - start
+    ours = [row for s in scored.values() for row in shard_detections(s)]
+    ids = sorted(image_id(s) for s in scored.values())
+    pose_ap, bare_ap = oks_ap(keypoints, ours, ids), oks_ap(keypoints, bare, ids)
+    return {
+        "records": sum(len(u.records) for u in units),
+        "units": len(units),
+        "samples": report.n_samples,
+        "rejects": report.n_rejects,
+        "rejects_by_reason": dict(sorted(report.rejects_by_reason.items())),
+        "pose": {
+            "photos": len(ids),
+            "ap_shards": round(pose_ap, 4),
+            "ap_bare_model": round(bare_ap, 4),
+            "difference": round(pose_ap - bare_ap, 4),
+        },
+        "masks": mask_quality(load_coco(assets / "instances.json"), samples),
+        "speed": {
+            "images_per_s": report.images_per_s,
+            "seconds": report.seconds,
+            "load_seconds": round(load_s, 2),
+            "busy_fraction": report.busy_fraction,
+            "stage_seconds": dict(report.stage_seconds),
+            "bare_pose_model_images_per_s": round(len(ids) / bare_s, 2),
+            "ray_actors": actors,
+        },
+        "targets": TARGETS,
+        "environment": {
+            "cores": os.cpu_count(),
+            "load_average": round(os.getloadavg()[0], 1),
+            "machine": platform.machine(),
+            "python": platform.python_version(),
+            "versions": {n: version(n) for n in ("torch", "ultralytics", "pycocotools", "ray")},
+        },
+    }
+
+
+def extract(
+    units: Sequence[Unit], config: ExtractorConfig, source: Source, root: str, *, actors: int
+) -> tuple[PoolReport, float]:
+    """Commit the units; the report, and seconds that loading the models took (inline only)."""
+
+    def make() -> Extractor:
+        return Extractor(config, source, root, human_spans)
+
+    reports: list[UnitReport] = []
+    if actors:
+        from priors.cluster import ray_session
+        from priors.pool import run_units
+
+        with ray_session():
+            total = run_units(
+                units, make_extractor=make, n_actors=actors, num_cpus=1, on_report=reports.append
+            )
+        return total, 0.0
+    start = perf_counter()
+    extractor = make()
+    load_s = perf_counter() - start
+    total = run_units_inline(units, make_extractor=lambda: extractor, on_report=reports.append)
+    return total, load_s
+
+
+def load_coco(path: Path) -> Any:
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
+        return COCO(str(path))
+
+
+def image_id(sample: Sample) -> int:
+    return int(Path(sample.uri).stem.split("_")[-1])
+
+
+def annotated(coco: Any) -> set[int]:
+    """Photos with at least one person whose keypoints are labelled."""
+    return {a["image_id"] for a in coco.anns.values() if a.get("num_keypoints", 0) > 0}
+
+
+def shard_detections(sample: Sample) -> Iterable[dict[str, Any]]:
+    for person in sample.people:
+        flat = [value for point in person.keypoints for value in point]
+        yield _row(image_id(sample), flat, person.score)
+
+
+def bare_detections(assets: Path, samples: Sequence[Sample]) -> list[dict[str, Any]]:
+    model: Any = import_ultralytics().YOLO(assets / "weights" / "yolo11n-pose.pt")
+    rows: list[dict[str, Any]] = []
+    for sample in samples:
+        with Image.open(io.BytesIO(sample.image_jpeg)) as image:
+            bgr = np.asarray(image.convert("RGB"))[..., ::-1]
+        found = model.predict(bgr, imgsz=640, rect=False, conf=0.25, verbose=False)[0]
+        points = found.keypoints.data.numpy().reshape(-1, 51)
+        for flat, score in zip(points, found.boxes.conf.numpy(), strict=True):
+            rows.append(_row(image_id(sample), flat.tolist(), float(score)))
+    return rows
+
+
+def _row(image: int, keypoints: Sequence[float], score: float) -> dict[str, Any]:
+    return {"image_id": image, "category_id": 1, "keypoints": list(keypoints), "score": score}
+
+
+def oks_ap(coco: Any, rows: Sequence[dict[str, Any]], ids: Sequence[int]) -> float:
+    """COCO keypoint AP .50:.95 over the photos ``ids``."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation: Any = COCOeval(coco, coco.loadRes(list(rows)), "keypoints")
+        evaluation.params.imgIds = list(ids)
+        evaluation.params.catIds = [1]
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return float(evaluation.stats[0])
+
+
+def mask_quality(coco: Any, samples: Sequence[Sample]) -> dict[str, Any]:
+    """IoU of the shards' indexed masks with the ground truth of large people, one to one."""
+    matched: list[float] = []
+    n_large = 0
+    for sample in samples:
+        ids = coco.getAnnIds(imgIds=[image_id(sample)], catIds=[1], iscrowd=False)
+        truths = [coco.annToMask(a) > 0 for a in coco.loadAnns(ids) if a["area"] > LARGE_AREA_PX]
+        n_large += len(truths)
+        found = [
+            sample.mask == i + 1 for i, person in enumerate(sample.people) if person.mask_area_px
+        ]
+        matched.extend(best_pairs(truths, found))
+    return {
+        "large_people": n_large,
+        "matched": len(matched),
+        "matched_fraction": round(len(matched) / max(n_large, 1), 4),
+        "mean_iou": round(float(np.mean(matched)), 4) if matched else 0.0,
+    }
+
+
+def best_pairs(
+    truths: Sequence[NDArray[np.bool_]], found: Sequence[NDArray[np.bool_]]
+) -> list[float]:
+    """IoUs above ``MATCH_IOU``, best pairs first, every mask used once."""
+    iou = np.array([[(t & f).sum() / max((t | f).sum(), 1) for f in found] for t in truths])
+    pairs: list[float] = []
+    while iou.size and iou.max() > MATCH_IOU:
+        row, column = np.unravel_index(iou.argmax(), iou.shape)
+        pairs.append(float(iou[row, column]))
+        iou[row, :] = iou[:, column] = 0
+    return pairs
+
+
+def print_table(result: dict[str, Any]) -> None:
+    pose, masks, speed = result["pose"], result["masks"], result["speed"]
+    whole = result["samples"] + result["rejects"] == result["records"]
+    rows = [
+        ("samples + rejects", f"{result['samples']} + {result['rejects']} of {result['records']}",
+         "all", whole),
+        ("pose AP, shards", f"{pose['ap_shards']:.4f} on {pose['photos']} photos",
+         f"{pose['ap_bare_model']:.4f} bare", abs(pose["difference"]) <= TARGETS["ap_difference"]),
+        ("mean mask IoU", f"{masks['mean_iou']:.4f} of {masks['matched']}/{masks['large_people']}",
+         f">= {TARGETS['mask_iou']}", masks["mean_iou"] >= TARGETS["mask_iou"]),
+        ("images/s", f"{speed['images_per_s']:.2f}",
+         f"{speed['bare_pose_model_images_per_s']:.2f} bare pose only", None),
+    ]  # fmt: skip
+    print(f"{'measure':20} {'result':28} {'peer or target':26} ok")
+    for name, value, peer, good in rows:
+        print(f"{name:20} {value:28} {peer:26} {'' if good is None else good}")
+    print("rejects:", result["rejects_by_reason"])
+    print("seconds:", speed["stage_seconds"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""Extraction without Ray: what is kept, what is refused and why, and the same bytes always."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from priors_stubs import (
+    KILL,
+    StubMasks,
+    StubPose,
+    no_spans,
+    one_unit,
+    photo_bytes,
+    stub_extractor,
+    units_of,
+    write_photos,
+)
+from safetensors.torch import save_file
+
+from priors.extract import (
+    Extractor,
+    ExtractorConfig,
+    config_digest,
+    run_units_inline,
+)
+from priors.gate import GateConfig
+from priors.reports import UnitReport
+from storage.records import SourceRecord, Unit
+from storage.shards import committed, iter_samples
+from storage.sources import Source, resolve_source
+
+Photos = Callable[[Sequence[int]], Source]
+
+
+def shard_digests(root: Path) -> dict[str, str]:
+    files = sorted((root / "shards").iterdir())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_a_unit_becomes_a_shard(photos: Photos, tmp_path: Path) -> None:
+    source = photos([1, 2, 0, 3, 9, 1])
+    unit = one_unit(source)
+    report = stub_extractor(source, tmp_path).process(unit)
+    assert (report.n_samples, report.n_rejects, report.skipped) == (4, 2, False)
+    assert dict(report.rejects_by_reason) == {"no_person": 1, "too_many_people": 1}
+    assert report.model_seconds <= report.seconds
+    assert set(report.stage_seconds) == {"read", "decode", "pose", "masks", "write"}
+    json.dumps(report.as_dict())
+    samples = list(iter_samples(str(tmp_path), unit.fingerprint))
+    assert [len(s.people) for s in samples] == [1, 2, 3, 1]
+    for sample in samples:
+        assert sample.mask.shape == (sample.height_px, sample.width_px) == (256, 256)
+        areas = [int((sample.mask == i + 1).sum()) for i in range(len(sample.people))]
+        assert areas == [p.mask_area_px for p in sample.people]
+        assert [p.mask_score for p in sample.people] == [0.8] * len(sample.people)
+        assert sample.human_spans == tuple(no_spans("a man runs"))
+        assert sample.caption == "a man runs"
+
+
+def test_every_record_ends_as_a_sample_or_with_a_reason(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    write_photos(folder, [1, 0, 1, 1, 1, 1])
+    (folder / "002.png").write_bytes(photo_bytes(1)[:900])
+    (folder / "003.png").write_bytes(b"a text")
+    (folder / "004.txt").unlink()
+    (folder / "005.txt").write_text("x" * 2000)
+    (folder / "006.png").write_bytes(photo_bytes(1, side_px=100))
+    (folder / "006.txt").write_text("small")
+    source = resolve_source(str(folder), format="folder")
+    report = stub_extractor(source, tmp_path).process(one_unit(source))
+    assert report.n_samples == 1
+    assert dict(report.rejects_by_reason) == {
+        "no_person": 1,
+        "unreadable": 2,
+        "no_caption": 1,
+        "bad_caption": 1,
+        "too_small": 1,
+    }
+
+
+def test_a_photo_that_vanishes_is_unreadable(photos: Photos, tmp_path: Path) -> None:
+    source = photos([1, 1, 1])
+    unit = one_unit(source)
+    (tmp_path / "photos" / "001.png").unlink()
+    report = stub_extractor(source, tmp_path).process(unit)
+    assert (report.n_samples, dict(report.rejects_by_reason)) == (2, {"unreadable": 1})
+
+
+def test_a_unit_without_a_sample_is_committed_too(photos: Photos, tmp_path: Path) -> None:
+    source = photos([0, 0])
+    unit = one_unit(source)
+    assert stub_extractor(source, tmp_path).process(unit).n_samples == 0
+    assert committed(str(tmp_path)) == {unit.fingerprint}
+
+
+def test_the_mask_model_sees_only_photos_that_pass_in_full_batches(
+    photos: Photos, tmp_path: Path
+) -> None:
+    source = photos([1, 0, 1, 0, 0, 0, 1, 1, 0, 2])
+    masks = StubMasks()
+    extractor = Extractor(
+        ExtractorConfig(batch_size=2, mask_batch_size=2, device="cpu"),
+        source,
+        str(tmp_path),
+        no_spans,
+        pose=StubPose(),
+        masks=masks,
+    )
+    extractor.process(one_unit(source))
+    assert (masks.n_images, masks.n_calls) == (5, 3)
+
+
+def test_the_same_bytes_always(photos: Photos, tmp_path: Path) -> None:
+    source = photos([1, 2, 0, 3, 1, 2, 9, 1])
+    units = units_of(source, size=3)
+    assert len(units) > 1
+    for root, order in (("a", units), ("b", units[::-1])):
+        extractor = stub_extractor(source, tmp_path / root)
+        for unit in order:
+            extractor.process(unit)
+    assert shard_digests(tmp_path / "a") == shard_digests(tmp_path / "b")
+
+
+def test_a_committed_unit_is_skipped_without_a_look_at_its_photos(
+    photos: Photos, tmp_path: Path
+) -> None:
+    source = photos([1, 0, 2])
+    unit = one_unit(source)
+    first = stub_extractor(source, tmp_path).process(unit)
+    before = shard_digests(tmp_path)
+    masks = StubMasks()
+    again = Extractor(
+        ExtractorConfig(device="cpu"), source, str(tmp_path), no_spans, pose=StubPose(), masks=masks
+    ).process(unit)
+    assert again.skipped
+    assert masks.n_calls == 0
+    assert (again.n_samples, again.n_rejects) == (first.n_samples, first.n_rejects)
+    assert dict(again.rejects_by_reason) == dict(first.rejects_by_reason)
+    assert shard_digests(tmp_path) == before
+
+
+def test_poison_is_rejected_unread_and_the_rest_is_kept(photos: Photos, tmp_path: Path) -> None:
+    source = photos([1, KILL, 1])
+    unit = one_unit(source)
+    guilty = unit.records[1].key
+    extractor = stub_extractor(source, tmp_path, may_kill=True)
+    report = extractor.process(unit, poison=frozenset({guilty}))
+    assert (report.n_samples, dict(report.rejects_by_reason)) == (2, {"poison": 1})
+    assert guilty not in {s.key for s in iter_samples(str(tmp_path), unit.fingerprint)}
+
+
+def test_a_probe_commits_nothing(photos: Photos, tmp_path: Path) -> None:
+    source = photos([1, 0, 2])
+    assert stub_extractor(source, tmp_path).probe(one_unit(source).records) == 2
+    assert committed(str(tmp_path)) == set()
+
+
+def test_a_fault_of_the_unit_as_a_whole_is_raised(photos: Photos, tmp_path: Path) -> None:
+    source = photos([1])
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(Exception, match="file"):
+        stub_extractor(source, tmp_path / "file").process(one_unit(source))
+
+
+def test_inline_runs_report_units_and_totals(photos: Photos, tmp_path: Path) -> None:
+    source = photos([1, 0, 2, 1, 0, 1, 1])
+    units = units_of(source, size=3)
+    seen: list[UnitReport] = []
+    total = run_units_inline(
+        units,
+        make_extractor=lambda: stub_extractor(source, tmp_path),
+        on_report=seen.append,
+    )
+    assert [r.fingerprint for r in seen] == [u.fingerprint for u in units]
+    assert (total.n_units, total.n_samples, total.n_rejects) == (len(units), 5, 2)
+    assert dict(total.rejects_by_reason) == {"no_person": 2}
+    assert total.images_per_s > 0
+    assert 0 <= total.busy_fraction <= 1
+    json.dumps(total.as_dict())
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> ExtractorConfig:
+    for name in ("pose", "masks"):
+        (tmp_path / name).mkdir()
+        save_file({name: torch.zeros(2)}, tmp_path / name / "model.safetensors")
+    return ExtractorConfig(
+        pose_model=str(tmp_path / "pose"), mask_model=str(tmp_path / "masks"), device="cpu"
+    )
+
+
+def test_the_digest_follows_what_shapes_a_shard(config: ExtractorConfig, tmp_path: Path) -> None:
+    digest = config_digest(config)
+    for same in (
+        replace(config, batch_size=2, mask_batch_size=1, device="cuda", decode_threads=9),
+        replace(config, trust_weights=True),
+    ):
+        assert config_digest(same) == digest
+    for other in (
+        replace(config, gate=GateConfig(min_score=0.5)),
+        replace(config, imgsz=320),
+        replace(config, mask_model=config.pose_model),
+    ):
+        assert config_digest(other) != digest
+    (tmp_path / "pose").rename(tmp_path / "elsewhere")
+    assert config_digest(replace(config, pose_model=str(tmp_path / "elsewhere"))) == digest
+    save_file({"pose": torch.ones(2)}, tmp_path / "elsewhere" / "model.safetensors")
+    assert config_digest(replace(config, pose_model=str(tmp_path / "elsewhere"))) != digest
+
+
+def test_the_config_is_json(config: ExtractorConfig) -> None:
+    assert json.loads(json.dumps(asdict(config)))["gate"]["max_people"] == 8
+    with pytest.raises(ValueError, match="ExtractorConfig"):
+        ExtractorConfig(batch_size=0)
+
+
+def test_large_masks_survive_packing(photos: Photos, tmp_path: Path) -> None:
+    source = photos([8])
+    unit = one_unit(source)
+    stub_extractor(source, tmp_path).process(unit)
+    (sample,) = iter_samples(str(tmp_path), unit.fingerprint)
+    assert set(np.unique(sample.mask)) == set(range(1, 9))
+
+
+def test_records_of_a_unit_may_be_any_sequence(photos: Photos, tmp_path: Path) -> None:
+    source = photos([1, 1])
+    unit = one_unit(source)
+    listed: list[SourceRecord] = list(unit.records)
+    report = stub_extractor(source, tmp_path).process(
+        Unit(fingerprint=unit.fingerprint, records=listed)
+    )
+    assert report.n_samples == 2

@@ -1,0 +1,138 @@
+"""Units on Ray actors: speed aside, the same result as inline, whatever dies on the way."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import priors_stubs
+import pytest
+from priors_stubs import KILL, stub_extractor, units_of
+from ray import cloudpickle
+
+from priors.cluster import ray_session
+from priors.extract import Extractor, run_units_inline
+from priors.pool import PoolError, run_units
+from priors.reports import UnitReport
+from storage.errors import WeightsError
+from storage.shards import committed, iter_samples
+from storage.sources import Source
+
+pytestmark = pytest.mark.ray
+Photos = Callable[[Sequence[int]], Source]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    cloudpickle.register_pickle_by_value(priors_stubs)  # workers cannot import test modules
+    with ray_session("local", object_store_bytes=100 * 2**20):
+        yield
+    cloudpickle.unregister_pickle_by_value(priors_stubs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeStub:
+    source: Source
+    root: Path
+    fault: str = ""
+
+    def __call__(self) -> Extractor:
+        if self.fault == "weights":
+            raise WeightsError("no such weights: stub.pt")
+        if self.fault == "exit":
+            os._exit(1)
+        return stub_extractor(self.source, self.root, may_kill=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pickle_this_module_by_value() -> Iterator[None]:
+    import sys
+
+    module = sys.modules[MakeStub.__module__]
+    cloudpickle.register_pickle_by_value(module)
+    yield
+    cloudpickle.unregister_pickle_by_value(module)
+
+
+def keys(root: Path, fingerprints: Sequence[str]) -> set[str]:
+    return {s.key for f in fingerprints for s in iter_samples(str(root), f)}
+
+
+def test_actors_give_the_bytes_that_an_inline_run_gives(photos: Photos, tmp_path: Path) -> None:
+    source = photos([1, 2, 0, 1, 3, 1, 0, 2, 1])
+    units = units_of(source, size=2)
+    assert len(units) >= 3
+    seen: list[UnitReport] = []
+    total = run_units(
+        (unit for unit in units),
+        make_extractor=MakeStub(source=source, root=tmp_path / "ray"),
+        on_report=seen.append,
+        n_actors=2,
+        num_cpus=0.5,
+    )
+    run_units_inline(
+        units,
+        make_extractor=MakeStub(source=source, root=tmp_path / "inline"),
+        on_report=lambda report: None,
+    )
+    assert {r.fingerprint for r in seen} == {u.fingerprint for u in units}
+    assert (total.n_samples, total.n_rejects, total.n_deaths) == (7, 2, 0)
+    for path in sorted((tmp_path / "inline" / "shards").iterdir()):
+        assert path.read_bytes() == (tmp_path / "ray" / "shards" / path.name).read_bytes()
+
+
+def test_the_sample_that_kills_its_worker_is_rejected_and_the_rest_is_kept(
+    photos: Photos, tmp_path: Path
+) -> None:
+    source = photos([1, 2, KILL, 1, 1, 1, 0, 2])
+    units = units_of(source, size=4)
+    guilty = next(r.key for u in units for r in u.records if r.uri == "002.png")
+    seen: list[UnitReport] = []
+    total = run_units(
+        units,
+        make_extractor=MakeStub(source=source, root=tmp_path),
+        on_report=seen.append,
+        n_actors=1,
+        num_cpus=0.5,
+    )
+    assert total.poison == (guilty,)
+    assert dict(total.rejects_by_reason) == {"poison": 1, "no_person": 1}
+    assert (total.n_samples, total.n_units) == (6, len(units))
+    assert total.n_deaths >= 3
+    assert committed(str(tmp_path)) == {u.fingerprint for u in units}
+    everyone = {r.key for u in units for r in u.records}
+    found = keys(tmp_path, [u.fingerprint for u in units])
+    assert guilty not in found
+    assert len(everyone - found) == 2
+    assert len(seen) == len(units)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "text"),
+    [("weights", WeightsError, "no such weights"), ("exit", PoolError, "while starting")],
+)
+def test_a_worker_that_cannot_start_is_an_error_not_a_poison_sample(
+    photos: Photos, tmp_path: Path, fault: str, error: type[Exception], text: str
+) -> None:
+    source = photos([1])
+    with pytest.raises(error, match=text):
+        run_units(
+            units_of(source, size=4),
+            make_extractor=MakeStub(source=source, root=tmp_path, fault=fault),
+            on_report=lambda report: None,
+            n_actors=1,
+            num_cpus=0.5,
+        )
+    assert committed(str(tmp_path)) == set()
+
+
+def test_nothing_to_do_is_fine(photos: Photos, tmp_path: Path) -> None:
+    source = photos([1])
+    total = run_units(
+        iter(()),
+        make_extractor=MakeStub(source=source, root=tmp_path),
+        on_report=lambda report: None,
+        n_actors=1,
+        num_cpus=0.5,
+    )
+    assert total.n_units == 0
