@@ -1,6 +1,6 @@
 """The HcP adapter: the trainable layers, where they go, and how they are saved."""
 
-import logging
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,8 +18,6 @@ from hcp.pipeline_tokens import PipelineTokens, as_mask
 from hcp.sites import base_fingerprint, check_base, find_sites
 from storage.errors import CheckpointError
 from storage.locations import normalised
-
-logger = logging.getLogger(__name__)
 
 
 class HcpAdapter(nn.Module):
@@ -78,10 +76,15 @@ class HcpAdapter(nn.Module):
     def from_pretrained(
         cls, path_or_registry_uri: str | Path, *, tracking_uri: str | None = None
     ) -> "HcpAdapter":
-        """Load a checkpoint (directory or fsspec URL) or ``hcp-registry:<name>/champion``.
+        """Load a checkpoint.
 
+        Args:
+            path_or_registry_uri: a directory, an fsspec URL, or ``hcp-registry:<name>/<version>``
+                with a number or ``champion``.
+            tracking_uri: of the registry; None: the environment's MLFLOW_TRACKING_URI.
         Raises:
-            CheckpointError: incomplete, changed, or not an adapter.
+            CheckpointError: incomplete, changed, not an adapter, or in no known registry.
+            RegistryError: the registry does not know it.
         """
         uri = _resolve(path_or_registry_uri, tracking_uri)
         card, tensors = read_checkpoint(uri)
@@ -190,4 +193,10 @@ def _resolve(path_or_uri: str | Path, tracking_uri: str | None) -> str:
         return normalised(path_or_uri)
     from storage.registry import Registry
 
-    return str(Registry(tracking_uri).resolve(str(path_or_uri)))
+    where = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if not where:
+        raise CheckpointError(
+            f"{path_or_uri} names a registry entry, but not which registry: give tracking_uri "
+            "(such as sqlite:///mlflow.db) or set MLFLOW_TRACKING_URI"
+        )
+    return Registry(where).resolve(str(path_or_uri))

@@ -16,12 +16,13 @@ from torch import Tensor
 
 from hcp.config import HcpConfig
 from hcp.sites import Site
+from storage import checkpoints
+from storage.checkpoints import COMPLETE_NAME as MARKER
 from storage.errors import CheckpointError
 from storage.locations import join, read_bytes, remove, write_atomic
 
 WEIGHTS = "adapter.safetensors"
 CARD = "adapter_config.json"
-MARKER = "COMPLETE.json"
 FORMAT = 1
 
 
@@ -111,10 +112,8 @@ def verify_checkpoint(uri: str) -> dict[str, str]:
     Raises:
         CheckpointError: a file is missing or changed, or the checkpoint was never finished.
     """
-    digests = _marker(uri)
-    for name, digest in digests.items():
-        _checked(uri, name, digest)
-    return digests
+    checkpoints.verify_checkpoint(uri)
+    return _marker(uri)
 
 
 def _marker(uri: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ from hcp.objective import aligned_stages, alignment_terms
 from hcp.targets import PriorBatch, build_targets
 from hcp.tokens import human_token_kinds, human_token_mask
 from storage.errors import CheckpointError
+from storage.registry import Registry
 
 CONFIG = HcpConfig(width=32)
 HUMAN = "a woman doing yoga on the beach"
@@ -236,6 +237,24 @@ def test_a_wrong_base_is_refused_with_what_differs(
     shallow = type(right.unet).from_config({**right.unet.config, "layers_per_block": 2})
     with pytest.raises(CheckpointError, match="not in the adapter"):
         adapter.inject(shallow)
+
+
+def test_a_registry_entry_loads(
+    make_pipeline: Callable[[int], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    adapter = _loud(make_pipeline(0))
+    adapter.save_pretrained(tmp_path / "a", step=3)
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    registry = Registry(uri)
+    entry = registry.register("hcp", checkpoint_uri=str(tmp_path / "a"), metrics={}, tags={})
+    registry.promote("hcp", entry.version)
+    with pytest.raises(CheckpointError, match="MLFLOW_TRACKING_URI"):
+        HcpAdapter.from_pretrained("hcp-registry:hcp/champion")
+    for name in ("hcp-registry:hcp/champion", entry.registry_uri):
+        assert HcpAdapter.from_pretrained(name, tracking_uri=uri).card.step == 3
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert HcpAdapter.from_pretrained("hcp-registry:hcp/champion").card.step == 3
 
 
 def _train(pipeline: Any, *, steps: int, seed: int) -> tuple[list[float], list[float]]:

@@ -1,0 +1,119 @@
+"""The processor equals diffusers' own in all that is not HcP, for every kind of attention block."""
+
+from typing import Any
+
+import pytest
+import torch
+from diffusers.models.attention_processor import Attention, AttnProcessor2_0
+from torch import Tensor
+
+from hcp.attention import fused_attention
+from hcp.layer import HcpLayer
+from hcp.processor import HcpProcessor
+from hcp.sites import Site
+from hcp.token_state import TokenState
+
+BLOCKS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "bias": {"bias": True},
+    "group_norm": {"norm_num_groups": 4},
+    "cross_norm": {"cross_attention_norm": "layer_norm"},
+    "qk_norm": {"qk_norm": "layer_norm"},
+    "residual": {"residual_connection": True, "rescale_output_factor": 2.0},
+}
+SITE = Site(name="attn2", stage="mid", scale=1, text_dim=12, inner_dim=16)
+
+
+def _block(settings: dict[str, Any]) -> Attention:
+    torch.manual_seed(0)
+    return Attention(query_dim=16, cross_attention_dim=12, heads=2, dim_head=8, **settings).eval()
+
+
+def _processor(*, gamma: float, mask: Tensor) -> HcpProcessor:
+    torch.manual_seed(1)
+    layer = HcpLayer(12, 16, width=8, activation="gelu", gate="fixed")
+    state = TokenState()
+    state.set(mask)
+    return HcpProcessor(SITE, layer, gamma=gamma, state=state)
+
+
+def _inputs() -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    mask = torch.tensor([[0, 1, 0, 1, 0], [0, 0, 0, 0, 0], [1, 0, 0, 0, 0]], dtype=torch.bool)
+    hidden = torch.randn(3, 16, 4, 4, generator=generator)
+    return hidden, torch.randn(3, 5, 12, generator=generator), mask
+
+
+@pytest.mark.parametrize("image", [True, False], ids=["4d", "3d"])
+@pytest.mark.parametrize("masked", [True, False], ids=["mask", "no_mask"])
+@pytest.mark.parametrize("block", list(BLOCKS))
+@torch.no_grad()
+def test_with_gamma_zero_it_is_the_default_processor(block: str, masked: bool, image: bool) -> None:
+    attn = _block(BLOCKS[block])
+    hidden, text, mask = _inputs()
+    if not image:
+        hidden = hidden.flatten(2).transpose(1, 2)
+    attention_mask = None
+    if masked:
+        attention_mask = torch.zeros(3, 1, 5)
+        attention_mask[:, :, 4] = -10000.0
+    base = AttnProcessor2_0()(attn, hidden, text, attention_mask)
+    found = _processor(gamma=0.0, mask=mask)(attn, hidden, text, attention_mask)
+    assert torch.equal(found, base)
+    changed = _processor(gamma=1.0, mask=mask)(attn, hidden, text, attention_mask)
+    assert torch.equal(changed[1], base[1])
+    assert (changed[0] - base[0]).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_it_computes_the_fused_attention() -> None:
+    attn = _block({})
+    hidden, text, mask = _inputs()
+    hidden = hidden.flatten(2).transpose(1, 2)
+    processor = _processor(gamma=0.6, mask=mask)
+
+    def heads(x: Tensor) -> Tensor:
+        return x.unflatten(-1, (2, 8)).transpose(1, 2)
+
+    expected = fused_attention(
+        heads(attn.to_q(hidden)),
+        heads(attn.to_k(text)),
+        heads(attn.to_v(text)),
+        heads(processor.layer(text)),
+        mask,
+        gamma=0.6,
+    )
+    expected = attn.to_out[0](expected.transpose(1, 2).flatten(2))
+    assert torch.allclose(processor(attn, hidden, text), expected, atol=1e-5)
+
+
+def test_keys_are_never_cached_where_gradients_flow() -> None:
+    attn = _block({})
+    hidden, text, mask = _inputs()
+    processor = _processor(gamma=1.0, mask=mask)
+    hidden = hidden.flatten(2).transpose(1, 2)
+    with torch.no_grad():
+        processor(attn, hidden, text)
+    processor(attn, hidden, text).sum().backward()
+    assert all(p.grad is not None for p in processor.layer.parameters())
+
+
+@torch.no_grad()
+def test_changed_text_embeddings_are_noticed() -> None:
+    attn = _block({})
+    hidden, text, mask = _inputs()
+    hidden = hidden.flatten(2).transpose(1, 2)
+    processor = _processor(gamma=1.0, mask=mask)
+    processor(attn, hidden, text)
+    text.mul_(-1.0)
+    fresh = _processor(gamma=1.0, mask=mask)
+    assert torch.equal(processor(attn, hidden, text), fresh(attn, hidden, text))
+
+
+@torch.no_grad()
+def test_self_attention_passes_through() -> None:
+    torch.manual_seed(0)
+    attn = Attention(query_dim=16, heads=2, dim_head=8).eval()
+    hidden = _inputs()[0].flatten(2).transpose(1, 2)
+    processor = _processor(gamma=1.0, mask=torch.ones(3, 5, dtype=torch.bool))
+    assert torch.equal(processor(attn, hidden), AttnProcessor2_0()(attn, hidden))
