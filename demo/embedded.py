@@ -1,0 +1,8 @@
+"""Where the embedded weights lie; imports nothing heavy."""
+
+from pathlib import Path
+
+WEIGHTS_DIR = Path(__file__).parent / "weights"
+SD_DIR = WEIGHTS_DIR / "sd"
+POSE_DIR = WEIGHTS_DIR / "pose"
+SAM_DIR = WEIGHTS_DIR / "sam"
