@@ -179,7 +179,9 @@ class Tagger:
         """Whether a word that is mostly a noun ("painting") is a verb here."""
         if self.head < 0:
             return self.event == "be" and self.start < 0
-        return bool(self.flags[self.head] & lx.PEOPLE or following & _DETERMINED)
+        head = self.flags[self.head]
+        people = head & lx.PEOPLE and not head & lx.QUALIFIER  # not "a pedestrian crossing"
+        return bool(people or following & _DETERMINED)
 
     def _bare_ing(self, i: int, f: int, *, before_noun: bool) -> bool:
         """A word in -ing with no noun phrase open: a verb, a gerund, or an attribute."""

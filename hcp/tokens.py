@@ -118,7 +118,13 @@ def _token_offsets(
     }
     if tokenizer.is_fast:
         encoding: Any = tokenizer(caption, return_offsets_mapping=True, **settings)
-        return [(start, end) for start, end in encoding["offset_mapping"]]
+        special = frozenset(tokenizer.all_special_ids)
+        return [
+            (0, 0) if token_id in special else (start, end)
+            for token_id, (start, end) in zip(
+                encoding["input_ids"], encoding["offset_mapping"], strict=True
+            )
+        ]
     ids: Any = tokenizer(caption, **settings)["input_ids"]
     return list(_matched_offsets(tokenizer, caption, ids))
 
