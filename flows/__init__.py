@@ -1,1 +1,28 @@
+"""Prefect flows: what runs, in which order. Loads neither torch nor ray."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flows.ablate import ablate_hcp
+    from flows.evaluate import evaluate_hcp
+    from flows.rebuild import rebuild_dataset
+    from flows.rebuild_and_train import rebuild_and_train
+    from flows.train import train_hcp
+
+__all__ = ["ablate_hcp", "evaluate_hcp", "rebuild_and_train", "rebuild_dataset", "train_hcp"]
+
+_MODULES = {
+    "ablate_hcp": "flows.ablate",
+    "evaluate_hcp": "flows.evaluate",
+    "rebuild_and_train": "flows.rebuild_and_train",
+    "rebuild_dataset": "flows.rebuild",
+    "train_hcp": "flows.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Prefect takes two seconds to import: `import flows` alone does not pay for it.
+    if name not in _MODULES:
+        raise AttributeError(f"module 'flows' has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)

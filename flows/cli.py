@@ -140,6 +140,78 @@ def ablate(
     _print_table("Ablation", ablate_hcp(_params(AblateParams, config, {})))
 
 
+@app.command()
+def generate(
+    base: Annotated[str, typer.Option(help="Diffusers id, folder or 'embedded'.")],
+    prompt: Annotated[str, typer.Option(help="What to draw.")],
+    out: Annotated[Path, typer.Option(help="The picture's file, .png or .jpg.")],
+    checkpoint: Annotated[
+        str | None, typer.Option(help="HcP adapter: folder or registry URI; none: the base.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same picture.")] = 0,
+    steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 30,
+    guidance: Annotated[float, typer.Option(min=1, help="Classifier-free guidance.")] = 7.5,
+) -> None:
+    """Draw one picture with a base model and an HcP adapter."""
+    from flows.jobs import generate_picture
+
+    generate_picture(
+        base=base, prompt=prompt, out=out, checkpoint=checkpoint,
+        seed=seed, steps=steps, guidance=guidance,
+    )  # fmt: skip
+    console.print(str(out))
+
+
+@app.command()
+def inspect(
+    dataset: Annotated[str, typer.Argument(help="ROOT or ROOT@VERSION.")],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("inspect.html"),
+) -> None:
+    """Write one self-contained page about a dataset version: counts, rejects, pictures."""
+    from flows.jobs import render_inspection
+    from flows.names import split_dataset
+    from storage.versions import open_version
+
+    out.write_text(render_inspection(open_version(*split_dataset(dataset))), encoding="utf-8")
+    console.print(str(out))
+
+
+@app.command()
+def verify(root: Annotated[str, typer.Argument(help="Where shards and versions live.")]) -> None:
+    """Check digests, counts and sums of everything committed below a root."""
+    from storage.verify import verify_root
+
+    problems = verify_root(root)
+    for problem in problems:
+        console.print(problem, style="red", markup=False)
+    console.print(f"{len(problems)} problems")
+    sys.exit(1 if problems else 0)
+
+
+@app.command()
+def gc(
+    root: Annotated[str, typer.Argument(help="Where shards and versions live.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list.")] = False,
+) -> None:
+    """Delete the shards that no dataset version names."""
+    from storage.gc import collect_garbage
+
+    gone = collect_garbage(root, dry_run=dry_run)
+    for name in gone:
+        console.print(name, markup=False)
+    console.print(f"{len(gone)} shards {'would be ' if dry_run else ''}deleted")
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine: Python, GPU, Prefect, Ray, embedded models, disk."""
+    from flows.doctor import examine
+
+    rows = examine()
+    _print_table("hcp doctor", rows)
+    sys.exit(1 if any(row["state"] == "bad" for row in rows) else 0)
+
+
 def _params(kind: type[P], config: Path | None, given: dict[str, Any]) -> P:
     """The flow's parameters from a file and the options that were given."""
     fields: dict[str, Any] = {}

@@ -7,9 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from hcp.config import HcpConfig
 from priors.gate import GateConfig
 
-EMBEDDED = "embedded"
-"""Name of the models that ship with this package, wherever a model is asked for."""
-
 
 class Params(BaseModel):
     """Base of all parameters: frozen, and an unknown field is an error."""
@@ -66,7 +63,7 @@ class TrainSettings(ComputeParams):
     out: Annotated[str, Field(description="where checkpoints and logs are written")]
     steps: Annotated[int, Field(ge=1)] = 2000
     workers: Annotated[int, Field(ge=1, description="Ray Train workers")] = 1
-    cpus_per_worker: Annotated[float, Field(gt=0)] = 1
+    cpus_per_worker: Annotated[float, Field(gt=0)] = 0.9
     gpus_per_worker: Annotated[
         float | None, Field(ge=0, description="empty: 1 where Ray has a GPU, else 0")
     ] = None
@@ -76,6 +73,8 @@ class TrainSettings(ComputeParams):
     batch_size: Annotated[int, Field(ge=1, description="per worker")] = 8
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     warmup_steps: Annotated[int, Field(ge=0)] = 50
+    ema_decay: Annotated[float | None, Field(gt=0, lt=1, description="empty: no average")] = 0.999
+    precision: Literal["float32", "bfloat16"] = "float32"
     checkpoint_every: Annotated[int, Field(ge=1, description="steps")] = 500
     resolution_px: Annotated[int, Field(ge=64, description="training image side")] = 512
     seed: int = 0
@@ -107,12 +106,22 @@ class EvaluateSettings(ComputeParams):
     seeds: Annotated[int, Field(ge=1, description="pictures per prompt")] = 4
     inference_steps: Annotated[int, Field(ge=1)] = 30
     guidance: Annotated[float, Field(ge=1)] = 7.5
-    attention_photos: Annotated[int, Field(ge=1)] = 64
+    attention_photos: Annotated[int, Field(ge=1, description="held-out photos")] = 64
+    training_log: Annotated[
+        str | None, Field(description="the training's metrics.jsonl, for the report's curves")
+    ] = None
+    clip_model: Annotated[
+        str | None, Field(description="CLIP id or folder for the text score; empty: none")
+    ] = None
     register_model: Annotated[bool, Field(description="enter the checkpoint in the registry")] = (
         False
     )
     registry: Annotated[
-        str | None, Field(description="MLflow URI; empty: MLFLOW_TRACKING_URI, else sqlite in out")
+        str | None,
+        Field(description="MLflow URI; empty: MLFLOW_TRACKING_URI, else ./hcp-registry.db"),
+    ] = None
+    gpus: Annotated[
+        float | None, Field(ge=0, description="empty: 1 where Ray has a GPU, else 0")
     ] = None
     model_name: Annotated[str, Field(min_length=1)] = "hcp"
 

@@ -25,17 +25,12 @@ class Cluster:
 
 
 @contextmanager
-def ray_session(
-    address: str | None = None, *, object_store_bytes: int | None = None
-) -> Iterator[Cluster]:
+def ray_session(address: str | None = None) -> Iterator[Cluster]:
     """Connect to Ray once: ``address``, else ``RAY_ADDRESS``, else a local Ray that ends with us.
 
     Inside an open session this is a no-op, so that a flow and its subflows share one connection.
     ``ray.init`` replaces the SIGTERM handler, which would turn Prefect's *Cancelled* into
     *Crashed*: the handler is put back.
-
-    Args:
-        object_store_bytes: memory of a local Ray's object store; None leaves Ray's own default.
 
     Raises:
         ConnectionError: a given address does not answer.
@@ -49,8 +44,6 @@ def ray_session(
     options: dict[str, Any] = {"address": target, "log_to_driver": False, "namespace": "hcp"}
     if target == "local":
         options["include_dashboard"] = False
-        if object_store_bytes:
-            options["object_store_memory"] = object_store_bytes
     with _keep_sigterm_handler():
         ray.init(**options)
     try:

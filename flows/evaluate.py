@@ -1,0 +1,110 @@
+"""The flow evaluate-hcp: a checkpoint in, a report, a verdict and a registry entry out."""
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_link_artifact
+
+from flows.artifacts import Cell, publish_markdown, publish_table
+from flows.jobs import EvaluationJob, EvaluationResult, run_evaluation
+from flows.names import registry_uri
+from flows.outcomes import EvaluateOutcome
+from flows.params import EvaluateParams
+from storage.locations import join, normalised, write_atomic
+from storage.registry import ModelEntry, Registry
+
+REPORT_NAME = "report.html"
+ARMS = ("base", "candidate", "champion")
+
+
+@flow(name="evaluate-hcp")
+def evaluate_hcp(params: EvaluateParams) -> EvaluateOutcome:
+    """Compare a checkpoint with its base and the champion on the same prompts and seeds.
+
+    With ``register_model`` the checkpoint enters the registry, and becomes champion if it passes
+    the gate (``hcp.gate``).
+
+    Raises:
+        HcpError: a model, the prompts, the dataset or the registry cannot be used.
+    """
+    logger = get_run_logger()
+    champion = find_champion(params)
+    result = compare(EvaluationJob(params=params, champion=champion.uri if champion else None))
+    report = write_page(params, result)
+    entry = register(params, result) if params.register_model else None
+    for line in result.verdict.splitlines():
+        logger.info("gate: %s", line)
+    logger.info("%s; report %s", "promoted" if result.promote else "not promoted", report)
+    return EvaluateOutcome(
+        report=report,
+        metrics=result.metrics,
+        promoted=result.promote and entry is not None,
+        verdict=result.verdict,
+        registry_uri=entry.registry_uri if entry else None,
+        tracking_uri=registry_uri(params.registry) if entry else None,
+    )
+
+
+@task(name="find-champion")
+def find_champion(params: EvaluateParams) -> ModelEntry | None:
+    """The registered champion, where registering was asked for and there is one."""
+    if not params.register_model:
+        return None
+    return Registry(registry_uri(params.registry)).champion(params.model_name)
+
+
+@task(name="compare")
+def compare(job: EvaluationJob) -> EvaluationResult:
+    """Draw, detect, probe and decide, as one Ray task with a GPU where there is one."""
+    from priors.cluster import ray_session, run_remote
+
+    params = job.params
+    with ray_session(params.ray_address) as cluster:
+        gpus = params.gpus
+        if gpus is None:
+            gpus = 1.0 if cluster.gpus else 0.0
+        return run_remote(run_evaluation, job, num_gpus=gpus)
+
+
+@task(name="write-report")
+def write_page(params: EvaluateParams, result: EvaluationResult) -> str:
+    """Write the report and show its figures in the UI."""
+    directory = normalised(params.out)
+    write_atomic(directory, REPORT_NAME, result.html.encode())
+    report = join(directory, REPORT_NAME)
+    if "://" in report:
+        create_link_artifact(link=report, key="report", description="Evaluation report")
+    publish_table("evaluation", arm_rows(result), description=f"Evaluation of {params.checkpoint}")
+    verdict = "passed" if result.promote else "not passed"
+    bullets = "\n".join(f"- {line}" for line in result.verdict.splitlines())
+    publish_markdown(
+        "verdict", f"# Gate {verdict}\n\n{bullets}\n\nReport: `{report}`", description=verdict
+    )
+    return report
+
+
+@task(name="register")
+def register(params: EvaluateParams, result: EvaluationResult) -> ModelEntry:
+    """Enter the checkpoint in the registry; a passed gate moves the alias ``champion``."""
+    registry = Registry(registry_uri(params.registry))
+    entry = registry.register(
+        params.model_name,
+        checkpoint_uri=params.checkpoint,
+        metrics=result.metrics,
+        tags=result.tags,
+    )
+    if result.promote:
+        registry.promote(entry.name, entry.version)
+    return entry
+
+
+def arm_rows(result: EvaluationResult) -> list[dict[str, Cell]]:
+    """One row per measure, one column per model."""
+    names = [key.removeprefix("candidate.") for key in result.metrics if key[:10] == "candidate."]
+    return [
+        {"measure": name}
+        | {
+            arm: round(result.metrics[f"{arm}.{name}"], 4)
+            for arm in ARMS
+            if f"{arm}.{name}" in result.metrics
+        }
+        for name in names
+    ]

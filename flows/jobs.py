@@ -1,0 +1,241 @@
+"""What an evaluation or a picture needs from both `priors` and `hcp`: functions for one process.
+
+They run where the GPU is (a Ray task) and know neither Prefect nor Ray.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.names import model_path, split_dataset
+from flows.params import EvaluateParams
+from storage.errors import HcpError
+
+if TYPE_CHECKING:
+    from hcp.evaluation import Evaluation, EvaluationConfig
+    from hcp.report import DatasetSection
+    from storage.records import Sample
+    from storage.versions import DatasetVersion
+
+GALLERY = 12
+SCAN_PER_PHOTO = 4  # val photos looked through for one with a human word
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationJob:
+    """One evaluation: what to compare, and with what."""
+
+    params: EvaluateParams
+    champion: str | None  # checkpoint of the champion; None: compare with the base alone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationResult:
+    """What comes back from the process that has the models."""
+
+    html: str
+    metrics: Mapping[str, float]
+    promote: bool
+    verdict: str
+    tags: Mapping[str, str]
+
+
+def run_evaluation(job: EvaluationJob) -> EvaluationResult:
+    """Load the models, compare, decide, render the report.
+
+    Raises:
+        HcpError: a model, the checkpoint, the prompts or the dataset cannot be used.
+    """
+    from hcp import HcpAdapter
+    from hcp.base import load_base
+    from hcp.evaluation import evaluate
+    from hcp.gate import decide
+    from hcp.similarity import clip_text_scorer
+    from priors.device import resolve_device
+    from priors.pose import load_pose
+
+    params = job.params
+    device = resolve_device(params.device)
+    candidate = HcpAdapter.from_pretrained(params.checkpoint)
+    version = open_evaluation_dataset(params)
+    evaluation = evaluate(
+        load_base(model_path(params.base, "base"), device=device),
+        candidate,
+        config=evaluation_config(params),
+        detector=load_pose(
+            model_path(params.pose_model, "pose"),
+            device=device,
+            imgsz=params.pose_image_size_px,
+            trust=params.trust_weights,
+        ),
+        champion=HcpAdapter.from_pretrained(job.champion) if job.champion else None,
+        val_samples=held_out(version, params.attention_photos),
+        text_scorer=clip_text_scorer(params.clip_model, device=device)
+        if params.clip_model
+        else None,
+    )
+    verdict = decide(evaluation.report)
+    return EvaluationResult(
+        html=render_page(job, evaluation, version),
+        metrics=evaluation.report.metrics(),
+        promote=verdict.promote,
+        verdict="\n".join(verdict.reasons),
+        tags={
+            "base": params.base,
+            "dataset_version": candidate.card.dataset_version or "",
+            "step": str(candidate.card.step),
+            "gate": "passed" if verdict.promote else "not passed",
+        },
+    )
+
+
+def evaluation_config(params: EvaluateParams) -> "EvaluationConfig":
+    """The evaluation's own configuration; prompts from the file where one is given."""
+    from hcp.evaluation import EvaluationConfig
+    from hcp.prompts import DEFAULT_PROMPTS
+
+    return EvaluationConfig(
+        prompts=read_prompts(params.prompts) if params.prompts else DEFAULT_PROMPTS,
+        seeds=tuple(range(params.seeds)),
+        steps=params.inference_steps,
+        guidance=params.guidance,
+        max_photos=params.attention_photos,
+    )
+
+
+def read_prompts(path: str) -> tuple[str, ...]:
+    """The non-empty lines of a text file.
+
+    Raises:
+        HcpError: it cannot be read, or has no line.
+    """
+    from storage.locations import read_bytes
+
+    try:
+        lines = read_bytes(path).decode("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise HcpError(f"prompts {path}: not a readable text file: {error}") from error
+    prompts = tuple(line.strip() for line in lines if line.strip())
+    if not prompts:
+        raise HcpError(f"prompts {path}: expected one prompt a line, got an empty file")
+    return prompts
+
+
+def open_evaluation_dataset(params: EvaluateParams) -> "DatasetVersion | None":
+    """The dataset version that the parameters name, if any."""
+    from storage.versions import open_version
+
+    return open_version(*split_dataset(params.dataset)) if params.dataset else None
+
+
+def held_out(version: "DatasetVersion | None", limit: int) -> "list[Sample]":
+    """Validation photos whose caption has a human word, at most ``limit``."""
+    if version is None:
+        return []
+    scanned = islice(version.iter_samples("val"), SCAN_PER_PHOTO * limit)
+    return list(islice((sample for sample in scanned if sample.human_spans), limit))
+
+
+def render_page(
+    job: EvaluationJob, evaluation: "Evaluation", version: "DatasetVersion | None"
+) -> str:
+    """The HTML report of an evaluation, with its training and dataset where they are known."""
+    from hcp.evaluation_report import CANDIDATE
+    from hcp.gate import decide
+    from hcp.ray_train import read_metrics
+    from hcp.report import ReportData, render
+
+    params = job.params
+    return render(
+        ReportData(
+            title="HcP evaluation",
+            subtitle=f"{params.checkpoint} on {params.base}",
+            verdict=decide(evaluation.report),
+            report=evaluation.report,
+            pictures=evaluation.pictures,
+            photos=evaluation.photos.get(CANDIDATE, ()),
+            metrics=read_metrics(params.training_log) if params.training_log else (),
+            dataset=dataset_section(version) if version else None,
+            facts=facts(params),
+        )
+    )
+
+
+def facts(params: EvaluateParams) -> dict[str, str]:
+    """Settings and library versions, for the report's last section."""
+    from importlib.metadata import version
+
+    libraries = ("torch", "diffusers", "ultralytics", "ray", "prefect")
+    return {
+        "base": params.base,
+        "checkpoint": params.checkpoint,
+        "dataset": params.dataset or "none",
+        "people judged by": params.pose_model,
+        "sampling": f"{params.inference_steps} steps, guidance {params.guidance:g}, "
+        f"{params.seeds} seeds a prompt",
+        "versions": ", ".join(f"{name} {version(name)}" for name in libraries),
+    }
+
+
+def render_inspection(version: "DatasetVersion") -> str:
+    """The HTML page about a dataset version alone."""
+    from hcp.report import ReportData, render
+
+    return render(
+        ReportData(
+            title="HcP dataset",
+            subtitle=f"{version.root}@{version.id}",
+            dataset=dataset_section(version, gallery=4 * GALLERY),
+            facts={name: str(value) for name, value in version.config.items()},
+        )
+    )
+
+
+def dataset_section(version: "DatasetVersion", *, gallery: int = GALLERY) -> "DatasetSection":
+    """What the report says about a dataset version."""
+    from hcp.report import DatasetSection
+
+    return DatasetSection(
+        version=version.id,
+        n_samples=version.n_samples,
+        n_rejects=version.n_rejects,
+        rejects_by_reason=version.rejects_by_reason,
+        gallery=tuple(islice(version.iter_samples(), gallery)),
+    )
+
+
+def generate_picture(
+    *,
+    base: str,
+    prompt: str,
+    out: Path,
+    checkpoint: str | None,
+    seed: int,
+    steps: int,
+    guidance: float,
+    device: str = "auto",
+) -> None:
+    """Draw one picture and write it.
+
+    Raises:
+        HcpError: the base or the checkpoint cannot be used.
+    """
+    from PIL import Image
+
+    from hcp import HcpAdapter
+    from hcp.base import load_base
+    from hcp.generation import generate
+    from priors.device import resolve_device
+
+    image = generate(
+        load_base(model_path(base, "base"), device=resolve_device(device)),
+        [prompt],
+        seeds=[seed],
+        steps=steps,
+        guidance=guidance,
+        adapter=HcpAdapter.from_pretrained(checkpoint) if checkpoint else None,
+    )[0]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(out)

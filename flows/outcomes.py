@@ -1,0 +1,42 @@
+"""What the flows return: plain data that Prefect can store and a caller can print."""
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Outcome(BaseModel):
+    """Base of all outcomes: frozen."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class TrainOutcome(Outcome):
+    """A finished training run."""
+
+    checkpoint: str  # with the trainer's state, to resume from
+    adapter: str  # the adapter alone, to use; always `<out>/latest`
+    log: str  # one JSON line per step
+    dataset: str  # ROOT@VERSION
+    steps: int
+    first: Mapping[str, float]  # mean losses of the first tenth of the steps
+    last: Mapping[str, float]  # and of the last
+
+
+class EvaluateOutcome(Outcome):
+    """An evaluated checkpoint."""
+
+    report: str  # the HTML page
+    metrics: Mapping[str, float]
+    promoted: bool
+    verdict: str
+    registry_uri: str | None  # where it was registered
+    tracking_uri: str | None  # the MLflow registry that holds it
+
+
+class PipelineOutcome(Outcome):
+    """Rebuild, training and evaluation together."""
+
+    dataset: str  # ROOT@VERSION
+    train: TrainOutcome
+    evaluation: EvaluateOutcome

@@ -1,0 +1,186 @@
+"""The flow rebuild-dataset: captioned photos in, a dataset version out."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prefect import flow, get_run_logger, runtime, task
+from prefect.events import emit_event
+
+from flows.artifacts import Cell, Progress, publish_picture, publish_table
+from flows.names import model_path
+from flows.params import RebuildParams
+from flows.pictures import sample_sheet
+from storage.canonical import digest_of
+from storage.plan import Plan, PlanConfig, plan_units, write_plan
+from storage.runlog import RunLog
+from storage.shards import committed
+from storage.sources import resolve_source
+from storage.versions import DatasetVersion, list_versions, publish_version
+
+if TYPE_CHECKING:
+    from priors.cluster import Cluster
+    from priors.extract import Extractor, ExtractorConfig
+    from priors.reports import PoolReport, UnitReport
+
+SPANS_VERSION = 1
+"""Counts changes of ``hcp.tokens`` that change the human words in the shards."""
+VERSION_FIELDS = ("pose_model", "mask_model", "image_size_px", "gate", "unit_size")
+"""What a dataset version says about how it came about; places and machines are not among it."""
+
+
+@flow(name="rebuild-dataset", log_prints=False)
+def rebuild_dataset(params: RebuildParams) -> str:
+    """Extract pose and mask priors from captioned photos; return the dataset version's id.
+
+    Units that are committed already are skipped, so a rerun continues a killed run, and a rerun
+    over an unchanged source does no model work and publishes the version that is there.
+    """
+    logger = get_run_logger()
+    plan, todo = plan_work(params)
+    if todo:
+        extract(params, plan, todo)
+    else:
+        logger.info("nothing to do: all %d units are committed, no model was run", plan.n_units)
+    version = publish(params, plan)
+    logger.info(
+        "dataset version %s: %d samples in %d shards, %d rejects",
+        version.id, version.n_samples, len(version.shards), version.n_rejects,
+    )  # fmt: skip
+    return version.id
+
+
+@task(name="plan")
+def plan_work(params: RebuildParams) -> tuple[Plan, frozenset[str]]:
+    """List the source, cut it into units, and say which of them are not committed yet."""
+    source = resolve_source(params.source, format=params.format, images=params.images)
+    units = plan_units(
+        source.records(),
+        config=PlanConfig(unit_size=params.unit_size),
+        salt=extraction_digest(params),
+    )
+    plan = write_plan(params.root, units)
+    todo = frozenset(plan.fingerprints()) - committed(params.root)
+    get_run_logger().info(
+        "plan %s: %d records in %d units, %d to extract",
+        plan.id, plan.n_records, plan.n_units, len(todo),
+    )  # fmt: skip
+    return plan, todo
+
+
+@task(name="extract")
+def extract(params: RebuildParams, plan: Plan, todo: frozenset[str]) -> None:
+    """Run the units through Ray actors; every finished unit is committed and reported."""
+    from priors.cluster import ray_session
+    from priors.pool import run_units
+
+    progress = Progress("extract", total=len(todo), unit="units")
+    done, photos = 0, 0
+
+    def on_report(report: "UnitReport") -> None:
+        nonlocal done, photos
+        done, photos = done + 1, photos + report.n_samples + report.n_rejects
+        log.append("unit", **report.as_dict())
+        progress.update(done, f"{photos} photos")
+
+    with RunLog(params.root, "rebuild") as log, ray_session(params.ray_address) as cluster:
+        gpus = params.gpus_per_actor
+        if gpus is None:
+            gpus = 1.0 if cluster.gpus else 0.0
+        pool = run_units(
+            (unit for unit in plan.units() if unit.fingerprint in todo),
+            make_extractor=ExtractorFactory(params=params),
+            n_actors=min(params.actors or len(todo), fitting_actors(params, cluster, gpus)),
+            num_cpus=params.cpus_per_actor,
+            num_gpus=gpus,
+            on_report=on_report,
+        )
+        log.append("run", **pool.as_dict())
+    publish_table("extraction", [speed_row(pool)], description="Speed of this run")
+
+
+@task(name="publish")
+def publish(params: RebuildParams, plan: Plan) -> DatasetVersion:
+    """Publish the plan's shards as a dataset version, with its tables and pictures in the UI."""
+    before = list_versions(params.root)
+    config = params.model_dump(mode="json", include=set(VERSION_FIELDS))
+    version = publish_version(params.root, list(plan.fingerprints()), config=config)
+    publish_table("rejects", reject_rows(version), description=f"Rejects of {version.id}")
+    sheet = sample_sheet(version.iter_samples())
+    if sheet is not None:
+        publish_picture("samples", sheet, description=f"Samples of {version.id}")
+    # As a subflow of rebuild-and-train the training follows anyway: no event that starts another.
+    if version.id not in before and runtime.flow_run.get_parent_flow_run_id() is None:
+        emit_event(
+            event="hcp.dataset.published",
+            resource={"prefect.resource.id": f"hcp.dataset.{version.id}"},
+            payload={"dataset": f"{params.root}@{version.id}", "samples": version.n_samples},
+        )
+    return version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractorFactory:
+    """Builds the extractor inside an actor; pickles as its parameters."""
+
+    params: RebuildParams
+
+    def __call__(self) -> "Extractor":
+        """Load the models."""
+        from hcp.tokens import human_spans
+        from priors.extract import Extractor
+
+        params = self.params
+        source = resolve_source(params.source, format=params.format, images=params.images)
+        return Extractor(extractor_config(params), source, params.root, human_spans)
+
+
+def extractor_config(params: RebuildParams) -> "ExtractorConfig":
+    """The extractor's own configuration."""
+    from priors.extract import ExtractorConfig
+
+    return ExtractorConfig(
+        pose_model=model_path(params.pose_model, "pose"),
+        mask_model=model_path(params.mask_model, "masks"),
+        gate=params.gate,
+        imgsz=params.image_size_px,
+        batch_size=params.batch_size,
+        mask_batch_size=params.batch_size,
+        device=params.device,
+        trust_weights=params.trust_weights,
+    )
+
+
+def extraction_digest(params: RebuildParams) -> str:
+    """The plan's salt: all that shapes a shard besides its records."""
+    from priors.extract import config_digest
+
+    return digest_of([config_digest(extractor_config(params)), SPANS_VERSION])
+
+
+def fitting_actors(params: RebuildParams, cluster: "Cluster", gpus_each: float) -> int:
+    """How many actors the cluster can hold at once, at least one."""
+    room = cluster.cpus / params.cpus_per_actor
+    if gpus_each:
+        room = min(room, cluster.gpus / gpus_each)
+    return max(1, int(room))
+
+
+def speed_row(pool: "PoolReport") -> dict[str, Cell]:
+    """The run's speed as one row."""
+    stages = {f"{name} s": round(seconds, 2) for name, seconds in pool.stage_seconds.items()}
+    return {
+        "units": pool.n_units,
+        "photos/s": round(pool.images_per_s, 2),
+        "models busy": round(pool.busy_fraction, 3),
+        "actors": pool.n_actors,
+        "replaced": pool.n_deaths,
+        "poison": len(pool.poison),
+        **stages,
+    }
+
+
+def reject_rows(version: DatasetVersion) -> list[dict[str, Cell]]:
+    """One row per reason, most frequent first, and what was kept."""
+    rows: list[dict[str, Cell]] = [{"outcome": "kept", "photos": version.n_samples}]
+    reasons = sorted(version.rejects_by_reason.items(), key=lambda item: (-item[1], item[0]))
+    return rows + [{"outcome": reason, "photos": count} for reason, count in reasons]

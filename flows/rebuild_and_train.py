@@ -1,0 +1,24 @@
+"""The flow rebuild-and-train: photos in, an evaluated and registered checkpoint out."""
+
+from prefect import flow
+
+from flows.evaluate import evaluate_hcp
+from flows.outcomes import PipelineOutcome
+from flows.params import EvaluateParams, RebuildAndTrainParams, TrainParams
+from flows.rebuild import rebuild_dataset
+from flows.train import train_hcp
+from priors.cluster import ray_session
+
+
+@flow(name="rebuild-and-train")
+def rebuild_and_train(params: RebuildAndTrainParams) -> PipelineOutcome:
+    """Run rebuild-dataset, train-hcp and evaluate-hcp as subflows over one Ray connection."""
+    with ray_session(params.rebuild.ray_address):
+        version = rebuild_dataset(params.rebuild)
+        dataset = f"{params.rebuild.root}@{version}"
+        trained = train_hcp(TrainParams(**dict(params.train), dataset=dataset))
+        known = {"dataset": params.evaluate.dataset or dataset, "training_log": trained.log}
+        evaluation = evaluate_hcp(
+            EvaluateParams(**dict(params.evaluate) | known, checkpoint=trained.adapter)
+        )
+    return PipelineOutcome(dataset=dataset, train=trained, evaluation=evaluation)
