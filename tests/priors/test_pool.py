@@ -25,7 +25,7 @@ Photos = Callable[[Sequence[int]], Source]
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     cloudpickle.register_pickle_by_value(priors_stubs)  # workers cannot import test modules
-    with ray_session("local", object_store_bytes=100 * 2**20):
+    with ray_session("local"):
         yield
     cloudpickle.unregister_pickle_by_value(priors_stubs)
 
