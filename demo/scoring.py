@@ -31,7 +31,7 @@ def oks_average_precision(scenes: DrawnScenes, detections: Sequence[Sequence[Per
     found = _coco_results(detections)
     if not found:
         return 0.0
-    truth = COCO()
+    truth: Any = COCO()
     truth.dataset = _coco_truth(scenes)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints, and has no switch
         truth.createIndex()

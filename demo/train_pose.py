@@ -70,7 +70,7 @@ class PoseTraining:
     weight_decay: float = 0.02
     ema_decay: float = 0.998
     early_sigma: float = 4.0  # factor on the OKS sigmas at the start: far-off points get a gradient
-    late_sigma: float = 0.7  # the same at the end: finer than COCO's tolerance
+    late_sigma: float = 0.6  # the same at the end: finer than COCO's tolerance
 
 
 def build_network(seed: int) -> Any:

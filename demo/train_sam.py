@@ -175,7 +175,9 @@ def predict(sam: Sam, batch: PromptBatch) -> tuple[Tensor, Tensor]:
     of many images at once. Token 0 is the answer without ``multimask_output``.
     """
     encoder, decoder = sam.prompt_encoder, sam.mask_decoder
-    embeddings = sam.image_encoder((batch.images - sam.pixel_mean) / sam.pixel_std)
+    mean: Any = sam.pixel_mean
+    std: Any = sam.pixel_std
+    embeddings = sam.image_encoder((batch.images - mean) / std)
     boxed, slots = len(batch.boxes), batch.points.shape[1] - 1
     # a box takes two tokens where points alone get one "not a point": both make K + 2
     with_box: Any = encoder(
