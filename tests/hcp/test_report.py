@@ -1,0 +1,187 @@
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hcp.attention_maps import Word
+from hcp.comparison import Pictures, compare
+from hcp.evaluation_report import EvaluationConfig
+from hcp.gate import decide
+from hcp.mechanism import PhotoMaps
+from hcp.report import DatasetSection, ReportData, render, write_report
+from hcp.report_figures import heat_overlay, line_chart, outline
+from hcp.training import StepMetrics
+from tests.hcp.samples import make_person, make_sample
+
+PROMPTS = ("a woman dancing, <i>happily</i>", "a red car & <script>alert(1)</script>")
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page; fails on tags that are not closed."""
+
+    VOID = ("meta", "img", "br", "input", "line", "polyline", "link")
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def ids(self) -> set[str]:
+        return {str(a["id"]) for tag, a in self.tags if tag == "section" and "id" in a}
+
+
+def photo() -> PhotoMaps:
+    mask = np.zeros((32, 32), dtype=bool)
+    mask[8:24, 8:24] = True
+    maps = np.full((1, 8, 8), 1 / 64, dtype=np.float32)
+    return PhotoMaps(
+        key="0", caption="a woman", image=np.full((32, 32, 3), 90, dtype=np.uint8), mask=mask,
+        words=(Word(text="woman", kind=1, tokens=(0,)),), base=maps, fused=maps, human=maps,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data() -> ReportData:
+    config = EvaluationConfig(prompts=PROMPTS, seeds=(0, 1, 2), n_resamples=50)
+    prompts = tuple(p for p in PROMPTS for _ in config.seeds)
+    rng = np.random.default_rng(0)
+    base = list(rng.integers(0, 255, size=(6, 32, 32, 3), dtype=np.uint8))
+    people = [[make_person((4, 2, 28, 30))]] * 6
+    pictures = Pictures(
+        prompts=prompts,
+        seeds=config.seeds * 2,
+        images={"base": base, "candidate": [image // 2 for image in base[:3]] + base[3:]},
+        people={"base": people, "candidate": people},
+    )
+    report = compare(pictures, {"candidate": [photo()]}, config=config)
+    return ReportData(
+        title="Evaluation of step 2",
+        verdict=decide(report),
+        report=report,
+        pictures=pictures,
+        photos=[photo()],
+        metrics=[
+            StepMetrics(
+                step=i, loss=1.0, denoise=1 / i, alignment=0.5, learning_rate=1e-4, grad_norm=1.0,
+                images_per_s=3.0, epoch=0,
+            )
+            for i in range(1, 30)
+        ],
+        dataset=DatasetSection(
+            version="abc",
+            n_samples=1234,
+            n_rejects=3,
+            rejects_by_reason={"no_person": 2, "unreadable": 1, "poison": 0},
+            gallery=[make_sample(1)],
+        ),
+        facts={"base model": "embedded"},
+    )  # fmt: skip
+
+
+def test_the_page_shows_everything(data: ReportData) -> None:
+    page = Page(render(data))
+    assert page.ids() == {
+        "numbers", "differences", "people", "attention", "scenes", "training", "dataset", "facts"
+    }  # fmt: skip
+    assert "Not promoted" in page.text
+    assert "1,234 samples" in page.text
+    assert "no person" in page.text
+    assert "poison" not in page.text  # nothing was rejected for it
+    assert "no CLIP model is configured" in page.text
+    assert page.text.count("bit-identical") >= 2
+    # Base and HcP for 2 seeds of 2 prompts, skeletons over the people, one photo with 3 maps,
+    # one gallery picture.
+    assert sum(tag == "img" for tag, _ in page.tags) == 8 + 4 + 4 + 1
+    assert sum(tag == "svg" for tag, _ in page.tags) == 3
+
+
+def test_the_page_needs_nothing_from_outside(data: ReportData) -> None:
+    html = render(data)
+    assert not re.search(r"(src|href)=\"(?!data:image/)", html)
+    assert "http" not in html
+    assert "url(" not in html
+
+
+def test_prompts_are_text_and_never_markup(data: ReportData) -> None:
+    page = Page(render(data))
+    assert "<script>alert(1)</script>" in page.text
+    assert not {"script", "i"} & {tag for tag, _ in page.tags}
+    assert "&lt;script&gt;" in render(data)
+
+
+def test_empty_sections_are_left_out() -> None:
+    page = Page(render(ReportData(title="Nothing")))
+    assert page.ids() == set()
+    dataset = DatasetSection(version="v", n_samples=0, n_rejects=0, rejects_by_reason={})
+    assert Page(render(ReportData(title="Data", dataset=dataset))).ids() == {"dataset"}
+
+
+def test_writing_replaces_the_page(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "report.html"
+    write_report(path, ReportData(title="One"))
+    uri = write_report(str(path), ReportData(title="Two"))
+    assert uri == str(path)
+    assert "<h1>Two</h1>" in path.read_text()
+    assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+
+
+def test_the_heat_map_is_brightest_where_attention_is() -> None:
+    image = np.full((32, 32, 3), 100, dtype=np.uint8)
+    heat = np.zeros((4, 4), dtype=np.float32)
+    heat[0, 3] = 1
+    drawn = heat_overlay(image, heat).sum(axis=2).astype(int)
+    assert drawn[2, 29] == drawn.max()
+    assert drawn[29, 2] < drawn[2, 29]
+    flat = heat_overlay(image, np.zeros((4, 4), dtype=np.float32))
+    assert flat.std() < 60  # finite, and the same everywhere
+    mask = np.zeros((5, 5), dtype=bool)
+    mask[1:4, 1:4] = True
+    assert outline(mask).sum() == 8
+
+
+def points(line: str) -> Iterator[tuple[float, float]]:
+    for pair in line.split():
+        x, y = pair.split(",")
+        yield float(x), float(y)
+
+
+def test_a_chart_stays_inside_its_frame_and_keeps_order() -> None:
+    values = [1.0, 5.0, 3.0, 2.0, 100.0]
+    chart = line_chart("loss", [1, 2, 3, 4, 5], values)
+    drawn = list(points(chart.curve.raw))
+    assert [x for x, _ in drawn] == sorted(x for x, _ in drawn)
+    assert all(0 <= x <= chart.width and 0 <= y <= chart.height for x, y in drawn)
+    assert drawn[0][1] > drawn[1][1]  # larger is higher up
+    flat = line_chart("flat", [1, 2], [0.0, 0.0])
+    assert all(np.isfinite(y) for _, y in points(flat.curve.smooth))
+    long = line_chart("long", range(5000), np.arange(5000.0))
+    assert len(list(points(long.curve.raw))) <= 400
+    with pytest.raises(ValueError, match="line_chart"):
+        line_chart("none", [], [])
+
+
+def test_a_report_needs_no_torch() -> None:
+    code = "import hcp.report, sys; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)
