@@ -158,7 +158,7 @@ class Phrases:
         first, word = self.flags[phrase.start], self.words[phrase.head]
         for j in range(phrase.start, phrase.head):
             if self.flags[j] & lx.GENITIVE:
-                return bool(self.flags[j] & lx.PERSON)
+                return bool(self.flags[j] & (lx.PERSON | lx.PRONOUN))
             if self.flags[j] & (lx.ANIMAL | lx.OWNER):
                 return False  # "clock face"
         if word in ("back", "bottom", "backs") and not first & lx.POSSESSIVE:
@@ -226,9 +226,12 @@ class Phrases:
             before.stands_for = DEPICTED
             self._depict(phrase)
             return
-        if phrase.stands_for != HUMAN and before.flags & (lx.BODY | lx.GROUP | lx.WEAK):
+        unmarks = lx.BODY | lx.WEAK | (lx.GROUP if phrase.stands_for == ANIMATE else 0)
+        if phrase.stands_for != HUMAN and before.flags & unmarks:
             self._unmark(before)
-        partitive = before.flags & (lx.GROUP | lx.PRONOUN | lx.DET)
+        partitive = before.flags & (lx.GROUP | lx.PRONOUN | lx.DET) and (
+            before.flags & unmarks or phrase.stands_for == HUMAN or not before.flags & lx.GROUP
+        )  # "a crowd of fans" stays human whatever "fans" are
         if not before.flags & lx.BODY and (before.stands_for != HUMAN or partitive):
             before.stands_for = phrase.stands_for
 

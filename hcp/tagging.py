@@ -9,7 +9,15 @@ from collections.abc import Sequence
 
 from hcp import lexicon as lx
 from hcp.phrases import Phrase, Phrases
-from hcp.verbs import Noun, is_light, is_verb_after, lists_people, takes_gerund
+from hcp.verbs import (
+    Noun,
+    continues_verb,
+    is_done,
+    is_light,
+    is_verb_after,
+    lists_people,
+    takes_gerund,
+)
 from storage.records import SpanKind
 
 _PRONOMINAL = frozenset(("another", "one", "each"))
@@ -49,7 +57,7 @@ class Tagger:
                 if not (0 <= self.start == i - 1 and self.head < 0):  # one phrase: "the six men"
                     self._flush(i)
                     self.start = i
-            elif f & (lx.PRONOUN | lx.IT):
+            elif f & (lx.PRONOUN | lx.IT) and not f & lx.GENITIVE:
                 self._flush(i)
                 self.start = self.head = i
                 self._flush(i + 1)
@@ -154,8 +162,10 @@ class Tagger:
         """Handle a word in -ing; False where it is a noun or opens the phrase to come."""
         following, phrases = self._flag(i + 1), self.phrases
         before_noun = not following & (_STOP | lx.ING)
-        if f & lx.ING_NOUN and not self._doing(following):
-            return False
+        if f & lx.ING_NOUN:
+            after_be = self.event == "be" and self.start < 0
+            if not (self.head >= 0 and is_done(self.flags[self.head], following)) and not after_be:
+                return False
         if self.head >= 0:
             animate = self.flags[self.head] & (lx.PEOPLE | lx.ANIMAL)
             if self.words[i] == "looking" and before_noun and not animate:
@@ -174,14 +184,6 @@ class Tagger:
         self._flush(i)
         self._verb(i, f, phrases.nearest_is_human(f))
         return True
-
-    def _doing(self, following: int) -> bool:
-        """Whether a word that is mostly a noun ("painting") is a verb here."""
-        if self.head < 0:
-            return self.event == "be" and self.start < 0
-        head = self.flags[self.head]
-        people = head & lx.PEOPLE and not head & lx.QUALIFIER  # not "a pedestrian crossing"
-        return bool(people or following & _DETERMINED)
 
     def _bare_ing(self, i: int, f: int, *, before_noun: bool) -> bool:
         """A word in -ing with no noun phrase open: a verb, a gerund, or an attribute."""
@@ -225,7 +227,11 @@ class Tagger:
             participle = f & lx.VERB_PAST and not f & (lx.PERSON | lx.VERB_BASE)
             return bool(participle) and not self._flag(i + 1) & _STOP
         if self.event == "conj":
-            return self._coordinated(i, f)
+            phrases, following = self.phrases, self._flag(i + 1)
+            continues = phrases.subject is not None and continues_verb(
+                f, self.verb_flags, following=following, human=phrases.doer
+            )
+            return continues and self._predicate(i, f)
         return self._after_event(i, f)
 
     def _after_event(self, i: int, f: int) -> bool:
@@ -253,21 +259,6 @@ class Tagger:
             or (f & lx.VERB_S and following & _DETERMINED)  # "who is skiing performs a trick"
         ):
             return self._predicate(i, f)
-        return False
-
-    def _coordinated(self, i: int, f: int) -> bool:
-        """A word after "and" or a comma is a verb where it is in the form of the last verb."""
-        if self.phrases.subject is None:
-            return False
-        if f & (lx.VERB_S | lx.VERB_PAST):
-            parallel = self.verb_flags & f & (lx.VERB_S | lx.VERB_PAST)
-            if parallel or not (f & lx.VERB_PAST or f & lx.NOUNY):
-                return self._predicate(i, f)
-        elif f & lx.VERB_BASE and self.phrases.doer:
-            parallel = self.verb_flags & lx.VERB_BASE
-            if parallel or self._flag(i + 1) & _OBJECT:
-                self._verb(i, f, True)
-                return True
         return False
 
     def _predicate(self, i: int, f: int) -> bool:

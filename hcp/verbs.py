@@ -31,8 +31,9 @@ def is_verb_after(noun: Noun, i: int, words: Sequence[str], flags: Sequence[int]
     people = head & (lx.PERSON | lx.GROUP | lx.PRONOUN)
     animate = people or head & lx.ANIMAL
     bare = noun.start == noun.head and not head & lx.PLURAL
-    if bare and ((head & lx.BODY and not f & lx.VERB_S) or words[i] == "made"):
-        return False  # "hand held", "man made rocks"
+    undetermined = not flags[noun.start] & (lx.DET | lx.POSSESSIVE) and not head & lx.PLURAL
+    if (undetermined and head & lx.BODY and not f & lx.VERB_S) or (bare and words[i] == "made"):
+        return False  # "hand held", "full body shot", "man made rocks"
     if f & lx.NOUNY and not animate and noun.role != "subject":
         return False
     if not animate and noun.role != "subject" and f & lx.VERB_BASE and f & lx.VERB_PAST:
@@ -83,3 +84,25 @@ def takes_gerund(preposition: str, head: str) -> bool:
     ``head`` is the noun before the preposition.
     """
     return head in _ACT_OF if preposition == "of" else preposition in _GERUND_PREPS
+
+
+def is_done(head: int, following: int) -> bool:
+    """Tell whether a word that is mostly a noun ("painting") is what its noun's bearer does.
+
+    ``head`` and ``following`` are the readings of the noun before it and of the word after it.
+    """
+    people = head & lx.PEOPLE and not head & lx.QUALIFIER  # not "a pedestrian crossing"
+    return bool(people or following & (lx.DET | lx.POSSESSIVE))
+
+
+def continues_verb(word: int, last_verb: int, *, following: int, human: bool) -> bool:
+    """Tell whether a word after "and" or a comma is a verb: it has the last verb's form.
+
+    ``word``, ``last_verb`` and ``following`` are readings; ``human``: the last doer is a person.
+    """
+    if word & (lx.VERB_S | lx.VERB_PAST):
+        parallel = last_verb & word & (lx.VERB_S | lx.VERB_PAST)
+        return bool(parallel or not word & (lx.VERB_PAST | lx.NOUNY))
+    if not (word & lx.VERB_BASE and human):
+        return False
+    return bool(last_verb & lx.VERB_BASE or following & (lx.DET | lx.POSSESSIVE | lx.PREP))

@@ -40,6 +40,11 @@ PEOPLE = [
     "[women|p] [talk|a] while [men|p] [cook|a]",
     "a photo of a [soldier|p] [running|a] through the forest",
     "a selfie of two [girls|p]",
+    "a [crowd|p] of fans [cheering|a] at a concert",
+    "full body shot of a [man|p] [jumping|a]",
+    "a [person|p] with one [arm|b] raised",
+    "three [people|p] on the grass, two [wearing|a] hats",
+    "a [man|p] [painting|a] a wall",
 ]
 BODIES = [
     "a [man|p]'s [hand|b] [holding|a] a phone",
@@ -191,7 +196,7 @@ def test_wrong_arguments_are_refused(tiny_tokenizer: CLIPTokenizer, tokenizer_di
 
 
 class SlowTokenizer(PreTrainedTokenizer):
-    """A tokenizer without offsets, as CLIP's own Python one was; its sub-words are the fast one's."""
+    """A tokenizer without offsets, as CLIP's Python one was; its sub-words are the fast one's."""
 
     def __init__(self, fast: CLIPTokenizer) -> None:
         self.fast = fast

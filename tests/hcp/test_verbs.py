@@ -3,7 +3,7 @@
 import pytest
 
 from hcp import lexicon as lx
-from hcp.verbs import Noun, is_light, is_verb_after, lists_people, takes_gerund
+from hcp.verbs import Noun, continues_verb, is_light, is_verb_after, lists_people, takes_gerund
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,23 @@ def test_gerunds_and_counted_people() -> None:
     assert lists_people("both", "subject")
     assert lists_people("two", "conj")
     assert not lists_people("two", "with")
+
+
+@pytest.mark.parametrize(
+    ("last", "word", "following", "expected"),
+    [
+        ("sits", "watches", "a", True),
+        ("sit", "eat", "pizza", True),
+        ("sitting", "boards", ".", False),
+        ("holding", "seated", ".", False),
+        ("holding", "drinks", ".", False),
+    ],
+)
+def test_words_after_and(last: str, word: str, following: str, expected: bool) -> None:
+    found = continues_verb(
+        lx.readings(word),
+        lx.readings(last),
+        following=lx.readings(following),
+        human=True,
+    )
+    assert found is expected
