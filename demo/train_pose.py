@@ -170,7 +170,10 @@ class PoseTrainer:
         self.model.train()
         # The pictures come halved: the pooling of the layout must not halve them again. The
         # strides, and with them the losses, stay those of the whole network in 256 px pictures.
-        self.model.model[0].kernel_size = self.model.model[0].stride = 1
+        pooling = self.model.model[0]
+        unpooled: Any = torch.nn.Identity()
+        unpooled.f, unpooled.i = pooling.f, pooling.i  # where the layout takes its input from
+        self.model.model[0] = unpooled
         self._criterion: Any = self.model.init_criterion()
         self._sigmas: Tensor = self._criterion.keypoint_loss.sigmas.clone()
         decayed = [p for p in self.model.parameters() if p.ndim > 1]
