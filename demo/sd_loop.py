@@ -102,11 +102,11 @@ def train(
     optimizer = torch.optim.AdamW(params, lr=config.peak_lr, weight_decay=config.weight_decay,
                                   betas=(0.9, 0.99))  # fmt: skip
     ema = Averages(params)
-    step, before_s, loss_mean = 0, 0.0, float("nan")
+    step, before_s, loss_mean = 0, 0.0, None
     if checkpoint.is_file():
         step, before_s = _resume(checkpoint, params, optimizer, ema)
     watch = Stopwatch(before_s)
-    saved_s, progress = watch.elapsed_s, 0.0
+    saved_s, progress = watch.elapsed_s, config.budget.progress(step, before_s)
     while progress < 1.0:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(progress, peak=config.peak_lr)
@@ -121,8 +121,7 @@ def train(
         optimizer.step()
         ema.update(params, decay=config.ema_decay, step=step)
         step += 1
-        loss_mean = mean_loss if step == 1 else loss_mean + 0.02 * (mean_loss - loss_mean)
-        loss_mean = mean_loss if loss_mean != loss_mean else loss_mean
+        loss_mean = mean_loss if loss_mean is None else 0.98 * loss_mean + 0.02 * mean_loss
         progress = config.budget.progress(step, elapsed_s)
         if team.rank == 0 and step % config.log_every == 0:
             logger.info("step %d, %.1f min, loss %.4f, progress %.3f",
@@ -131,13 +130,15 @@ def train(
             saved_s = watch.elapsed_s
             _save(checkpoint, params, optimizer, ema, step=step, elapsed_s=elapsed_s)
             if on_checkpoint is not None:
-                with _averaged(params, ema):
+                with _Averaged(params, ema):
                     on_checkpoint()
+    if team.rank == 0:
+        _save(checkpoint, params, optimizer, ema, step=step, elapsed_s=watch.elapsed_s)
     ema.copy_to(params)
-    return {"steps": step, "minutes": watch.elapsed_s / 60, "loss": loss_mean}
+    return {"steps": step, "minutes": watch.elapsed_s / 60, "loss": loss_mean or 0.0}
 
 
-class _averaged:
+class _Averaged:
     """The averaged weights in place of the trained ones, inside a with block."""
 
     def __init__(self, params: list[nn.Parameter], ema: Averages) -> None:

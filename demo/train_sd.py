@@ -3,6 +3,7 @@
     python -m demo.train_sd --stage scenes --scenes 32000
     torchrun --nproc-per-node 2 -m demo.train_sd --stage vae --minutes 12
     torchrun --nproc-per-node 2 -m demo.train_sd --stage latents --scenes 20000
+    torchrun --nproc-per-node 2 -m demo.train_sd --stage decoder --minutes 8
     torchrun --nproc-per-node 2 -m demo.train_sd --stage unet --minutes 60
 
 Every stage also runs alone with ``python -m``; a stage that was cut off resumes from its
@@ -38,6 +39,7 @@ FIRST_SEED = 1_000_000
 CROP_PX = 64
 CAPTION_DROPOUT = 0.1
 MIN_SNR_GAMMA = 5.0
+STAGES = ("scenes", "vae", "latents", "decoder", "unet")
 
 
 def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
@@ -45,13 +47,17 @@ def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
+def picture_error(error: Tensor) -> Tensor:
+    """Absolute and squared error, and the absolute error of differences along x and y (edges)."""
+    edges = error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
+    return error.abs().mean() + error.square().mean() + 0.5 * edges
+
+
 def autoencoder_loss(vae: AutoencoderKL, images: Tensor) -> Tensor:
-    """L1 of pixels and of their differences along x and y (edges), plus a light KL term."""
+    """The picture error of a decoded sample, plus a light KL term."""
     posterior = vae.encode(images).latent_dist
     decoded = vae.decode(posterior.sample()).sample
-    error = decoded - images
-    edges = error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
-    return error.abs().mean() + 0.5 * edges + 1e-5 * posterior.kl().mean()
+    return picture_error(decoded - images) + 1e-6 * posterior.kl().mean()
 
 
 def train_vae(work: Path, *, config: LoopConfig, batch: int, team: Team) -> dict[str, float]:
@@ -87,6 +93,52 @@ def encode_latents(work: Path, *, n: int, team: Team) -> None:
         images = to_tensor(pixels[own[part]])
         latents[part] = vae.encode(images).latent_dist.mean.numpy()
     np.save(work / f"latents-{team.rank}-of-{team.world}.npy", latents)
+
+
+@torch.no_grad()
+def standardise(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+    """The latents with zero mean and unit variance in each channel [N, 4, h, w].
+
+    The change of units is folded into the autoencoder's two 1 x 1 convolutions, in place, so that
+    its pictures stay what they were and its scaling factor is 1.
+    """
+    assert vae.quant_conv is not None
+    assert vae.post_quant_conv is not None
+    enter, leave = vae.quant_conv, vae.post_quant_conv
+    mean, std = latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3))
+    leave.bias += leave.weight[:, :, 0, 0] @ mean
+    leave.weight *= std.view(1, -1, 1, 1)
+    enter.weight[:4] /= std.view(-1, 1, 1, 1)
+    enter.bias[:4] = (enter.bias[:4] - mean) / std
+    enter.bias[4:] -= 2 * std.log()
+    vae.register_to_config(scaling_factor=1.0)
+    return (latents - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)
+
+
+def train_decoder(work: Path, *, config: LoopConfig, batch: int, team: Team) -> dict[str, float]:
+    """Train the decoder alone on the cached latents, slightly noised; the latents stay valid.
+
+    The noise (0.08 of each channel's spread) prepares it for latents that a U-Net has drawn.
+    """
+    pixels, latents = sd_data.open_pixels(work), _load_latents(work, team)
+    spread = 0.08 * latents.std(dim=(0, 2, 3)).view(1, -1, 1, 1)
+    vae = AutoencoderKL.from_pretrained(work / "vae")
+    assert vae.post_quant_conv is not None
+    share = batch // team.world
+
+    def loss_of(step: int, rank: int) -> Tensor:
+        rows = sd_data.batch_indices(step, seed=config.seed + 1, n=len(latents), batch=batch)
+        rows = rows[rank * share : (rank + 1) * share]
+        given = latents[torch.from_numpy(rows)]
+        decoded = vae.decode(given + spread * torch.randn_like(given)).sample
+        return picture_error(decoded - to_tensor(pixels[rows]))
+
+    parts = {"decoder": vae.decoder, "leave": vae.post_quant_conv}
+    figures = train(parts, loss_of, config=config, team=team, checkpoint=work / "decoder.pt")
+    if team.rank == 0:
+        vae.save_pretrained(work / "vae")
+        (work / "decoder.json").write_text(json.dumps(figures))
+    return figures
 
 
 def _load_latents(work: Path, team: Team) -> Tensor:
@@ -125,9 +177,7 @@ def train_unet(
     """Train text encoder and U-Net together on the cached latents; write the pipeline to out."""
     vae = AutoencoderKL.from_pretrained(work / "vae")
     latents = _load_latents(work, team)
-    scale = float(1.0 / latents.std())
-    vae.register_to_config(scaling_factor=scale)
-    latents = latents * scale
+    latents = standardise(vae, latents)
     captions = sd_data.read_captions(work)
     # each process writes its own copy, so that none reads half a file of another's
     tokenizer = write_tokenizer(work / f"tokenizer-{team.rank}", captions)
@@ -163,7 +213,7 @@ def train_unet(
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stage", choices=("scenes", "vae", "latents", "unet"), required=True)
+    parser.add_argument("--stage", choices=STAGES, required=True)
     parser.add_argument("--work", type=Path, required=True, help="folder for scenes, checkpoints")
     parser.add_argument("--out", type=Path, default=SD_DIR)
     parser.add_argument("--scenes", type=int, default=20_000)
@@ -191,6 +241,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         sd_data.render_store(options.work, n=options.scenes, first_seed=FIRST_SEED, workers=2)
     elif options.stage == "vae":
         logger.info("%s", train_vae(options.work, config=config, batch=options.batch, team=team))
+    elif options.stage == "decoder":
+        figures = train_decoder(options.work, config=config, batch=options.batch, team=team)
+        logger.info("%s", figures)
     elif options.stage == "latents":
         encode_latents(options.work, n=options.scenes, team=team)
     else:
