@@ -8,6 +8,7 @@ import contextvars
 import json
 import logging
 import re
+import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -116,7 +117,7 @@ def fit(
     metrics_uri = join(out, run, METRICS_NAME)
     log = _MetricsLog(metrics_uri, on_metrics)
     try:
-        with _tail(queue, log):
+        with _tail(queue, log), _keep_interrupt_handler():
             result: Any = trainer.fit()
     finally:
         queue.shutdown(force=True)
@@ -227,6 +228,19 @@ def _tail(queue: Queue, log: _MetricsLog) -> Iterator[None]:
         thread.join()
         drain()
         log.write()
+
+
+@contextmanager
+def _keep_interrupt_handler() -> Iterator[None]:
+    # Ray Train sets its own SIGINT handler in the main thread, and leaves it there.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def _train_worker(loop: dict[str, Any]) -> str | None:

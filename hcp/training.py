@@ -81,7 +81,7 @@ class StepMetrics:
     alignment: float  # weighted by lambda(t), before alpha
     learning_rate: float
     grad_norm: float  # before clipping
-    images_per_s: float  # of this worker
+    images_per_s: float  # of this worker, waiting for data included
     epoch: int
 
     def to_json(self) -> dict[str, float | int]:
@@ -146,10 +146,15 @@ class Trainer:
             self.resnet = ResnetPrior(config.resnet_weights).to(self.device)
         self.step_done = 0
         self.loader = LoaderState()
+        self._last_end_s: float | None = None
 
     def step(self, batches: Sequence[tuple[Batch, LoaderState]]) -> StepMetrics:
-        """One optimizer step over ``accumulate`` batches."""
-        start = perf_counter()
+        """One optimizer step over ``accumulate`` batches.
+
+        Raises:
+            FloatingPointError: the loss is not finite.
+        """
+        start_s = perf_counter() if self._last_end_s is None else self._last_end_s
         lr = learning_rate(self.config, self.step_done)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -159,6 +164,8 @@ class Trainer:
             generator = step_generator(self.config.seed, self.step_done, self.rank, i)
             losses = self._backward(batch, generator, share=1 / len(batches))
             sums += [losses.total.item(), losses.denoise.item(), losses.alignment.item()]
+        if not np.isfinite(sums).all():
+            raise FloatingPointError(f"loss is {sums[0]} at step {self.step_done + 1}")
         for parameter in self.parameters:  # none where no batch had a human word
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
@@ -171,6 +178,7 @@ class Trainer:
         self.loader = batches[-1][1]
         loss, denoise, alignment = sums / len(batches)
         images = sum(len(batch.keys) for batch, _ in batches)
+        self._last_end_s = perf_counter()
         return StepMetrics(
             step=self.step_done,
             loss=float(loss),
@@ -178,7 +186,7 @@ class Trainer:
             alignment=float(alignment),
             learning_rate=lr,
             grad_norm=float(norm),
-            images_per_s=images / (perf_counter() - start),
+            images_per_s=images / (self._last_end_s - start_s),
             epoch=self.loader.epoch,
         )
 

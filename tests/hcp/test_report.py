@@ -105,7 +105,7 @@ def test_the_page_shows_everything(data: ReportData) -> None:
     assert page.ids() == {
         "numbers", "differences", "people", "attention", "scenes", "training", "dataset", "facts"
     }  # fmt: skip
-    assert "Not promoted" in page.text
+    assert "Does not pass the gate" in page.text
     assert "1,234 samples" in page.text
     assert "no person" in page.text
     assert "poison" not in page.text  # nothing was rejected for it

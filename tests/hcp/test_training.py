@@ -228,6 +228,14 @@ def test_denoising_loss_by_hand(prediction_type: str) -> None:
     assert weighted.item() == pytest.approx(target**2 * min(snr, 0.1) / divisor, rel=1e-4)
 
 
+def test_a_loss_that_is_not_finite_stops_the_run(pipeline: StableDiffusionPipeline) -> None:
+    trainer = Trainer(pipeline, CONFIG)
+    batch, state = next(iter(stream(trainer)))
+    broken = dataclasses.replace(batch, pixels=batch.pixels * torch.nan)
+    with pytest.raises(FloatingPointError, match="step 1"):
+        trainer.step([(broken, state)])
+
+
 def test_learning_rate_warms_up_linearly() -> None:
     config = TrainConfig(learning_rate=1.0, warmup_steps=4)
     assert [learning_rate(config, s) for s in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
