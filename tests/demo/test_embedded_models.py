@@ -1,0 +1,97 @@
+"""The committed pose and mask models do their work on drawn people whom they have not seen."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors import safe_open
+
+from demo.scene_store import SIZE_PX, TRAIN_FIRST_SEED, DrawnScenes, draw_scenes
+from demo.scoring import mask_iou, oks_average_precision
+from demo.train_sam import box_prompt_iou
+from priors.masks import SamMasks
+from priors.pose import UltralyticsPose
+from storage.records import Person
+
+WEIGHTS = Path(__file__).parents[2] / "demo" / "weights"
+POSE, SAM = WEIGHTS / "pose", WEIGHTS / "sam"
+SEEDS = range(2_500_000, 2_500_060)
+
+
+@pytest.fixture(scope="module")
+def scenes() -> DrawnScenes:
+    return draw_scenes(SEEDS)
+
+
+@pytest.fixture(scope="module")
+def found(scenes: DrawnScenes) -> list[list[Person]]:
+    return UltralyticsPose(POSE, imgsz=SIZE_PX)(list(scenes.images))
+
+
+@pytest.mark.parametrize(
+    ("path", "limit_bytes"),
+    [(POSE / "model.safetensors", 3_200_000), (SAM / "model.safetensors", 4_200_000)],
+)
+def test_weights_are_small_and_half_precision(path: Path, limit_bytes: int) -> None:
+    assert path.stat().st_size <= limit_bytes
+    with safe_open(path, framework="np") as tensors:
+        kinds = {tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118  # not a dict
+    assert kinds <= {"F16", "I64"}
+
+
+@pytest.mark.parametrize("folder", [POSE, SAM])
+def test_the_record_of_the_training_is_beside_the_weights(folder: Path) -> None:
+    record = json.loads((folder / "TRAINING.json").read_text())
+    assert record["command"].startswith("python -m demo.train_")
+    assert record["steps"] > 0
+    trained = range(TRAIN_FIRST_SEED, TRAIN_FIRST_SEED + record["scenes"])
+    assert not set(trained) & set(SEEDS)
+
+
+def test_pose_precision(scenes: DrawnScenes, found: list[list[Person]]) -> None:
+    assert oks_average_precision(scenes, found) >= 0.80
+
+
+def test_pose_passes_its_own_gate_and_finds_nobody_in_empty_scenes(
+    scenes: DrawnScenes, found: list[list[Person]]
+) -> None:
+    sure = [[p for p in people if p.score >= 0.35] for people in found]
+    truth = [len(scenes.people_of(index)) for index in range(len(sure))]
+    assert 0 in truth
+    right = np.mean([len(people) == count for people, count in zip(sure, truth, strict=True)])
+    assert right >= 0.9
+    confident = [np.mean([c >= 0.3 for _, _, c in p.keypoints]) for people in sure for p in people]
+    assert np.mean(confident) >= 0.85
+
+
+def test_pose_on_soft_pictures(scenes: DrawnScenes) -> None:
+    """Pictures of the tiny diffusion model are 128 px, blown up."""
+    soft = [
+        np.asarray(
+            Image.fromarray(image)
+            .resize((128, 128), Image.Resampling.BOX)
+            .resize((SIZE_PX, SIZE_PX), Image.Resampling.BILINEAR)
+        )
+        for image in scenes.images
+    ]
+    assert oks_average_precision(scenes, UltralyticsPose(POSE, imgsz=SIZE_PX)(soft)) >= 0.75
+
+
+def test_box_prompts(scenes: DrawnScenes) -> None:
+    assert box_prompt_iou(SAM, scenes) >= 0.90
+
+
+def test_pose_and_masks_together(scenes: DrawnScenes, found: list[list[Person]]) -> None:
+    """The path of production: detected boxes and keypoints prompt the masks."""
+    results = SamMasks(SAM)(list(scenes.images), found)
+    best: list[float] = []
+    scores: list[float] = []
+    for index, result in enumerate(results):
+        truths = [scenes.mask(person) for person in scenes.people_of(index)]
+        for mask, score in zip(result.masks, result.scores, strict=True):
+            best.append(max((mask_iou(mask, truth) for truth in truths), default=0.0))
+            scores.append(float(score))
+    assert np.mean(best) >= 0.85
+    assert np.mean(np.abs(np.array(best) - np.array(scores))) < 0.15
