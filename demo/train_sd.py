@@ -200,6 +200,7 @@ def train_unet(
         parts = {"vae": vae, "text_encoder": text_encoder, "unet": unet}
         copies = {name: copy.deepcopy(part).eval() for name, part in parts.items()}
         sd_model.save_pipeline(out, tokenizer=tokenizer, **copies)  # pyright: ignore[reportArgumentType]
+        write_tokenizer(out / "tokenizer", captions)  # CLIP's own two files, beside tokenizer.json
 
     figures = train(
         {"text_encoder": text_encoder, "unet": unet}, loss_of, config=config, team=team,
