@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from demo.pose_batches import make_batch
 from demo.scene_store import SIZE_PX, DrawnScenes, draw_scenes, held_out_seeds, training_seeds
-from demo.train_pose import PoseTrainer, PoseTraining, make_batch, score
+from demo.train_pose import PoseTrainer, PoseTraining, score
 from storage.records import COCO_KEYPOINTS
 
 

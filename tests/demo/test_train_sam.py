@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from demo.sam_prompts import PromptBatch, make_batch
 from demo.scene_store import DrawnScenes, draw_scenes, training_seeds
 from demo.train_sam import (
-    PromptBatch,
     SamTrainer,
     SamTraining,
     box_prompt_iou,
-    make_batch,
     mask_loss,
     predict,
 )
