@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from demo.backgrounds import Place
-from demo.figures import Look
+from demo.looks import Look
 from demo.poses import Pose
 from demo.things import Thing
 

@@ -13,8 +13,10 @@ from PIL import Image, ImageDraw
 from demo import captions
 from demo.backgrounds import PLACES, Place
 from demo.brush import Point, ellipse
-from demo.figures import CLOTHES, KINDS, Look, Skeleton, draw_person, pose_skeleton, random_look
+from demo.figures import draw_person
+from demo.looks import CLOTHES, KINDS, Look, random_look
 from demo.poses import POSE_NAMES, POSES, Pose, jittered
+from demo.skeleton import Skeleton, pose_skeleton
 from demo.things import THINGS, draw_bench, draw_board, draw_umbrella
 from storage.records import COCO_FLIP, COCO_KEYPOINTS, Box
 

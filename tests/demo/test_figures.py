@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from demo.figures import KINDS, SKINS, draw_person, pose_skeleton, random_look
+from demo.figures import draw_person
+from demo.looks import KINDS, SKINS, random_look
 from demo.poses import POSE_NAMES, POSES, Pose, jittered
+from demo.skeleton import pose_skeleton
 
 
 def _length(a: tuple[float, float], b: tuple[float, float]) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from demo.backgrounds import PLACES
-from demo.figures import CLOTHES
+from demo.looks import CLOTHES
 from demo.poses import POSE_NAMES
 from demo.scenes import Scene, render_scene
 
