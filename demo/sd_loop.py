@@ -98,44 +98,85 @@ def train(
     weights in place. Returns steps, minutes and the last losses' mean.
     """
     team.join()
-    params = [p for module in modules.values() for p in module.parameters()]
-    optimizer = torch.optim.AdamW(params, lr=config.peak_lr, weight_decay=config.weight_decay,
-                                  betas=(0.9, 0.99))  # fmt: skip
-    ema = Averages(params)
-    step, before_s, loss_mean = 0, 0.0, None
+    run = _Run([p for module in modules.values() for p in module.parameters()], config)
     if checkpoint.is_file():
-        step, before_s = _resume(checkpoint, params, optimizer, ema)
-    watch = Stopwatch(before_s)
-    saved_s, progress = watch.elapsed_s, config.budget.progress(step, before_s)
-    while progress < 1.0:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(progress, peak=config.peak_lr)
-        optimizer.zero_grad(set_to_none=True)
-        torch.manual_seed(((config.seed * 1_000_003) + step) * team.world + team.rank)
-        loss = loss_of(step, team.rank)
+        run.resume(checkpoint)
+    watch, saved_s, loss_mean = Stopwatch(run.elapsed_s), run.elapsed_s, None
+    while run.progress < 1.0:
+        loss = run.advance(loss_of, team, watch)
+        loss_mean = loss if loss_mean is None else 0.98 * loss_mean + 0.02 * loss
+        if team.rank > 0:
+            continue
+        if run.step % config.log_every == 0:
+            logger.info("step %d, %.1f min, loss %.4f, progress %.3f",
+                        run.step, run.elapsed_s / 60, loss_mean, run.progress)  # fmt: skip
+        if run.elapsed_s - saved_s > config.checkpoint_every_s:
+            saved_s = run.elapsed_s
+            run.save(checkpoint)
+            if on_checkpoint is not None:
+                with _Averaged(run.params, run.ema):
+                    on_checkpoint()
+    if team.rank == 0:
+        run.save(checkpoint)
+    run.ema.copy_to(run.params)
+    return {"steps": run.step, "minutes": run.elapsed_s / 60, "loss": loss_mean or 0.0}
+
+
+class _Run:
+    """A training under way: what a checkpoint holds, and one step of it."""
+
+    def __init__(self, params: list[nn.Parameter], config: LoopConfig) -> None:
+        self.params, self.config = params, config
+        self.optimizer = torch.optim.AdamW(
+            params, lr=config.peak_lr, weight_decay=config.weight_decay, betas=(0.9, 0.99)
+        )
+        self.ema = Averages(params)
+        self.step, self.elapsed_s = 0, 0.0
+
+    @property
+    def progress(self) -> float:
+        return self.config.budget.progress(self.step, self.elapsed_s)
+
+    def advance(self, loss_of: Callable[[int, int], Tensor], team: Team, watch: Stopwatch) -> float:
+        """One optimizer step; the loss averaged over the team."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.progress, peak=self.config.peak_lr)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.manual_seed((self.config.seed * 1_000_003 + self.step) * team.world + team.rank)
+        loss = loss_of(self.step, team.rank)
         loss.backward()
         # the clock travels with the gradients, so that every process has the same progress
         extra = torch.tensor([loss.item(), watch.elapsed_s])
-        mean_loss, elapsed_s = _average_gradients(params, extra, team).tolist()
-        nn.utils.clip_grad_norm_(params, 1.0)
-        optimizer.step()
-        ema.update(params, decay=config.ema_decay, step=step)
-        step += 1
-        loss_mean = mean_loss if loss_mean is None else 0.98 * loss_mean + 0.02 * mean_loss
-        progress = config.budget.progress(step, elapsed_s)
-        if team.rank == 0 and step % config.log_every == 0:
-            logger.info("step %d, %.1f min, loss %.4f, progress %.3f",
-                        step, elapsed_s / 60, loss_mean, progress)  # fmt: skip
-        if team.rank == 0 and watch.elapsed_s - saved_s > config.checkpoint_every_s:
-            saved_s = watch.elapsed_s
-            _save(checkpoint, params, optimizer, ema, step=step, elapsed_s=elapsed_s)
-            if on_checkpoint is not None:
-                with _Averaged(params, ema):
-                    on_checkpoint()
-    if team.rank == 0:
-        _save(checkpoint, params, optimizer, ema, step=step, elapsed_s=watch.elapsed_s)
-    ema.copy_to(params)
-    return {"steps": step, "minutes": watch.elapsed_s / 60, "loss": loss_mean or 0.0}
+        mean_loss, self.elapsed_s = _average_gradients(self.params, extra, team).tolist()
+        nn.utils.clip_grad_norm_(self.params, 1.0)
+        self.optimizer.step()
+        self.ema.update(self.params, decay=self.config.ema_decay, step=self.step)
+        self.step += 1
+        return mean_loss
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint; a half-written one never has its name."""
+        state: dict[str, Any] = {
+            "params": [p.detach() for p in self.params],
+            "ema": self.ema.values,
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "elapsed_s": self.elapsed_s,
+        }
+        partial = path.with_suffix(".part")
+        torch.save(state, partial)
+        os.replace(partial, path)
+
+    @torch.no_grad()
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint."""
+        state = torch.load(path, weights_only=True)
+        for param, value in zip(self.params, state["params"], strict=True):
+            param.copy_(value)
+        self.ema.values = state["ema"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.elapsed_s = int(state["step"]), float(state["elapsed_s"])
+        logger.info("resumed at step %d from %s", self.step, path)
 
 
 class _Averaged:
@@ -152,40 +193,6 @@ class _Averaged:
     def __exit__(self, *_: object) -> None:
         for param, value in zip(self._params, self._kept, strict=True):
             param.copy_(value)
-
-
-def _save(
-    path: Path,
-    params: list[nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    ema: Averages,
-    *,
-    step: int,
-    elapsed_s: float,
-) -> None:
-    state: dict[str, Any] = {
-        "params": [p.detach() for p in params],
-        "ema": ema.values,
-        "optimizer": optimizer.state_dict(),
-        "step": step,
-        "elapsed_s": elapsed_s,
-    }
-    partial = path.with_suffix(".part")
-    torch.save(state, partial)
-    os.replace(partial, path)
-
-
-@torch.no_grad()
-def _resume(
-    path: Path, params: list[nn.Parameter], optimizer: torch.optim.Optimizer, ema: Averages
-) -> tuple[int, float]:
-    state = torch.load(path, weights_only=True)
-    for param, value in zip(params, state["params"], strict=True):
-        param.copy_(value)
-    ema.values = state["ema"]
-    optimizer.load_state_dict(state["optimizer"])
-    logger.info("resumed at step %d from %s", state["step"], path)
-    return int(state["step"]), float(state["elapsed_s"])
 
 
 def chunks(n: int, size: int) -> Iterator[slice]:
