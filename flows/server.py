@@ -15,7 +15,7 @@ import httpx
 
 logger = logging.getLogger(__name__)
 
-START_LIMIT_S = 180
+START_LIMIT_S = 300
 STOP_LIMIT_S = 20
 
 

@@ -1,0 +1,136 @@
+"""``make demo``: the whole product on the embedded world, through a Prefect server of its own."""
+
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from demo.dataset import write_folder
+from flows.server import private_server
+
+PROMPTS = Path(__file__).parent / "prompts.txt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoSize:
+    """How much the demo does; the defaults fit eight minutes on two cores."""
+
+    photos: int = 300
+    unit_size: int = 40
+    train_steps: int = 150
+    seeds: int = 3
+    inference_steps: int = 20
+    prompts: Path = PROMPTS
+
+
+def run_demo(out: Path, size: DemoSize | None = None) -> None:
+    """Draw photos, rebuild, train, evaluate, register; print a table and the report's path.
+
+    Everything is written below ``out``. A second run there does no extraction again. Nothing is
+    left running, also after an error, Ctrl-C or SIGTERM.
+    """
+    size, console, start = size or DemoSize(), Console(), time.monotonic()
+    signal.signal(signal.SIGTERM, _exit)
+    out = out.resolve()
+    console.print(f"Drawing {size.photos} photos ...")
+    drawn = write_folder(out / "photos", n=size.photos, seed=0, defects=True)
+    console.print("Starting a Prefect server ...")
+    with private_server(out / "prefect") as environment:
+        # Before prefect is imported: it reads its settings then.
+        os.environ.update(environment | {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"})
+        console.print(f"Prefect UI while this runs: {environment['PREFECT_API_URL'][:-4]}")
+        outcome = run_flow(out, size)
+    rows = summary(outcome, n_photos=len(drawn.seeds) + len(drawn.defects))
+    table = Table(title="HcP demo", show_header=False)
+    for name, value in rows.items():
+        table.add_row(name, value)
+    console.print(table)
+    console.print(f"{time.monotonic() - start:.0f} s. Report: {outcome.evaluation.report}")
+
+
+def run_flow(out: Path, size: DemoSize) -> Any:
+    """Run rebuild-and-train with the embedded models."""
+    from flows.params import RebuildAndTrainParams
+    from flows.rebuild_and_train import rebuild_and_train
+
+    return rebuild_and_train(RebuildAndTrainParams.model_validate(demo_params(out, size)))
+
+
+def demo_params(out: Path, size: DemoSize) -> dict[str, Any]:
+    """The flow's parameters: production's, with small models and sizes."""
+    return {
+        "rebuild": {
+            "source": str(out / "photos"),
+            "root": str(out / "data"),
+            "pose_model": "embedded",
+            "mask_model": "embedded",
+            "image_size_px": 256,
+            "unit_size": size.unit_size,
+            "actors": 2,
+        },
+        "train": {
+            "base": "embedded",
+            "out": str(out / "training"),
+            "steps": size.train_steps,
+            "batch_size": 8,
+            "learning_rate": 1e-3,
+            "warmup_steps": 10,
+            "ema_decay": 0.98,
+            "checkpoint_every": max(1, size.train_steps // 2),
+            "resolution_px": 128,
+            "resume": True,
+            "hcp": {"width": 256, "gate": "zero"},
+        },
+        "evaluate": {
+            "base": "embedded",
+            "out": str(out / "report"),
+            "prompts": str(size.prompts),
+            "pose_model": "embedded",
+            "pose_image_size_px": 256,
+            "seeds": size.seeds,
+            "inference_steps": size.inference_steps,
+            "guidance": 4.0,
+            "attention_photos": 12,
+            "register_model": True,
+            "registry": f"sqlite:///{out / 'registry.db'}",
+        },
+    }
+
+
+def summary(outcome: Any, *, n_photos: int) -> dict[str, str]:
+    """The demo's table: one line per figure."""
+    from flows.names import split_dataset
+    from storage.versions import open_version
+
+    version = open_version(*split_dataset(outcome.dataset))
+    figures, train = outcome.evaluation.metrics, outcome.train
+    rejects = ", ".join(f"{n} {reason}" for reason, n in sorted(version.rejects_by_reason.items()))
+
+    def pair(name: str, digits: int = 3) -> str:
+        values = [figures.get(f"{arm}.{name}") for arm in ("base", "candidate")]
+        return " -> ".join("not measured" if v is None else f"{v:.{digits}f}" for v in values)
+
+    difference = figures.get("candidate.pixel_difference")
+    return {
+        "images": str(n_photos),
+        "shards": f"{len(version.shards)} with {version.n_samples} samples",
+        "rejects": f"{version.n_rejects}: {rejects}",
+        "loss": f"{train.first['loss']:.4f} -> {train.last['loss']:.4f}",
+        "alignment loss": f"{train.first['alignment']:.4f} -> {train.last['alignment']:.4f}",
+        "people score, base -> HcP": pair("people_score"),
+        "attention inside people, base -> HcP": pair("attention_share"),
+        "difference on prompts without people": f"{difference} of 255 levels",
+        "registered": f"{outcome.evaluation.registry_uri}"
+        + (" (champion)" if outcome.evaluation.promoted else ""),
+    }
+
+
+def _exit(signum: int, frame: FrameType | None) -> None:
+    sys.exit(128 + signum)  # unwinds, so that the server and Ray are stopped
