@@ -239,3 +239,7 @@ def _print_table(title: str, rows: list[dict[str, Any]]) -> None:
 def _fail(message: str) -> Any:
     Console(stderr=True).print(f"error: {message}", style="red", markup=False, highlight=False)
     sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

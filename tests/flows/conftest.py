@@ -1,12 +1,13 @@
-"""One real Prefect server for all flow tests, and a small drawn source of photos."""
+"""One real Prefect server for all flow tests, drawn photos, and a dataset version made of them."""
 
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pytest
 
+from demo.dataset import DrawnFolder, write_folder
 from flows.server import private_server
+from tests.flows.flow_samples import rebuild_params
 
 
 @pytest.fixture(scope="session")
@@ -16,26 +17,31 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, st
         yield environment
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def environment(server: Mapping[str, str]) -> dict[str, str]:
+    """What a subprocess needs to use the private server."""
+    return os.environ | dict(server)
+
+
+@pytest.fixture(scope="session")
 def prefect_api(server: Mapping[str, str]) -> Iterator[str]:
     """Flows of this process run against the private server."""
-    from prefect.settings import (
-        PREFECT_API_URL,
-        PREFECT_HOME,
-        PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW,
-        temporary_settings,
-    )
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    updates = {
-        PREFECT_API_URL: server["PREFECT_API_URL"],
-        PREFECT_HOME: Path(server["PREFECT_HOME"]),
-        PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore",
-    }
-    with temporary_settings(updates):
+    with temporary_settings({PREFECT_API_URL: server["PREFECT_API_URL"]}):
         yield server["PREFECT_API_URL"]
 
 
 @pytest.fixture(scope="session")
-def environment(server: Mapping[str, str]) -> dict[str, str]:
-    """What a subprocess of the command line needs to use the private server."""
-    return os.environ | dict(server)
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> DrawnFolder:
+    """56 drawn photos and four broken ones."""
+    return write_folder(tmp_path_factory.mktemp("drawn"), n=56, seed=400, defects=True)
+
+
+@pytest.fixture(scope="session")
+def dataset(prefect_api: str, drawn: DrawnFolder, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A dataset version as ROOT@VERSION, made by the real flow on Ray."""
+    from flows import rebuild_dataset
+
+    root = tmp_path_factory.mktemp("dataset")
+    return f"{root}@{rebuild_dataset(rebuild_params(drawn, root))}"

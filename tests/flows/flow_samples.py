@@ -1,0 +1,21 @@
+"""What several flow tests run: the embedded models on drawn photos."""
+
+from pathlib import Path
+
+from demo.dataset import DrawnFolder
+from flows.params import RebuildParams
+
+ROOT = Path(__file__).parents[2]
+
+
+def rebuild_params(drawn: DrawnFolder, root: Path) -> RebuildParams:
+    """Units of about eight photos, one actor."""
+    return RebuildParams(
+        source=str(drawn.root),
+        root=str(root),
+        pose_model="embedded",
+        mask_model="embedded",
+        image_size_px=256,
+        unit_size=8,
+        actors=1,
+    )

@@ -1,0 +1,72 @@
+"""The command line: help, and one clear line for a user's mistake."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flows.names import split_dataset
+from tests.flows.flow_samples import ROOT
+
+
+def hcp(*arguments: str, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", *arguments],
+        cwd=ROOT, env=env, capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+
+
+def test_help_names_every_command() -> None:
+    shown = hcp("--help").stdout
+    for command in ("demo", "rebuild", "train", "evaluate", "generate", "inspect", "ablate",
+                    "verify", "gc", "doctor"):  # fmt: skip
+        assert command in shown
+
+
+def test_a_missing_parameter_is_one_line() -> None:
+    done = hcp("rebuild", "--source", "photos")
+    assert done.returncode == 2
+    assert done.stderr.strip() == "error: root: Field required"
+
+
+def test_a_broken_config_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("- a list")
+    done = hcp("ablate", "--config", str(tmp_path / "c.yaml"))
+    assert done.returncode == 2
+    assert "c.yaml: expected a mapping of parameters" in done.stderr.replace("\n", " ")
+
+
+def test_an_unknown_base_is_an_error_without_a_traceback(tmp_path: Path) -> None:
+    done = hcp("generate", "--base", str(tmp_path / "no-base"), "--prompt", "a man",
+               "--out", str(tmp_path / "x.png"))  # fmt: skip
+    assert done.returncode == 2
+    assert "no-base" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_generate_draws_the_same_picture_from_the_same_seed(tmp_path: Path) -> None:
+    pictures = []
+    for name in ("a.png", "b.png"):
+        done = hcp("generate", "--base", "embedded", "--prompt", "a red car on a street",
+                   "--seed", "3", "--steps", "2", "--out", str(tmp_path / name))  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        pictures.append(np.asarray(Image.open(tmp_path / name)))
+    assert pictures[0].std() > 5
+    np.testing.assert_array_equal(pictures[0], pictures[1])
+
+
+@pytest.mark.ray
+@pytest.mark.prefect
+def test_inspect_verify_and_gc(dataset: str, tmp_path: Path) -> None:
+    root, version = split_dataset(dataset)
+    page = tmp_path / "page.html"
+    assert hcp("inspect", dataset, "--out", str(page)).returncode == 0
+    text = page.read_text()
+    assert version in text
+    assert "no_caption" in text
+    assert "data:image/jpeg;base64," in text
+    assert hcp("verify", root).stdout.strip() == "0 problems"
+    assert "0 shards would be deleted" in hcp("gc", root, "--dry-run").stdout

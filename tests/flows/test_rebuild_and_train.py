@@ -1,0 +1,107 @@
+"""The whole product in one flow, small: photos in, an evaluated and registered checkpoint out."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from demo.dataset import DrawnFolder
+from demo.run import DemoSize, demo_params, summary
+from flows import ablate_hcp, rebuild_and_train, train_hcp
+from flows.names import split_dataset
+from flows.outcomes import PipelineOutcome
+from flows.params import AblateParams, RebuildAndTrainParams, TrainParams
+from hcp import HcpAdapter
+from storage.errors import CheckpointError, HcpError
+from storage.registry import Registry
+from storage.versions import open_version
+
+pytestmark = [pytest.mark.ray, pytest.mark.prefect, pytest.mark.slow]
+
+SIZE = DemoSize(photos=1, unit_size=8, train_steps=6, seeds=1, inference_steps=2)
+
+
+def params(drawn: DrawnFolder, out: Path) -> dict:
+    fields = demo_params(out, SIZE)
+    fields["rebuild"] |= {"source": str(drawn.root), "actors": 1}
+    fields["train"] |= {"batch_size": 4}
+    fields["evaluate"] |= {"attention_photos": 2}
+    return fields
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pipeline")
+
+
+@pytest.fixture(scope="module")
+def outcome(dataset: str, drawn: DrawnFolder, out: Path) -> PipelineOutcome:
+    fields = params(drawn, out)
+    # the dataset fixture's shards: the flow finds them committed and extracts nothing
+    fields["rebuild"]["root"] = split_dataset(dataset)[0]
+    return rebuild_and_train(RebuildAndTrainParams.model_validate(fields))
+
+
+def test_the_run_ends_in_a_report_and_a_registered_checkpoint(
+    outcome: PipelineOutcome, dataset: str, out: Path
+) -> None:
+    assert outcome.dataset == dataset
+    assert outcome.train.steps == SIZE.train_steps
+    entry = Registry(f"sqlite:///{out / 'registry.db'}").get("hcp", 1)
+    assert entry.uri == outcome.train.adapter
+    assert entry.tags["dataset_version"] == split_dataset(dataset)[1]
+    adapter = HcpAdapter.from_pretrained(
+        outcome.evaluation.registry_uri, tracking_uri=outcome.evaluation.tracking_uri
+    )
+    assert adapter.card.step == SIZE.train_steps
+    html = Path(outcome.evaluation.report).read_text()
+    assert "http://" not in html.replace("http://www.w3.org", "")
+    assert html.count("data:image/jpeg;base64,") > 12
+
+
+def test_prompts_without_people_are_untouched(outcome: PipelineOutcome) -> None:
+    assert outcome.evaluation.metrics["candidate.pixel_difference"] == 0.0
+    assert outcome.evaluation.metrics["candidate.identical_share"] == 1.0
+
+
+def test_the_demo_table_names_every_figure(outcome: PipelineOutcome, drawn: DrawnFolder) -> None:
+    rows = summary(outcome, n_photos=len(drawn.seeds) + len(drawn.defects))
+    version = open_version(*split_dataset(outcome.dataset))
+    assert rows["images"] == str(version.n_samples + version.n_rejects)
+    assert "no_caption" in rows["rejects"]
+    assert "not measured" not in " ".join(rows.values())
+
+
+def test_the_training_log_has_every_step(outcome: PipelineOutcome) -> None:
+    lines = [json.loads(line) for line in Path(outcome.train.log).read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, SIZE.train_steps + 1))
+
+
+def test_a_longer_run_continues_the_finished_one(
+    outcome: PipelineOutcome, drawn: DrawnFolder, out: Path
+) -> None:
+    settings = params(drawn, out)["train"] | {"steps": SIZE.train_steps + 2, "resume": True}
+    longer = train_hcp(TrainParams.model_validate(settings | {"dataset": outcome.dataset}))
+    assert longer.log == outcome.train.log
+    assert longer.steps == SIZE.train_steps + 2
+    assert HcpAdapter.from_pretrained(longer.adapter).card.step == SIZE.train_steps + 2
+
+
+def test_an_unknown_base_is_named(outcome: PipelineOutcome, drawn: DrawnFolder, out: Path) -> None:
+    settings = params(drawn, out)["train"] | {"base": str(out / "no-such-model")}
+    with pytest.raises(CheckpointError, match="no-such-model"):
+        train_hcp(TrainParams.model_validate(settings | {"dataset": outcome.dataset}))
+
+
+def test_ablation_gives_one_row_per_variant(
+    outcome: PipelineOutcome, drawn: DrawnFolder, out: Path
+) -> None:
+    fields = params(drawn, out)
+    fields["evaluate"] |= {"register_model": False, "dataset": outcome.dataset}
+    fields["train"] |= {"steps": 2, "out": str(out / "ablation"), "dataset": outcome.dataset}
+    wanted = {"train": fields["train"], "evaluate": fields["evaluate"]}
+    with pytest.raises(HcpError, match="no-alignment"):
+        ablate_hcp(AblateParams.model_validate(wanted | {"variants": ["nonsense"]}))
+    rows = ablate_hcp(AblateParams.model_validate(wanted | {"variants": ["default", "mid-only"]}))
+    assert [row["variant"] for row in rows] == ["default", "mid-only"]
+    assert all(Path(str(row["report"])).is_file() for row in rows)
