@@ -16,14 +16,14 @@ Prop = Literal["none", "bench", "ball", "board", "umbrella"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pose:
-    """One named pose; pairs are (upper, lower) segment of arm or leg."""
+    """One named pose; pairs are (upper, lower) segment of arm or leg, by default hanging down."""
 
     name: str
     actions: tuple[str, ...]  # how captions say it, present participle first
-    right_arm: tuple[float, float]
-    left_arm: tuple[float, float]
-    right_leg: tuple[float, float]
-    left_leg: tuple[float, float]
+    right_arm: tuple[float, float] = (-14.0, -8.0)
+    left_arm: tuple[float, float] = (14.0, 8.0)
+    right_leg: tuple[float, float] = (-5.0, -3.0)
+    left_leg: tuple[float, float] = (5.0, 3.0)
     lean: float = 0.0  # of hip-to-neck against straight up, positive to the right
     head: float = 0.0  # of neck-to-head, added to the lean
     side: bool = False  # side view instead of front view
@@ -33,11 +33,8 @@ class Pose:
     skirt: bool = True  # a skirt hangs believably
 
 
-_STAND_ARMS = {"right_arm": (-14.0, -8.0), "left_arm": (14.0, 8.0)}
-_STAND_LEGS = {"right_leg": (-5.0, -3.0), "left_leg": (5.0, 3.0)}
-
 POSES: tuple[Pose, ...] = (
-    Pose(name="standing", actions=("standing", "standing still"), **_STAND_ARMS, **_STAND_LEGS),
+    Pose(name="standing", actions=("standing", "standing still")),
     Pose(
         name="walking", actions=("walking", "taking a walk"), side=True, lean=3, jitter_deg=6,
         right_arm=(-26, -10), left_arm=(26, 44), right_leg=(24, 14), left_leg=(-20, -34),
@@ -73,7 +70,7 @@ POSES: tuple[Pose, ...] = (
     ),
     Pose(
         name="waving", actions=("waving", "waving a hand"), jitter_deg=8,
-        right_arm=(-112, -172), left_arm=(14, 8), **_STAND_LEGS,
+        right_arm=(-112, -172), left_arm=(14, 8),
     ),
     Pose(
         name="kicking", actions=("kicking a ball", "playing football"), side=True, lean=-14,
@@ -82,7 +79,7 @@ POSES: tuple[Pose, ...] = (
     ),
     Pose(
         name="arms_up", actions=("raising both arms", "with both arms raised"), jitter_deg=7,
-        right_arm=(-160, -172), left_arm=(160, 172), **_STAND_LEGS,
+        right_arm=(-160, -172), left_arm=(160, 172),
     ),
     Pose(
         name="surfing", actions=("riding a surfboard", "surfing"), ground="board", jitter_deg=7,
@@ -101,11 +98,10 @@ POSES: tuple[Pose, ...] = (
     ),
     Pose(
         name="umbrella", actions=("holding an umbrella", "standing under an umbrella"),
-        right_arm=(-34, -158), left_arm=(14, 8), prop="umbrella", jitter_deg=5, **_STAND_LEGS,
+        right_arm=(-34, -158), left_arm=(14, 8), prop="umbrella", jitter_deg=5,
     ),
     Pose(
         name="smiling", actions=("smiling at the camera", "smiling"), ground="cut", jitter_deg=8,
-        **_STAND_ARMS, **_STAND_LEGS,
     ),
 )  # fmt: skip
 """Every pose; some names have two variants. All are distinct in silhouette."""

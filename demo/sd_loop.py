@@ -74,7 +74,8 @@ class Averages:
     def update(self, params: list[nn.Parameter], *, decay: float, step: int) -> None:
         """Move towards the parameters; early steps forget faster."""
         rate = 1.0 - min(decay, (1.0 + step) / (10.0 + step))
-        torch._foreach_lerp_(self.values, [p.detach() for p in params], rate)
+        for value, param in zip(self.values, params, strict=True):
+            value.lerp_(param, rate)
 
     @torch.no_grad()
     def copy_to(self, params: list[nn.Parameter]) -> None:

@@ -1,6 +1,8 @@
 """The tiny pipeline's networks, in Stable Diffusion's layout: 128 px pictures, 16 x 16 latents."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
@@ -15,28 +17,29 @@ def make_vae() -> AutoencoderKL:
     It starts with next to no latent noise (log variance -6): a unit start would cost a short
     training most of its time to get rid of.
     """
-    vae = AutoencoderKL(
-        in_channels=3,
-        out_channels=3,
-        latent_channels=4,
-        block_out_channels=(16, 32, 64, 96),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        layers_per_block=1,
-        norm_num_groups=8,
-        sample_size=128,
-        mid_block_add_attention=False,
+    vae: Any = AutoencoderKL.from_config(
+        {
+            "in_channels": 3,
+            "out_channels": 3,
+            "latent_channels": 4,
+            "block_out_channels": (16, 32, 64, 96),
+            "down_block_types": ("DownEncoderBlock2D",) * 4,
+            "up_block_types": ("UpDecoderBlock2D",) * 4,
+            "layers_per_block": 1,
+            "norm_num_groups": 8,
+            "sample_size": 128,
+            "mid_block_add_attention": False,
+        }
     )
-    assert vae.quant_conv is not None
     with torch.no_grad():
         vae.quant_conv.weight[4:].zero_()
-        assert vae.quant_conv.bias is not None
         vae.quant_conv.bias[4:] = -6.0
     return vae
 
 
 def make_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     """An untrained CLIP-layout text encoder for the tokenizer's vocabulary."""
+    special: Any = tokenizer  # its token ids are typed as if they could be lists
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokenizer),
@@ -46,27 +49,30 @@ def make_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
             num_attention_heads=4,
             max_position_embeddings=77,
             projection_dim=TEXT_WIDTH,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=special.bos_token_id,
+            eos_token_id=special.eos_token_id,
+            pad_token_id=special.pad_token_id,
         )
     )
 
 
 def make_unet() -> UNet2DConditionModel:
     """An untrained U-Net with cross-attention at map sizes 16, 8 and 4 (down, mid, up)."""
-    return UNet2DConditionModel(
-        sample_size=16,
-        in_channels=4,
-        out_channels=4,
-        layers_per_block=1,
-        block_out_channels=(48, 80, 128),
-        down_block_types=("CrossAttnDownBlock2D",) * 3,
-        up_block_types=("CrossAttnUpBlock2D",) * 3,
-        attention_head_dim=(2, 4, 4),  # numbers of heads, by diffusers' historic naming
-        cross_attention_dim=TEXT_WIDTH,
-        norm_num_groups=16,
+    unet: Any = UNet2DConditionModel.from_config(
+        {
+            "sample_size": 16,
+            "in_channels": 4,
+            "out_channels": 4,
+            "layers_per_block": 1,
+            "block_out_channels": (48, 80, 128),
+            "down_block_types": ("CrossAttnDownBlock2D",) * 3,
+            "up_block_types": ("CrossAttnUpBlock2D",) * 3,
+            "attention_head_dim": (2, 4, 4),  # numbers of heads, by diffusers' historic naming
+            "cross_attention_dim": TEXT_WIDTH,
+            "norm_num_groups": 16,
+        }
     )
+    return unet
 
 
 def make_scheduler() -> DDIMScheduler:
@@ -95,7 +101,8 @@ def save_pipeline(
 
     The networks are converted in place; pass copies to go on training.
     """
-    pipeline = StableDiffusionPipeline(
+    make: Any = StableDiffusionPipeline  # typed narrower than what it takes
+    pipeline = make(
         vae=vae,
         text_encoder=text_encoder,
         tokenizer=tokenizer,
@@ -106,6 +113,12 @@ def save_pipeline(
         requires_safety_checker=False,
     )
     pipeline.to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)
+    for path in folder.glob("*/config.json"):
+        # no paths of this machine; and half precision is for storage only
+        config = {k: v for k, v in json.loads(path.read_text()).items() if k != "_name_or_path"}
+        if "dtype" in config:
+            config["dtype"] = "float32"
+        path.write_text(json.dumps(config, indent=2) + "\n")
 
 
 def load_pipeline(folder: Path) -> StableDiffusionPipeline:

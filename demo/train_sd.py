@@ -17,6 +17,7 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,7 +54,7 @@ def picture_error(error: Tensor) -> Tensor:
     return error.abs().mean() + error.square().mean() + 0.5 * edges
 
 
-def autoencoder_loss(vae: AutoencoderKL, images: Tensor) -> Tensor:
+def autoencoder_loss(vae: Any, images: Tensor) -> Tensor:
     """The picture error of a decoded sample, plus a light KL term."""
     posterior = vae.encode(images).latent_dist
     decoded = vae.decode(posterior.sample()).sample
@@ -85,7 +86,7 @@ def train_vae(work: Path, *, config: LoopConfig, batch: int, team: Team) -> dict
 @torch.inference_mode()
 def encode_latents(work: Path, *, n: int, team: Team) -> None:
     """Encode the first n scenes (latent means, unscaled); each process takes its share."""
-    vae = AutoencoderKL.from_pretrained(work / "vae").eval()
+    vae: Any = AutoencoderKL.from_pretrained(work / "vae").eval()
     pixels = sd_data.open_pixels(work)
     own = np.array_split(np.arange(n), team.world)[team.rank]
     latents = np.empty((len(own), 4, sd_data.SIZE_PX // 8, sd_data.SIZE_PX // 8), np.float16)
@@ -96,14 +97,12 @@ def encode_latents(work: Path, *, n: int, team: Team) -> None:
 
 
 @torch.no_grad()
-def standardise(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+def standardise(vae: Any, latents: Tensor) -> Tensor:
     """The latents with zero mean and unit variance in each channel [N, 4, h, w].
 
     The change of units is folded into the autoencoder's two 1 x 1 convolutions, in place, so that
     its pictures stay what they were and its scaling factor is 1.
     """
-    assert vae.quant_conv is not None
-    assert vae.post_quant_conv is not None
     enter, leave = vae.quant_conv, vae.post_quant_conv
     mean, std = latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3))
     leave.bias += leave.weight[:, :, 0, 0] @ mean
@@ -122,8 +121,7 @@ def train_decoder(work: Path, *, config: LoopConfig, batch: int, team: Team) -> 
     """
     pixels, latents = sd_data.open_pixels(work), _load_latents(work, team)
     spread = 0.08 * latents.std(dim=(0, 2, 3)).view(1, -1, 1, 1)
-    vae = AutoencoderKL.from_pretrained(work / "vae")
-    assert vae.post_quant_conv is not None
+    vae: Any = AutoencoderKL.from_pretrained(work / "vae")
     share = batch // team.world
 
     def loss_of(step: int, rank: int) -> Tensor:
@@ -175,7 +173,7 @@ def train_unet(
     work: Path, *, out: Path, config: LoopConfig, batch: int, team: Team, export: bool
 ) -> dict[str, float]:
     """Train text encoder and U-Net together on the cached latents; write the pipeline to out."""
-    vae = AutoencoderKL.from_pretrained(work / "vae")
+    vae: Any = AutoencoderKL.from_pretrained(work / "vae")
     latents = _load_latents(work, team)
     latents = standardise(vae, latents)
     captions = sd_data.read_captions(work)

@@ -43,7 +43,8 @@ def test_weights_are_small_and_have_no_pickles() -> None:
 
 def test_pipeline_has_stable_diffusion_layout() -> None:
     plain = StableDiffusionPipeline.from_pretrained(str(SD_DIR), safety_checker=None)
-    assert plain.unet.dtype == torch.float32
+    for part in (plain.unet, plain.vae, plain.text_encoder):
+        assert next(part.parameters()).dtype == torch.float32
     assert plain.vae_scale_factor == 8
     assert plain.tokenizer.model_max_length == 77
     assert plain.scheduler.config.prediction_type == "epsilon"
@@ -105,6 +106,8 @@ def test_stages_write_a_loadable_pipeline(work: Path) -> None:
     pictures = draw(sd_model.load_pipeline(work / "out"), "a dog", n=1)
     assert pictures.shape == (1, 128, 128, 3)
     assert np.isfinite(pictures).all()
+    configs = [p.read_text() for p in (work / "out").rglob("*.json")]
+    assert not any(str(work) in text for text in configs)
     assert json.loads((work / "unet.json").read_text())["steps"] == 1
 
 
