@@ -44,7 +44,7 @@ def run_demo(out: Path, size: DemoSize | None = None) -> None:
     console.print("Starting a Prefect server ...")
     with private_server(out / "prefect") as environment:
         # Before prefect is imported: it reads its settings then.
-        os.environ.update(environment | {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"})
+        os.environ.update(environment)
         console.print(f"Prefect UI while this runs: {environment['PREFECT_API_URL'][:-4]}")
         outcome = run_flow(out, size)
     rows = summary(outcome, n_photos=len(drawn.seeds) + len(drawn.defects))

@@ -156,8 +156,8 @@ _PAINT: Mapping[str, Color] = {
     "black": (44, 44, 50),
 }  # fmt: skip
 _FUR: Mapping[str, Color] = {
-    "brown": (140, 92, 54), "white": (236, 232, 224), "black": (52, 48, 50), "grey": (150, 150, 154),
-    "orange": (226, 142, 66),
+    "brown": (140, 92, 54), "white": (236, 232, 224), "black": (52, 48, 50),
+    "grey": (150, 150, 154), "orange": (226, 142, 66),
 }  # fmt: skip
 
 THINGS: Mapping[str, Thing] = {

@@ -56,12 +56,12 @@ def run_variant(params: AblateParams, name: str) -> dict[str, Cell]:
     mine = params.train.hcp
     config = replace(VARIANTS[name], width=mine.width, gamma=mine.gamma, init_seed=mine.init_seed)
     trained = train_hcp(params.train.model_copy(update={"hcp": config, "out": out}))
-    evaluation = evaluate_hcp(
-        EvaluateParams(
-            **dict(params.evaluate) | {"out": join(out, "report"), "training_log": trained.log},
-            checkpoint=trained.adapter,
-        )
-    )
+    own = {
+        "out": join(out, "report"),
+        "training_log": trained.log,
+        "checkpoint": trained.adapter,
+    }
+    evaluation = evaluate_hcp(EvaluateParams.model_validate(dict(params.evaluate) | own))
     figures = evaluation.metrics
     wanted = ("people_score", "attention_share", "human_map_share")
     return {

@@ -3,7 +3,7 @@
 import base64
 import time
 from collections.abc import Mapping, Sequence
-from uuid import UUID
+from typing import Any
 
 from prefect import get_run_logger
 from prefect.artifacts import (
@@ -25,7 +25,7 @@ class Progress:
     def __init__(self, key: str, *, total: int, unit: str) -> None:
         self._key, self._total, self._unit = key, max(total, 1), unit
         self._start = self._last = time.monotonic()
-        self._artifact: UUID = create_progress_artifact(0.0, key=key, description=f"0/{total}")
+        self._artifact: Any = create_progress_artifact(0.0, key=key, description=f"0/{total}")
 
     def update(self, done: int, note: str = "") -> None:
         """Show ``done`` of the total; calls closer than two seconds apart are left out."""

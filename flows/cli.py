@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 import yaml
@@ -236,7 +236,7 @@ def _print_table(title: str, rows: list[dict[str, Any]]) -> None:
     console.print(table)
 
 
-def _fail(message: str) -> Any:
+def _fail(message: str) -> NoReturn:
     Console(stderr=True).print(f"error: {message}", style="red", markup=False, highlight=False)
     sys.exit(2)
 

@@ -99,12 +99,11 @@ def register(params: EvaluateParams, result: EvaluationResult) -> ModelEntry:
 def arm_rows(result: EvaluationResult) -> list[dict[str, Cell]]:
     """One row per measure, one column per model."""
     names = [key.removeprefix("candidate.") for key in result.metrics if key[:10] == "candidate."]
-    return [
-        {"measure": name}
-        | {
-            arm: round(result.metrics[f"{arm}.{name}"], 4)
-            for arm in ARMS
-            if f"{arm}.{name}" in result.metrics
-        }
-        for name in names
-    ]
+    rows: list[dict[str, Cell]] = []
+    for name in names:
+        row: dict[str, Cell] = {"measure": name}
+        for arm in ARMS:
+            if f"{arm}.{name}" in result.metrics:
+                row[arm] = round(result.metrics[f"{arm}.{name}"], 4)
+        rows.append(row)
+    return rows

@@ -36,7 +36,7 @@ class RebuildParams(ComputeParams):
     images: Annotated[str | None, Field(description="COCO: the folder of photos")] = None
     pose_model: Annotated[
         str, Field(description="ultralytics pose model: name, path, URL or 'embedded'")
-    ] = "yolo11x-pose.pt"
+    ] = "yolo11n-pose.pt"
     mask_model: Annotated[
         str, Field(description="SAM or yolo-seg weights: name, path, URL or 'embedded'")
     ] = "sam_vit_h"
@@ -99,7 +99,7 @@ class EvaluateSettings(ComputeParams):
         str | None, Field(description="ROOT[@VERSION] whose val photos measure attention")
     ] = None
     pose_model: Annotated[str, Field(description="pose model that judges people")] = (
-        "yolo11x-pose.pt"
+        "yolo11n-pose.pt"
     )
     pose_image_size_px: Annotated[int, Field(ge=64)] = 640
     trust_weights: bool = False

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from prefect import flow, get_run_logger, runtime, task
+from prefect import flow, get_run_logger, task
 from prefect.events import emit_event
+from prefect.runtime import flow_run
 
 from flows.artifacts import Cell, Progress, publish_picture, publish_table
 from flows.names import model_path
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from priors.extract import Extractor, ExtractorConfig
     from priors.reports import PoolReport, UnitReport
 
-SPANS_VERSION = 1
-"""Counts changes of ``hcp.tokens`` that change the human words in the shards."""
 VERSION_FIELDS = ("pose_model", "mask_model", "image_size_px", "gate", "unit_size")
 """What a dataset version says about how it came about; places and machines are not among it."""
 
@@ -109,7 +108,7 @@ def publish(params: RebuildParams, plan: Plan) -> DatasetVersion:
     if sheet is not None:
         publish_picture("samples", sheet, description=f"Samples of {version.id}")
     # As a subflow of rebuild-and-train the training follows anyway: no event that starts another.
-    if version.id not in before and runtime.flow_run.get_parent_flow_run_id() is None:
+    if version.id not in before and flow_run.get_parent_flow_run_id() is None:
         emit_event(
             event="hcp.dataset.published",
             resource={"prefect.resource.id": f"hcp.dataset.{version.id}"},
@@ -152,9 +151,10 @@ def extractor_config(params: RebuildParams) -> "ExtractorConfig":
 
 def extraction_digest(params: RebuildParams) -> str:
     """The plan's salt: all that shapes a shard besides its records."""
+    from hcp.tokens import TOKENS_VERSION
     from priors.extract import config_digest
 
-    return digest_of([config_digest(extractor_config(params)), SPANS_VERSION])
+    return digest_of([config_digest(extractor_config(params)), TOKENS_VERSION])
 
 
 def fitting_actors(params: RebuildParams, cluster: "Cluster", gpus_each: float) -> int:

@@ -16,9 +16,11 @@ def rebuild_and_train(params: RebuildAndTrainParams) -> PipelineOutcome:
     with ray_session(params.rebuild.ray_address):
         version = rebuild_dataset(params.rebuild)
         dataset = f"{params.rebuild.root}@{version}"
-        trained = train_hcp(TrainParams(**dict(params.train), dataset=dataset))
+        trained = train_hcp(TrainParams.model_validate(dict(params.train) | {"dataset": dataset}))
         known = {"dataset": params.evaluate.dataset or dataset, "training_log": trained.log}
         evaluation = evaluate_hcp(
-            EvaluateParams(**dict(params.evaluate) | known, checkpoint=trained.adapter)
+            EvaluateParams.model_validate(
+                dict(params.evaluate) | known | {"checkpoint": trained.adapter}
+            )
         )
     return PipelineOutcome(dataset=dataset, train=trained, evaluation=evaluation)

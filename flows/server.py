@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def server_environment(home: Path, port: int) -> dict[str, str]:
 
 
 @contextmanager
-def private_server(home: Path) -> Iterator[Mapping[str, str]]:
+def private_server(home: Path) -> Generator[Mapping[str, str]]:
     """Run a Prefect server whose database and log live in ``home``; yield its environment.
 
     Raises:

@@ -7,7 +7,7 @@ Dimension legend: B batch rows, H heads, Q map pixels, K text tokens, J selected
 width, h w the largest map's height and width.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,7 +48,7 @@ class MapRecorder:
     _latent_size: tuple[int, int] = (0, 0)
 
     @contextmanager
-    def recording(self) -> Iterator["MapRecorder"]:
+    def recording(self) -> Generator["MapRecorder"]:
         """Record every U-Net call inside; the last B rows of a batch are the prompts."""
         unet: Any = self.unet
         handles = [unet.register_forward_pre_hook(self._on_unet)]

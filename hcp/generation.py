@@ -1,6 +1,6 @@
 """Draw pictures with a base pipeline, with or without an HcP adapter, from explicit seeds."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -77,7 +77,7 @@ def generate(
 
 
 @contextmanager
-def attached(pipeline: StableDiffusionPipeline, adapter: HcpAdapter | None) -> Iterator[None]:
+def attached(pipeline: StableDiffusionPipeline, adapter: HcpAdapter | None) -> Generator[None]:
     """The pipeline with the adapter inside, for the block."""
     if adapter is None:
         yield

@@ -1,14 +1,14 @@
 """The vocabulary of the human token extractor: what kinds of word a caption's word can be.
 
 A word maps to a set of bits (its readings); ``hcp.tagging`` picks one by context. The lists are the
-text files in ``hcp/data``; words that no list holds get readings by their endings.
+text files in ``hcp/wordlists``; words that no list holds get readings by their endings.
 """
 
 from collections.abc import Iterator
 from functools import cache, lru_cache
 from pathlib import Path
 
-_DATA = Path(__file__).parent / "data"
+_DATA = Path(__file__).parent / "wordlists"
 
 # Nouns.
 PERSON, WEAK, GROUP, ANIMAL, BODY, WORN, PLACE, VEHICLE = (1 << bit for bit in range(8))

@@ -25,6 +25,7 @@ from hcp.tokens import human_token_kinds
 from storage.errors import VersionError
 from storage.records import Sample
 
+_Window = list[tuple[int, int, Sample]]
 EpochSource = Callable[[int, int], Iterator[Sample]]
 """(epoch, skip) -> the samples of that epoch after the first `skip`, for this worker."""
 _WINDOW_BATCHES = 8
@@ -107,7 +108,7 @@ def iter_batches(
             first = LoaderState(epoch=window[0][0], offset=window[0][1])
             for number, (aspect, members) in enumerate(groups[used:], start=used + 1):
 
-                def prepare(i: int, aspect: float = aspect, window: list = window) -> Example:
+                def prepare(i: int, aspect: float = aspect, window: _Window = window) -> Example:
                     epoch, _, sample = window[i]
                     rng = sample_rng(seed, epoch, sample.key)
                     return make_example(sample, config=config, aspect=aspect, rng=rng)

@@ -134,7 +134,7 @@ def _probe(
 def _denoise(
     pipeline: StableDiffusionPipeline, batch: Batch, *, timesteps: Sequence[int], seed: int
 ) -> None:
-    scheduler = DDPMScheduler.from_config(pipeline.scheduler.config)
+    scheduler: Any = DDPMScheduler.from_config(pipeline.scheduler.config)
     for t in timesteps:
         generator = step_generator(seed, t, 0, 0)
         latents, text = encode(pipeline, batch, generator)

@@ -11,7 +11,7 @@ import re
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -170,7 +170,7 @@ def _resources(workers: Workers) -> dict[str, float]:
 
 def _check_room(workers: Workers) -> None:
     # Ray Train would wait for ever, and say nothing.
-    total: dict[str, float] = ray.cluster_resources()
+    total: Any = ray.cluster_resources()
     for name, each in _resources(workers).items():
         if workers.count * each > total.get(name, 0.0):
             raise RuntimeError(
@@ -205,7 +205,7 @@ class _MetricsLog:
 
 
 @contextmanager
-def _tail(queue: Queue, log: _MetricsLog) -> Iterator[None]:
+def _tail(queue: Queue, log: _MetricsLog) -> Generator[None]:
     """Move what the workers report into the log while the block runs."""
     stop = threading.Event()
 
@@ -231,7 +231,7 @@ def _tail(queue: Queue, log: _MetricsLog) -> Iterator[None]:
 
 
 @contextmanager
-def _keep_interrupt_handler() -> Iterator[None]:
+def _keep_interrupt_handler() -> Generator[None]:
     # Ray Train sets its own SIGINT handler in the main thread, and leaves it there.
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -130,7 +130,7 @@ def line_chart(
         return top + (high - min(v, high)) / (high - low) * (height - top - bottom)
 
     def points(line: NDArray[np.float64]) -> str:
-        return " ".join(f"{px(x[i]):.1f},{py(line[i]):.1f}" for i in keep)
+        return " ".join(f"{px(float(x[i])):.1f},{py(float(line[i])):.1f}" for i in keep)
 
     return Chart(
         title=title,

@@ -6,7 +6,7 @@ covers all of them. No pickles.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def save_checkpoint(uri: str | Path, trainer: Trainer) -> None:
 
 
 @contextmanager
-def averaged(trainer: Trainer) -> Iterator[None]:
+def averaged(trainer: Trainer) -> Generator[None]:
     """The adapter with its moving average inside, where there is one."""
     if trainer.ema is None:
         yield

@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -25,7 +25,7 @@ class Cluster:
 
 
 @contextmanager
-def ray_session(address: str | None = None) -> Iterator[Cluster]:
+def ray_session(address: str | None = None) -> Generator[Cluster]:
     """Connect to Ray once: ``address``, else ``RAY_ADDRESS``, else a local Ray that ends with us.
 
     Inside an open session this is a no-op, so that a flow and its subflows share one connection.
@@ -64,7 +64,7 @@ def run_remote(
 
 
 @contextmanager
-def _keep_sigterm_handler() -> Iterator[None]:
+def _keep_sigterm_handler() -> Generator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # handlers can be read and set in the main thread only, and ray.init leaves them too
         return

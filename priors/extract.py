@@ -4,11 +4,10 @@ No Ray here: ``priors.pool`` runs extractors in actors, ``run_units_inline`` run
 """
 
 import threading
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from time import perf_counter
 from typing import TypeVar
@@ -30,7 +29,6 @@ from storage.shards import commit_unit, is_committed, read_shard_info
 from storage.sources import Source
 
 T = TypeVar("T")
-_NO_MASK = np.zeros((0, 0), dtype=np.uint8)
 
 EXTRACTOR_VERSION = 1
 """Counts changes of this package that change shards; part of every unit's fingerprint."""
@@ -135,8 +133,7 @@ class Extractor:
     def process(self, unit: Unit, *, poison: Set[str] = frozenset()) -> UnitReport:
         """Compute and commit one unit; a unit that is committed already is skipped.
 
-        Until the commit a unit's samples are held in memory, their masks compressed: about the
-        size of its JPEG files.
+        Samples go to the shard as they are made, so that memory does not grow with the unit.
 
         Args:
             poison: keys of records that killed a worker: rejected unread.
@@ -159,10 +156,12 @@ class Extractor:
             )
         rejects: list[Reject] = []
         samples = self._samples(unit.records, poison=poison, rejects=rejects, clock=clock)
-        packed = [_pack(sample) for sample in samples]
-        with clock.stage("write"):
-            info = commit_unit(self._root, unit, samples=map(_unpack, packed), rejects=rejects)
+        with clock.stage("commit"):
+            info = commit_unit(
+                self._root, unit, samples=clock.timed("make", samples), rejects=rejects
+            )
         stages = clock.seconds()
+        stages["write"] = round(stages.pop("commit") - stages.pop("make", 0.0), 3)
         return UnitReport(
             fingerprint=unit.fingerprint,
             n_samples=info.n_samples,
@@ -239,16 +238,6 @@ def run_units_inline(
         total.add(report)
         on_report(report)
     return total.total()
-
-
-def _pack(sample: Sample) -> tuple[Sample, bytes]:
-    return replace(sample, mask=_NO_MASK), zlib.compress(sample.mask.tobytes(), 1)
-
-
-def _unpack(packed: tuple[Sample, bytes]) -> Sample:
-    sample, mask = packed
-    pixels = np.frombuffer(zlib.decompress(mask), dtype=np.uint8)
-    return replace(sample, mask=pixels.reshape(sample.height_px, sample.width_px))
 
 
 def chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:

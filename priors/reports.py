@@ -1,10 +1,13 @@
 """What extraction tells its users: one report per unit, one per run."""
 
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +117,17 @@ class StageClock:
             yield
         finally:
             self.add(name, perf_counter() - start)
+
+    def timed(self, stage: str, items: Iterable[T]) -> Iterator[T]:
+        """The same items; the time that it takes to make them is counted."""
+        iterator = iter(items)
+        while True:
+            with self.stage(stage):
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
 
     def seconds(self) -> dict[str, float]:
         """What was counted so far, rounded to ms."""

@@ -92,10 +92,11 @@ def commit_unit(
     place = {record.key: position for position, record in enumerate(unit.records)}
     if isinstance(samples, Sequence):
         samples = sorted(samples, key=lambda sample: place.get(sample.key, -1))
-    refused = sorted(rejects, key=lambda reject: place.get(reject.key, -1))
     with _naming(root, unit.fingerprint), staging(shard_directory(root)) as stage:
         names = {s: f"{unit.fingerprint}.{s}" for s in (*DATA_SUFFIXES, MARKER_SUFFIX)}
         rows = _write_tar(stage, names["tar"], samples, place)
+        # after the samples: a stream of them may still have been finding rejects
+        refused = sorted(rejects, key=lambda reject: place.get(reject.key, -1))
         _check_sums(unit, [row["key"] for row in rows], [reject.key for reject in refused])
         _write_table(stage, names["parquet"], rows, sample_schema())
         refusals = [asdict(reject) for reject in refused]

@@ -7,7 +7,7 @@ import pytest
 import hcp
 from hcp import lexicon as lx
 
-DATA = Path(hcp.__file__).parent / "data"
+DATA = Path(hcp.__file__).parent / "wordlists"
 
 
 @pytest.mark.parametrize(
