@@ -9,6 +9,7 @@ Dimension legend: B photos, J human tokens, h w map height and width.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
