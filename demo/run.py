@@ -1,5 +1,6 @@
 """``make demo``: the whole product on the embedded world, through a Prefect server of its own."""
 
+import logging
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ from rich.table import Table
 from demo.dataset import write_folder
 from flows.server import private_server
 
+POSE_PX = 320  # the embedded pose model is surest on 256 px photos enlarged to this
 PROMPTS = Path(__file__).parent / "prompts.txt"
 
 
@@ -58,9 +60,12 @@ def run_demo(out: Path, size: DemoSize | None = None) -> None:
 def run_flow(out: Path, size: DemoSize) -> Any:
     """Run rebuild-and-train with the embedded models."""
     from flows.params import RebuildAndTrainParams
-    from flows.rebuild_and_train import rebuild_and_train
+    from flows.pipeline import rebuild_and_train
 
-    return rebuild_and_train(RebuildAndTrainParams.model_validate(demo_params(out, size)))
+    outcome = rebuild_and_train(RebuildAndTrainParams.model_validate(demo_params(out, size)))
+    for handler in logging.getLogger("prefect.flow_runs").handlers:
+        handler.flush()  # while the server still takes the last log lines
+    return outcome
 
 
 def demo_params(out: Path, size: DemoSize) -> dict[str, Any]:
@@ -71,7 +76,7 @@ def demo_params(out: Path, size: DemoSize) -> dict[str, Any]:
             "root": str(out / "data"),
             "pose_model": "embedded",
             "mask_model": "embedded",
-            "image_size_px": 256,
+            "image_size_px": POSE_PX,
             "unit_size": size.unit_size,
             "actors": 2,
         },
@@ -93,7 +98,7 @@ def demo_params(out: Path, size: DemoSize) -> dict[str, Any]:
             "out": str(out / "report"),
             "prompts": str(size.prompts),
             "pose_model": "embedded",
-            "pose_image_size_px": 256,
+            "pose_image_size_px": POSE_PX,
             "seeds": size.seeds,
             "inference_steps": size.inference_steps,
             "guidance": 4.0,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flows.ablate import ablate_hcp
     from flows.evaluate import evaluate_hcp
+    from flows.pipeline import rebuild_and_train
     from flows.rebuild import rebuild_dataset
-    from flows.rebuild_and_train import rebuild_and_train
     from flows.train import train_hcp
 
 __all__ = ["ablate_hcp", "evaluate_hcp", "rebuild_and_train", "rebuild_dataset", "train_hcp"]
@@ -15,7 +15,7 @@ __all__ = ["ablate_hcp", "evaluate_hcp", "rebuild_and_train", "rebuild_dataset",
 _MODULES = {
     "ablate_hcp": "flows.ablate",
     "evaluate_hcp": "flows.evaluate",
-    "rebuild_and_train": "flows.rebuild_and_train",
+    "rebuild_and_train": "flows.pipeline",
     "rebuild_dataset": "flows.rebuild",
     "train_hcp": "flows.train",
 }

@@ -66,7 +66,7 @@ def test_inspect_verify_and_gc(dataset: str, tmp_path: Path) -> None:
     assert hcp("inspect", dataset, "--out", str(page)).returncode == 0
     text = page.read_text()
     assert version in text
-    assert "no_caption" in text
+    assert "no caption" in text
     assert "data:image/jpeg;base64," in text
     assert hcp("verify", root).stdout.strip() == "0 problems"
     assert "0 shards would be deleted" in hcp("gc", root, "--dry-run").stdout
