@@ -6,3 +6,5 @@ WEIGHTS_DIR = Path(__file__).parent / "weights"
 SD_DIR = WEIGHTS_DIR / "sd"
 POSE_DIR = WEIGHTS_DIR / "pose"
 SAM_DIR = WEIGHTS_DIR / "sam"
+POSE_PX = 320
+"""Input side of the embedded pose model: it is surest on 256 px photos enlarged to this."""

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from demo.dataset import write_folder
+from demo.embedded import POSE_PX
 from flows.server import private_server
 
-POSE_PX = 320  # the embedded pose model is surest on 256 px photos enlarged to this
 PROMPTS = Path(__file__).parent / "prompts.txt"
 
 
@@ -26,7 +26,7 @@ class DemoSize:
 
     photos: int = 300
     unit_size: int = 40
-    train_steps: int = 150
+    train_steps: int = 250
     seeds: int = 3
     inference_steps: int = 20
     prompts: Path = PROMPTS
@@ -91,7 +91,7 @@ def demo_params(out: Path, size: DemoSize) -> dict[str, Any]:
             "checkpoint_every": max(1, size.train_steps // 2),
             "resolution_px": 128,
             "resume": True,
-            "hcp": {"width": 256, "gate": "zero"},
+            "hcp": {"width": 256, "alignment": {"distance": "centred_cosine"}},
         },
         "evaluate": {
             "base": "embedded",

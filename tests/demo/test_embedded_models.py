@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
+from demo.embedded import POSE_PX
 from demo.scene_store import SIZE_PX, TRAIN_FIRST_SEED, DrawnScenes, draw_scenes
 from demo.scoring import mask_iou, oks_average_precision
 from demo.train_sam import box_prompt_iou
@@ -27,7 +28,7 @@ def scenes() -> DrawnScenes:
 
 @pytest.fixture(scope="module")
 def found(scenes: DrawnScenes) -> list[list[Person]]:
-    return UltralyticsPose(POSE, imgsz=SIZE_PX)(list(scenes.images))
+    return UltralyticsPose(POSE, imgsz=POSE_PX)(list(scenes.images))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_pose_on_soft_pictures(scenes: DrawnScenes) -> None:
         )
         for image in scenes.images
     ]
-    assert oks_average_precision(scenes, UltralyticsPose(POSE, imgsz=SIZE_PX)(soft)) >= 0.75
+    assert oks_average_precision(scenes, UltralyticsPose(POSE, imgsz=POSE_PX)(soft)) >= 0.75
 
 
 def test_box_prompts(scenes: DrawnScenes) -> None:
