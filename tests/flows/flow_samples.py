@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from demo.dataset import DrawnFolder
+from demo.embedded import POSE_PX
 from flows.params import RebuildParams
 
 ROOT = Path(__file__).parents[2]
@@ -15,7 +16,7 @@ def rebuild_params(drawn: DrawnFolder, root: Path) -> RebuildParams:
         root=str(root),
         pose_model="embedded",
         mask_model="embedded",
-        image_size_px=256,
+        image_size_px=POSE_PX,
         unit_size=8,
         actors=1,
     )

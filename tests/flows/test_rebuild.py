@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from demo.dataset import DrawnFolder
+from demo.embedded import POSE_PX
 from flows import rebuild_dataset
 from flows.names import split_dataset
 from flows.params import RebuildParams
@@ -135,7 +136,7 @@ def test_real_photos_with_real_weights(prefect_api: str, assets: Path, tmp_path:
 
 def command(drawn: DrawnFolder, root: Path, folder: Path) -> list[str]:
     config = folder / "rebuild.yaml"
-    config.write_text("image_size_px: 256\nactors: 1\n")
+    config.write_text(f"image_size_px: {POSE_PX}\nactors: 1\n")
     return [
         sys.executable, "-m", "flows.cli", "rebuild", "--source", str(drawn.root),
         "--root", str(root), "--pose-model", "embedded", "--mask-model", "embedded",
