@@ -1,6 +1,5 @@
 """The flow rebuild-dataset: captioned photos in, a dataset version out."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prefect import flow, get_run_logger, task
@@ -8,10 +7,9 @@ from prefect.events import emit_event
 from prefect.runtime import flow_run
 
 from flows.artifacts import Cell, Progress, publish_picture, publish_table
-from flows.names import model_path
+from flows.extraction import ExtractorFactory, extraction_digest
 from flows.params import RebuildParams
 from flows.pictures import sample_sheet
-from storage.canonical import digest_of
 from storage.plan import Plan, PlanConfig, plan_units, write_plan
 from storage.runlog import RunLog
 from storage.shards import committed
@@ -20,7 +18,6 @@ from storage.versions import DatasetVersion, list_versions, publish_version
 
 if TYPE_CHECKING:
     from priors.cluster import Cluster
-    from priors.extract import Extractor, ExtractorConfig
     from priors.reports import PoolReport, UnitReport
 
 VERSION_FIELDS = ("pose_model", "mask_model", "image_size_px", "gate", "unit_size")
@@ -115,46 +112,6 @@ def publish(params: RebuildParams, plan: Plan) -> DatasetVersion:
             payload={"dataset": f"{params.root}@{version.id}", "samples": version.n_samples},
         )
     return version
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExtractorFactory:
-    """Builds the extractor inside an actor; pickles as its parameters."""
-
-    params: RebuildParams
-
-    def __call__(self) -> "Extractor":
-        """Load the models."""
-        from hcp.tokens import human_spans
-        from priors.extract import Extractor
-
-        params = self.params
-        source = resolve_source(params.source, format=params.format, images=params.images)
-        return Extractor(extractor_config(params), source, params.root, human_spans)
-
-
-def extractor_config(params: RebuildParams) -> "ExtractorConfig":
-    """The extractor's own configuration."""
-    from priors.extract import ExtractorConfig
-
-    return ExtractorConfig(
-        pose_model=model_path(params.pose_model, "pose"),
-        mask_model=model_path(params.mask_model, "masks"),
-        gate=params.gate,
-        imgsz=params.image_size_px,
-        batch_size=params.batch_size,
-        mask_batch_size=params.batch_size,
-        device=params.device,
-        trust_weights=params.trust_weights,
-    )
-
-
-def extraction_digest(params: RebuildParams) -> str:
-    """The plan's salt: all that shapes a shard besides its records."""
-    from hcp.tokens import TOKENS_VERSION
-    from priors.extract import config_digest
-
-    return digest_of([config_digest(extractor_config(params)), TOKENS_VERSION])
 
 
 def fitting_actors(params: RebuildParams, cluster: "Cluster", gpus_each: float) -> int:
