@@ -58,10 +58,7 @@ def compare(job: EvaluationJob) -> EvaluationResult:
 
     params = job.params
     with ray_session(params.ray_address) as cluster:
-        gpus = params.gpus
-        if gpus is None:
-            gpus = 1.0 if cluster.gpus else 0.0
-        return run_remote(run_evaluation, job, num_gpus=gpus)
+        return run_remote(run_evaluation, job, num_gpus=cluster.gpus_each(params.gpus))
 
 
 @task(name="write-report")

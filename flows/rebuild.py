@@ -79,9 +79,7 @@ def extract(params: RebuildParams, plan: Plan, todo: frozenset[str]) -> None:
         progress.update(done, f"{photos} photos")
 
     with RunLog(params.root, "rebuild") as log, ray_session(params.ray_address) as cluster:
-        gpus = params.gpus_per_actor
-        if gpus is None:
-            gpus = 1.0 if cluster.gpus else 0.0
+        gpus = cluster.gpus_each(params.gpus_per_actor)
         pool = run_units(
             (unit for unit in plan.units() if unit.fingerprint in todo),
             make_extractor=ExtractorFactory(params=params),

@@ -108,9 +108,7 @@ def workers_for(params: TrainSettings, cluster: "Cluster") -> "Workers":
     """Ray Train workers; with a GPU each where the cluster has one."""
     from hcp.ray_train import Workers
 
-    gpus = params.gpus_per_worker
-    if gpus is None:
-        gpus = 1.0 if cluster.gpus else 0.0
+    gpus = cluster.gpus_each(params.gpus_per_worker)
     return Workers(count=params.workers, cpus_each=params.cpus_per_worker, gpus_each=gpus)
 
 

@@ -23,6 +23,12 @@ class Cluster:
     gpus: float
     nodes: int
 
+    def gpus_each(self, asked: float | None) -> float:
+        """GPUs of one worker: as asked, else 1 where the cluster has any."""
+        if asked is not None:
+            return asked
+        return 1.0 if self.gpus else 0.0
+
 
 @contextmanager
 def ray_session(address: str | None = None) -> Generator[Cluster]:
