@@ -15,6 +15,7 @@ from storage.errors import HcpError
 
 if TYPE_CHECKING:
     from hcp.evaluation import Evaluation, EvaluationConfig
+    from hcp.gate import Verdict
     from hcp.report import DatasetSection
     from storage.records import Sample
     from storage.versions import DatasetVersion
@@ -78,7 +79,7 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
     )
     verdict = decide(evaluation.report)
     return EvaluationResult(
-        html=render_page(job, evaluation, version),
+        html=render_page(job, evaluation, verdict, version),
         metrics=evaluation.report.metrics(),
         promote=verdict.promote,
         verdict="\n".join(verdict.reasons),
@@ -139,11 +140,13 @@ def held_out(version: "DatasetVersion | None", limit: int) -> "list[Sample]":
 
 
 def render_page(
-    job: EvaluationJob, evaluation: "Evaluation", version: "DatasetVersion | None"
+    job: EvaluationJob,
+    evaluation: "Evaluation",
+    verdict: "Verdict",
+    version: "DatasetVersion | None",
 ) -> str:
     """The HTML report of an evaluation, with its training and dataset where they are known."""
     from hcp.evaluation_report import CANDIDATE
-    from hcp.gate import decide
     from hcp.ray_train import read_metrics
     from hcp.report import ReportData, render
 
@@ -152,7 +155,7 @@ def render_page(
         ReportData(
             title="HcP evaluation",
             subtitle=f"{params.checkpoint} on {params.base}",
-            verdict=decide(evaluation.report),
+            verdict=verdict,
             report=evaluation.report,
             pictures=evaluation.pictures,
             photos=evaluation.photos.get(CANDIDATE, ()),

@@ -17,7 +17,6 @@ from storage.sources import resolve_source
 from storage.versions import DatasetVersion, list_versions, publish_version
 
 if TYPE_CHECKING:
-    from priors.cluster import Cluster
     from priors.reports import PoolReport, UnitReport
 
 VERSION_FIELDS = ("pose_model", "mask_model", "image_size_px", "gate", "unit_size")
@@ -79,13 +78,12 @@ def extract(params: RebuildParams, plan: Plan, todo: frozenset[str]) -> None:
         progress.update(done, f"{photos} photos")
 
     with RunLog(params.root, "rebuild") as log, ray_session(params.ray_address) as cluster:
-        gpus = cluster.gpus_each(params.gpus_per_actor)
         pool = run_units(
             (unit for unit in plan.units() if unit.fingerprint in todo),
             make_extractor=ExtractorFactory(params=params),
-            n_actors=min(params.actors or len(todo), fitting_actors(params, cluster, gpus)),
+            n_actors=min(params.actors or len(todo), len(todo)),
             num_cpus=params.cpus_per_actor,
-            num_gpus=gpus,
+            num_gpus=cluster.gpus_each(params.gpus_per_actor),
             on_report=on_report,
         )
         log.append("run", **pool.as_dict())
@@ -110,14 +108,6 @@ def publish(params: RebuildParams, plan: Plan) -> DatasetVersion:
             payload={"dataset": f"{params.root}@{version.id}", "samples": version.n_samples},
         )
     return version
-
-
-def fitting_actors(params: RebuildParams, cluster: "Cluster", gpus_each: float) -> int:
-    """How many actors the cluster can hold at once, at least one."""
-    room = cluster.cpus / params.cpus_per_actor
-    if gpus_each:
-        room = min(room, cluster.gpus / gpus_each)
-    return max(1, int(room))
 
 
 def speed_row(pool: "PoolReport") -> dict[str, Cell]:

@@ -76,14 +76,14 @@ def run_units(
     Args:
         units: taken as workers get free; may be a generator.
         make_extractor: called in each actor; must pickle.
-        n_actors: None takes as many as the cluster has room for.
+        n_actors: at most so many; the cluster's room is the limit, and the default.
         num_cpus: of one actor; so ``num_gpus``, fractions allowed.
 
     Raises:
         PoolError: workers die while starting, or of a unit in which no record is guilty alone.
         HcpError, OSError: whatever an extractor raises for a unit as a whole; the others stop.
     """
-    wanted = n_actors or _room_for(num_cpus=num_cpus, num_gpus=num_gpus)
+    wanted = _fitting(n_actors, num_cpus=num_cpus, num_gpus=num_gpus)
     if isinstance(units, Sized):
         wanted = max(1, min(wanted, len(units)))
     options: dict[str, Any] = {
@@ -224,13 +224,13 @@ class _Driver:
         slot.running, slot.exclusive = {}, False
 
 
-def _room_for(*, num_cpus: float, num_gpus: float) -> int:
+def _fitting(n_actors: int | None, *, num_cpus: float, num_gpus: float) -> int:
     have: Any = ray.cluster_resources()
-    limits: list[float] = []
-    if num_cpus:
-        limits.append(have.get("CPU", 0.0) / num_cpus)
+    limits = [have.get("CPU", 0.0) / num_cpus] if num_cpus else []
     if num_gpus:
         limits.append(have.get("GPU", 0.0) / num_gpus)
+    if n_actors is not None:
+        limits.append(n_actors)
     return max(1, int(min(limits, default=1.0)))
 
 
