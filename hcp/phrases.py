@@ -210,8 +210,13 @@ class Phrases:
             self._depict(phrase)
         if phrase.role in ("subject", "while", "as", "when") or self.subject is None:
             self.subject = phrase
-        if phrase.role == "conj" and before is not None and phrase.start - before.end <= 2:
+        if phrase.role == "conj" and before is not None and self._is_listed(before, phrase):
             self._coordinate(before, phrase)
+
+    def _is_listed(self, before: Phrase, phrase: Phrase) -> bool:
+        """Whether nothing but "and" or a comma stands between: no verb, no end of a sentence."""
+        between = range(before.end, phrase.start)
+        return all(self.flags[j] & lx.CONJ or self.words[j] == "," for j in between)
 
     def _coordinate(self, before: Phrase, phrase: Phrase) -> None:
         if before.stands_for == DEPICTED:

@@ -96,7 +96,7 @@ class Tagger:
             self.head = i
 
     def _ends_phrase(self, i: int) -> bool:
-        """An adjective that ends its phrase is its head ("a man in black", "two blondes")."""
+        """An adjective that ends its phrase is its head ("a man in black", "two adults")."""
         following = self._flag(i + 1)
         if following & (lx.ING | lx.VERB_S) and not following & (lx.ING_NOUN | lx.ANIMAL):
             return bool(self.flags[i] & lx.PERSON) or (self.role == "in" and self.start < 0)

@@ -1,4 +1,4 @@
-"""Injection into a U-Net: sites, base-equality row by row, maps, gradients, removal."""
+"""Injection into a U-Net: base-equality row by row, maps, gradients, removal."""
 
 import copy
 from typing import Any
@@ -15,7 +15,6 @@ from hcp.config import AlignmentConfig, HcpConfig, StageTable
 from hcp.inject import Injection
 from hcp.layer import HcpLayer
 from hcp.objective import aligned_stages, alignment_terms
-from hcp.sites import find_sites
 
 CONFIG = HcpConfig(width=32)
 TOKENS = 16
@@ -50,26 +49,6 @@ def unet(pipeline: StableDiffusionPipeline) -> UNet2DConditionModel:
 def injected(unet: UNet2DConditionModel) -> tuple[UNet2DConditionModel, HcpAdapter, Injection]:
     adapter = HcpAdapter.create(unet, CONFIG)
     return unet, adapter, adapter.inject(unet)
-
-
-def test_sites_know_their_stage_and_map_size(unet: UNet2DConditionModel) -> None:
-    sites = find_sites(unet, HcpConfig(stages=("down", "mid", "up")))
-    assert [(s.stage, s.scale, s.inner_dim) for s in sites if s.stage == "down"] == [
-        ("down", 1, 16),
-        ("down", 2, 32),
-    ]
-    assert {(s.stage, s.scale) for s in sites} == {
-        ("down", 1),
-        ("down", 2),
-        ("mid", 4),
-        ("up", 2),
-        ("up", 1),
-    }
-    chosen = find_sites(unet, HcpConfig(stages=("up",), map_scales=(2,)))
-    assert {s.scale for s in chosen} == {2}
-    assert chosen[0].map_size((17, 24)) == (9, 12)
-    with pytest.raises(ValueError, match=r"down.*this U-Net has"):
-        find_sites(unet, HcpConfig(stages=("down",), map_scales=(8,)))
 
 
 def test_phi_of_stable_diffusion_has_the_computed_size() -> None:
@@ -245,38 +224,6 @@ def test_gradient_checkpointing_gives_the_same_gradients(
     again = [p.grad for p in adapter.parameters() if p.grad is not None]
     assert len(again) == len(plain)
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(again, plain, strict=True))
-
-
-def test_alignment_terms_follow_the_table(
-    injected: tuple[UNet2DConditionModel, HcpAdapter, Injection],
-) -> None:
-    unet, _, injection = injected
-    inputs = _inputs(2)
-    targets = {(n, n): torch.rand(2, n * n) for n in (4, 8, 16)}
-
-    def terms(table: StageTable) -> Any:
-        config = AlignmentConfig(stages=table)
-        with injection.tokens(_mask((1,), ()), record=aligned_stages(config)):
-            _run(unet, inputs)
-            return alignment_terms(
-                injection.maps((16, 16)),
-                targets,
-                injection.selection().valid,
-                inputs["timestep"],
-                config=config,
-                num_train_timesteps=1000,
-            )
-
-    both = terms(StageTable())
-    mid, up = terms(StageTable(up="off")), terms(StageTable(mid="off"))
-    assert set(both.by_stage) == {"mid", "up"}
-    assert torch.allclose(both.per_sample, mid.per_sample + up.per_sample)
-    weight = torch.sin(torch.tensor(torch.pi / 2 * 10 / 1000))
-    assert mid.per_sample[0].item() == pytest.approx((weight * both.by_stage["mid"][0]).item())
-    assert both.per_sample[1] == 0
-    off = terms(StageTable(mid="off", up="off"))
-    assert off.total == 0
-    assert not off.total.requires_grad
 
 
 def test_removal_restores_the_very_processors(unet: UNet2DConditionModel) -> None:

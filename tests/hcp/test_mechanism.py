@@ -1,12 +1,12 @@
+"""Share of attention on people: by hand, and on photos."""
+
 import numpy as np
 import pytest
-import torch
 from diffusers import StableDiffusionPipeline
 
 from hcp import HcpAdapter, HcpConfig
-from hcp.attention_maps import Word, select_words, word_map
+from hcp.attention_maps import Word
 from hcp.mechanism import PhotoMaps, attention_share, probe_photos
-from hcp.tokens import human_token_kinds
 from tests.hcp.samples import make_sample
 
 TIMESTEPS = (200, 600)
@@ -40,22 +40,6 @@ def test_a_flat_map_gets_what_chance_gives() -> None:
     mask[1:3, 1:4] = True
     share = attention_share([photo(np.full((2, 2), 0.25), mask)])
     assert share.base[0] == pytest.approx(share.chance[0])
-
-
-def test_words_are_put_together_from_their_tokens(pipeline: StableDiffusionPipeline) -> None:
-    captions = ["a skater jumping", "a red car", "two people"]
-    tokenizer = pipeline.tokenizer
-    ids = torch.tensor(
-        tokenizer(captions, padding="max_length", truncation=True, max_length=16)["input_ids"]
-    )
-    columns, words = select_words(tokenizer, ids, human_token_kinds(tokenizer, captions))
-    assert [[w.text for w in row] for row in words] == [["skater", "jumping"], [], ["people"]]
-    assert [w.kind for w in words[0]] == [1, 2]
-    assert len(words[0][0].tokens) > 1  # this tokenizer spells "skater" in letters
-    assert columns.shape[0] == 3
-    maps = torch.arange(columns.shape[1], dtype=torch.float32)[:, None, None].expand(-1, 2, 2)
-    expected = np.mean(words[0][0].tokens)
-    assert word_map(maps, words[0][0])[0, 0].item() == pytest.approx(expected)
 
 
 def test_probing_photos(pipeline: StableDiffusionPipeline) -> None:

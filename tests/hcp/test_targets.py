@@ -6,7 +6,6 @@ from torch import Tensor
 
 from hcp.config import PriorTable
 from hcp.data import flip_keypoints
-from hcp.resnet_prior import ResnetPrior
 from hcp.targets import (
     PriorBatch,
     build_targets,
@@ -16,7 +15,6 @@ from hcp.targets import (
     stack_keypoints,
     token_targets,
 )
-from storage.errors import WeightsError
 
 
 def _people(*, size_px: int = 128, people: int = 2, seed: int = 0) -> Tensor:
@@ -130,66 +128,6 @@ def test_stacking_pads_with_invisible_people() -> None:
     assert (stacked[1] == 0).all()
     assert (stacked[2, 1] == 0).all()
     assert stack_keypoints([torch.zeros(0, 17, 3)]).shape == (1, 1, 17, 3)
-
-
-@pytest.fixture(scope="module")
-def resnet() -> ResnetPrior:
-    return ResnetPrior(None, seed=0)
-
-
-def _pose_image() -> Tensor:
-    image = torch.zeros(1, 3, 64, 64)
-    image[0, 0, 10:14, 8:40] = 1
-    image[0, 1, 10:50, 20:24] = 0.8
-    return image
-
-
-@pytest.mark.parametrize("side", [16, 8, 4, 2])
-def test_resnet_has_a_stage_for_each_map_size(resnet: ResnetPrior, side: int) -> None:
-    found = resnet(_pose_image(), map_size=(side, side))
-    assert found.shape == (1, side, side)
-    assert (found >= 0).all()
-    assert found.max() > 0
-
-
-def test_resnet_sees_nothing_in_black_and_resizes_other_shapes(resnet: ResnetPrior) -> None:
-    assert (resnet(torch.zeros(2, 3, 64, 64), map_size=(16, 16)) == 0).all()
-    assert resnet(_pose_image(), map_size=(6, 9)).shape == (1, 6, 9)
-
-
-def test_resnet_response_is_where_the_skeleton_is(resnet: ResnetPrior) -> None:
-    image = torch.zeros(1, 3, 64, 64)
-    image[0, :, 4:12, 4:12] = 1
-    found = resnet(image, map_size=(16, 16))[0]
-    assert found[:6, :6].mean() > 10 * found[10:, 10:].mean()
-
-
-def test_resnet_stays_frozen_and_in_evaluation_mode(resnet: ResnetPrior) -> None:
-    before = resnet(_pose_image(), map_size=(8, 8))
-    resnet.train()
-    assert torch.equal(resnet(_pose_image(), map_size=(8, 8)), before)
-    assert not any(p.requires_grad for p in resnet.parameters())
-
-
-def test_unusable_resnet_weights_are_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("weights")
-    torch.save({"fc.weight": torch.zeros(2)}, folder / "other.pth")
-    for name in (folder / "absent.safetensors", folder / "other.pth", "NO_SUCH_NAME"):
-        with pytest.raises(WeightsError, match="ResNet-50"):
-            ResnetPrior(name)
-
-
-def test_resnet_weights_load_from_a_file(
-    resnet: ResnetPrior, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    from torchvision.models import resnet50
-
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "resnet.pth"
-    torch.save(resnet50(weights=None).state_dict(), path)
-    assert torch.equal(
-        ResnetPrior(path)(_pose_image(), map_size=(8, 8)), resnet(_pose_image(), map_size=(8, 8))
-    )
 
 
 def test_token_targets_follow_the_kinds_order() -> None:
