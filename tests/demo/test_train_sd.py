@@ -10,9 +10,10 @@ from diffusers import StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
 from demo import sd_data, sd_loop, sd_model, train_sd
-from demo.embedded import SD_DIR, WEIGHTS_DIR
+from demo.embedded import POSE_DIR, POSE_PX, SD_DIR, WEIGHTS_DIR
 from demo.scenes import render_scene
 from demo.schedule import Budget
+from priors.pose import load_pose
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -69,7 +70,7 @@ def test_embedded_tokenizer_knows_the_world_and_survives_the_rest() -> None:
 def test_prompts_steer_brightness(pipeline: StableDiffusionPipeline) -> None:
     snow = draw(pipeline, "a woman in a red shirt standing in the snow")
     night = draw(pipeline, "a woman in a red shirt standing in a city at night")
-    assert snow.mean() > night.mean() + 0.25
+    assert snow.mean() > night.mean() + 0.45
 
 
 def test_prompts_steer_the_colour_of_clothes(pipeline: StableDiffusionPipeline) -> None:
@@ -79,8 +80,38 @@ def test_prompts_steer_the_colour_of_clothes(pipeline: StableDiffusionPipeline) 
         draw(pipeline, f"a man in a {color} shirt standing in the snow")[middle].mean((0, 1, 2))
         for color in ("red", "blue", "yellow")
     )
-    assert red[0] - red[2] > blue[0] - blue[2] + 0.15
+    assert red[0] - red[2] > blue[0] - blue[2] + 0.3
     assert yellow[1] > red[1] + 0.2
+
+
+def test_prompts_steer_the_colour_of_things(pipeline: StableDiffusionPipeline) -> None:
+    middle = (slice(None), slice(45, 100), slice(40, 88))
+    red, blue = (
+        draw(pipeline, f"a {color} house in the snow")[middle].mean((0, 1, 2))
+        for color in ("red", "blue")
+    )
+    assert red[0] > red[2] + 0.3
+    assert blue[2] > blue[0] + 0.15
+
+
+def test_people_are_recognisable(pipeline: StableDiffusionPipeline) -> None:
+    """To the pose model, which learned on drawn scenes: surer than on most drawn people."""
+    prompts = (
+        "a woman in a red shirt jumping on a beach",
+        "a man in a blue shirt standing in a park",
+        "a girl in a yellow shirt running on the grass",
+    )
+    pictures = [
+        np.round(255 * picture).astype(np.uint8)
+        for prompt in prompts
+        for picture in draw(pipeline, prompt)
+    ]
+    found = load_pose(POSE_DIR, imgsz=POSE_PX)(pictures)
+    best = [max((person.score for person in people), default=0.0) for people in found]
+    assert min(best) > 0.6
+    empty = draw(pipeline, "a green tree in the snow")
+    found = load_pose(POSE_DIR, imgsz=POSE_PX)([np.round(255 * e).astype(np.uint8) for e in empty])
+    assert max((p.score for people in found for p in people), default=0.0) < 0.5
 
 
 def test_same_seed_same_picture(pipeline: StableDiffusionPipeline) -> None:
@@ -93,7 +124,7 @@ def test_autoencoder_keeps_a_scene(pipeline: StableDiffusionPipeline) -> None:
     images = train_sd.to_tensor(scene.image[None])
     with torch.inference_mode():
         decoded = pipeline.vae.decode(pipeline.vae.encode(images).latent_dist.mean).sample
-    assert (decoded - images).abs().mean() < 0.15  # of a range of 2; a grey picture is 0.6 off
+    assert (decoded - images).abs().mean() < 0.08  # of a range of 2; a grey picture is 0.6 off
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The whole product in one flow, small: photos in, an evaluated and registered checkpoint out."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from flows.names import split_dataset
 from flows.outcomes import PipelineOutcome
 from flows.params import AblateParams, RebuildAndTrainParams, TrainParams
 from hcp import HcpAdapter
+from priors.cluster import ray_session
 from storage.errors import CheckpointError, HcpError
 from storage.registry import Registry
 from storage.versions import open_version
@@ -27,6 +29,13 @@ def params(drawn: DrawnFolder, out: Path) -> dict:
     fields["train"] |= {"batch_size": 4}
     fields["evaluate"] |= {"attention_photos": 2}
     return fields
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_ray() -> Iterator[None]:
+    """One Ray for all flows of this module; that a flow starts its own, test_rebuild shows."""
+    with ray_session("local"):
+        yield
 
 
 @pytest.fixture(scope="module")
