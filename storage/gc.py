@@ -2,7 +2,7 @@
 
 from storage.errors import VersionError
 from storage.locations import TEMPORARY_PREFIX, join, names_in, normalised, remove
-from storage.shards import DATA_SUFFIXES, MARKER_SUFFIX, shard_directory
+from storage.markers import DATA_SUFFIXES, MARKER_SUFFIX, shard_directory
 from storage.versions import list_versions, open_version
 
 

@@ -2,13 +2,11 @@
 
 import hashlib
 import io
-import json
-import logging
 import tarfile
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, BinaryIO
 
 from storage.canonical import canonical_json
@@ -26,12 +24,19 @@ from storage.locations import (
     file_size,
     filesystem,
     is_local,
-    join,
     local_path,
-    names_in,
-    read_bytes,
     remove,
     staging,
+)
+from storage.markers import (
+    DATA_SUFFIXES,
+    MARKER_SUFFIX,
+    ShardInfo,
+    committed,
+    is_committed,
+    read_shard_info,
+    shard_directory,
+    shard_uri,
 )
 from storage.records import CONTRACT_VERSION, Reject, Sample, Unit
 
@@ -45,33 +50,6 @@ __all__ = [
     "shard_uri",
     "split_of",
 ]
-
-logger = logging.getLogger(__name__)
-
-DATA_SUFFIXES = ("tar", "parquet", "rejects.parquet")
-MARKER_SUFFIX = "json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardInfo:
-    """What the marker of a committed shard says."""
-
-    fingerprint: str
-    n_samples: int
-    n_rejects: int
-    rejects_by_reason: Mapping[str, int]
-    digests: Mapping[str, str]  # sha256 of each file, by suffix
-    sizes_bytes: Mapping[str, int]  # by suffix
-
-
-def shard_directory(root: str) -> str:
-    """Where the shards of a data set lie."""
-    return join(root, "shards")
-
-
-def shard_uri(root: str, fingerprint: str, suffix: str) -> str:
-    """The location of one file of a shard: tar, parquet, rejects.parquet or json."""
-    return join(shard_directory(root), f"{fingerprint}.{suffix}")
 
 
 def commit_unit(
@@ -213,41 +191,6 @@ def _is_whole(root: str, fingerprint: str) -> bool:
         file_size(shard_uri(root, fingerprint, suffix)) == size
         for suffix, size in info.sizes_bytes.items()
     )
-
-
-def is_committed(root: str, fingerprint: str) -> bool:
-    """Whether the unit's marker is there; it is written last."""
-    return file_size(shard_uri(root, fingerprint, MARKER_SUFFIX)) is not None
-
-
-def committed(root: str) -> set[str]:
-    """Fingerprints of all committed units."""
-    ending = f".{MARKER_SUFFIX}"
-    names = names_in(shard_directory(root))
-    return {name.removesuffix(ending) for name in names if name.endswith(ending) and name[0] != "."}
-
-
-def read_shard_info(root: str, fingerprint: str) -> ShardInfo:
-    """What the marker says.
-
-    Raises:
-        ShardError: the unit is not committed, or its marker is broken.
-    """
-    uri = shard_uri(root, fingerprint, MARKER_SUFFIX)
-    try:
-        fields = json.loads(read_bytes(uri))
-        contract = fields.pop("contract")
-        info = ShardInfo(**fields)
-    except FileNotFoundError as error:
-        raise ShardError(f"unit {fingerprint} is not committed: no {uri}") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ShardError(f"{uri}: not a shard's marker: {error}") from error
-    if contract != CONTRACT_VERSION or info.fingerprint != fingerprint:
-        raise ShardError(
-            f"{uri}: expected contract {CONTRACT_VERSION} and fingerprint {fingerprint}, "
-            f"got {contract} and {info.fingerprint}"
-        )
-    return info
 
 
 @contextmanager
