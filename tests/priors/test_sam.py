@@ -1,60 +1,23 @@
-"""Sam of any size: the official layout, the embedded format, and the package's own predictor."""
+"""Sam of any size: the official layout and the embedded format."""
 
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from segment_anything import SamPredictor, sam_model_registry
+from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
 
-from priors.masks import MAX_POINTS, SamMasks, load_masks
 from priors.sam import SamConfig, build_sam, load_official_sam, load_sam, save_sam
 from priors.weights import resolve_weights
 from storage.errors import WeightsError
-from storage.records import Person
-
-SMALL = SamConfig(
-    image_size=128,
-    encoder_embed_dim=32,
-    encoder_depth=2,
-    encoder_num_heads=2,
-    encoder_global_attn_indexes=(1,),
-    window_size=4,
-    prompt_embed_dim=32,
-    decoder_mlp_dim=64,
-    decoder_num_heads=2,
-)
+from tests.priors.sam_samples import SMALL, write_small_sam
 
 
 @pytest.fixture
 def small(tmp_path: Path) -> tuple[Sam, Path]:
-    torch.manual_seed(3)
-    sam = build_sam(SMALL)
-    with torch.no_grad():  # an untrained Sam says "no mask" everywhere: lift one logit head
-        for parameter in sam.mask_decoder.output_hypernetworks_mlps[0].parameters():
-            parameter.mul_(8)
-    save_sam(sam, tmp_path / "sam", config=SMALL)
-    return sam, tmp_path / "sam"
-
-
-def images() -> list[np.ndarray]:
-    rng = np.random.default_rng(0)
-    sizes = ((90, 160), (200, 120), (128, 128))
-    return [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
-
-
-def person(left: float, top: float, right: float, bottom: float, *, sure: int = 17) -> Person:
-    x, y = (left + right) / 2, (top + bottom) / 2
-    points = [(x + i, y - i, 0.9 - i / 100) for i in range(sure)]
-    return Person(
-        bbox_xyxy_px=(left, top, right, bottom),
-        score=0.9,
-        keypoints=(*points, *[(0.0, 0.0, 0.1)] * (17 - sure)),
-        passes_gate=True,
-    )
+    return write_small_sam(tmp_path / "sam"), tmp_path / "sam"
 
 
 def test_the_layout_is_the_official_one() -> None:
@@ -94,71 +57,6 @@ def test_sizes_are_checked() -> None:
         SamConfig(image_size=100)
     with pytest.raises(ValueError, match="encoder_embed_dim"):
         SamConfig(encoder_embed_dim=100)
-
-
-def test_masks_equal_those_of_the_packages_own_predictor(small: tuple[Sam, Path]) -> None:
-    sam, directory = small
-    people = [
-        [person(10, 10, 60, 80), person(70, 5, 150, 85)],
-        [],
-        [person(20, 20, 100, 100)],
-    ]
-    found = SamMasks(directory, batch_size=2)(images(), people)
-    predictor = SamPredictor(sam)
-    some = 0
-    for image, given, got in zip(images(), people, found, strict=True):
-        assert got.masks.shape == (len(given), *image.shape[:2])
-        predictor.set_image(image)
-        for i, one in enumerate(given):
-            points = np.array([p[:2] for p in one.keypoints[:MAX_POINTS]])
-            mask, score, _ = predictor.predict(
-                point_coords=points,
-                point_labels=np.ones(len(points)),
-                box=np.array(one.bbox_xyxy_px),
-                multimask_output=False,
-            )
-            np.testing.assert_array_equal(got.masks[i], mask[0])
-            expected = float(np.clip(score[0], 0, 1)) if mask[0].any() else 0.0
-            assert got.scores[i] == pytest.approx(expected, abs=1e-5)
-            some += int(mask[0].sum())
-    assert some > 0
-
-
-def test_a_photo_does_not_depend_on_its_neighbours(small: tuple[Sam, Path]) -> None:
-    model = SamMasks(small[1], batch_size=2)
-    people = [[person(10, 10, 60, 80)], [person(10, 10, 60, 80)], [person(20, 20, 100, 100)]]
-    together = model(images(), people)
-    for image, given, expected in zip(images(), people, together, strict=True):
-        alone = model([image], [given])[0]
-        assert (alone.masks != expected.masks).mean() < 1e-3
-        np.testing.assert_allclose(alone.scores, expected.scores, atol=1e-5)
-
-
-def test_unsure_keypoints_are_no_prompts(small: tuple[Sam, Path]) -> None:
-    from priors.masks import NOT_A_POINT, _point_prompts
-
-    points, labels = _point_prompts([person(0, 0, 9, 9, sure=2), person(0, 0, 9, 9, sure=17)])
-    assert labels.tolist() == [[1, 1] + [NOT_A_POINT] * 3, [1] * 5]
-    assert points.shape == (2, 5, 2)
-    _, none = _point_prompts([person(0, 0, 9, 9, sure=0)])
-    assert none.tolist() == [[NOT_A_POINT]]
-    nobody = SamMasks(small[1])(images()[:1], [[person(5, 5, 80, 80, sure=0)]])
-    assert nobody[0].masks.shape == (1, 90, 160)
-
-
-def test_a_directory_with_config_json_is_a_sam(small: tuple[Sam, Path]) -> None:
-    assert isinstance(load_masks(small[1]), SamMasks)
-
-
-def test_an_official_checkpoint_that_is_none_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "sam_vit_b_mine.pth"
-    torch.save({"a": torch.zeros(2)}, path)
-    with pytest.raises(WeightsError, match="pickle"):
-        load_masks(path)
-    with pytest.raises(WeightsError, match="is not its checkpoint"):
-        load_masks(path, trust=True)
-    with pytest.raises(WeightsError, match="sam_vit_h, sam_vit_l or sam_vit_b"):
-        SamMasks(path.rename(tmp_path / "mobile_sam.pt"), trust=True)
 
 
 @pytest.mark.slow

@@ -1,0 +1,25 @@
+"""The device of a process."""
+
+import pytest
+import torch
+
+from priors.device import describe_gpus, resolve_device
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda", "cuda:1"])
+def test_a_named_device_stays(name: str) -> None:
+    assert resolve_device(name) == name
+
+
+@pytest.mark.parametrize(("there", "device"), [(True, "cuda"), (False, "cpu")])
+def test_auto_is_what_the_process_sees(
+    there: bool, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    assert resolve_device("auto") == device
+
+
+def test_no_gpu_is_said_plainly() -> None:
+    described = describe_gpus()
+    assert (described is not None) == torch.cuda.is_available()
+    assert described is None or described.startswith(f"{torch.cuda.device_count()} x ")
