@@ -147,8 +147,8 @@ def render_page(
 ) -> str:
     """The HTML report of an evaluation, with its training and dataset where they are known."""
     from hcp.evaluation_report import CANDIDATE
-    from hcp.ray_train import read_metrics
     from hcp.report import ReportData, render
+    from hcp.run_folder import read_metrics
 
     params = job.params
     return render(

@@ -5,13 +5,11 @@ once). Nothing here knows the number of nodes: dataset, base and storage are rea
 """
 
 import contextvars
-import json
 import logging
-import re
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,19 +19,17 @@ import ray.train
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Queue
 
+from hcp.run_folder import METRICS_NAME, MetricsLog, OnMetrics, read_metrics, run_name
 from hcp.training import StepMetrics, TrainConfig, Trainer
-from storage.canonical import digest_of
 from storage.errors import CheckpointError, HcpError
-from storage.locations import exists, filesystem, join, normalised, read_bytes, write_atomic
+from storage.locations import join, normalised
 from storage.versions import DatasetVersion
+
+__all__ = ["TrainResult", "Workers", "fit", "read_metrics", "run_name"]
 
 logger = logging.getLogger(__name__)
 
-METRICS_NAME = "metrics.jsonl"
 _POLL_S, _WRITE_EVERY = 0.5, 20
-_NOT_IN_NAME = ("steps", "checkpoint_every")  # a longer run continues the shorter one
-
-OnMetrics = Callable[[StepMetrics], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,12 +91,28 @@ def fit(
     out = normalised(out)
     run = run_name(config, dataset=dataset, base=base, out=out, resume=resume)
     queue = Queue(actor_options={"num_cpus": 0})
-    trainer = TorchTrainer(
+    loop = {
+        "config": config, "root": dataset.root, "version": dataset.id, "base": base, "queue": queue
+    }  # fmt: skip
+    trainer = _ray_trainer(loop, workers, run=run, out=out)
+    log = MetricsLog(join(out, run, METRICS_NAME), on_metrics)
+    try:
+        with _tail(queue, log), _keep_interrupt_handler():
+            result = trainer.fit()
+    finally:
+        queue.shutdown(force=True)
+    return TrainResult(
+        checkpoint=_last_checkpoint(result, run=run, out=out),
+        run=run,
+        metrics=tuple(log.steps.values()),
+        metrics_uri=log.uri,
+    )
+
+
+def _ray_trainer(loop: dict[str, Any], workers: Workers, *, run: str, out: str) -> TorchTrainer:
+    return TorchTrainer(
         _train_worker,
-        train_loop_config={
-            "config": config, "root": dataset.root, "version": dataset.id, "base": base,
-            "queue": queue,
-        },
+        train_loop_config=loop,
         torch_config=TorchConfig(backend="nccl" if workers.gpus_each else "gloo"),
         scaling_config=ray.train.ScalingConfig(
             num_workers=workers.count,
@@ -113,54 +125,15 @@ def fit(
             failure_config=ray.train.FailureConfig(max_failures=workers.max_failures),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=workers.keep_checkpoints),
         ),
-    )  # fmt: skip
-    metrics_uri = join(out, run, METRICS_NAME)
-    log = _MetricsLog(metrics_uri, on_metrics)
-    try:
-        with _tail(queue, log), _keep_interrupt_handler():
-            result: Any = trainer.fit()
-    finally:
-        queue.shutdown(force=True)
+    )
+
+
+def _last_checkpoint(result: Any, *, run: str, out: str) -> str:
     if result.return_value:  # what a worker could not start with
         raise CheckpointError(str(result.return_value))
     if result.checkpoint is None:
         raise CheckpointError(f"training run {run} below {out} ended without a checkpoint")
-    uri = join(out, run, str(result.checkpoint.path).rstrip("/").rsplit("/", 1)[-1])
-    return TrainResult(
-        checkpoint=uri, run=run, metrics=tuple(log.steps.values()), metrics_uri=metrics_uri
-    )
-
-
-def run_name(
-    config: TrainConfig, *, dataset: DatasetVersion, base: str, out: str, resume: bool
-) -> str:
-    """``train-<digest>-<attempt>``: the digest of settings, dataset version and base.
-
-    The number of steps is no part of it, so that a run can be continued to more steps.
-    """
-    settings = {k: v for k, v in config.to_json().items() if k not in _NOT_IN_NAME}
-    digest = digest_of([settings, dataset.id, base], hex_digits=12)
-    attempts = [
-        int(found.group(1))
-        for name in _folders(out)
-        if (found := re.fullmatch(rf"train-{digest}-(\d+)", name))
-    ]
-    last = max(attempts, default=-1)
-    return f"train-{digest}-{max(last, 0) if resume else last + 1}"
-
-
-def read_metrics(uri: str) -> tuple[StepMetrics, ...]:
-    """The steps in a metrics file, in order; empty where there is none."""
-    if not exists(uri):
-        return ()
-    return tuple(StepMetrics(**json.loads(line)) for line in read_bytes(uri).splitlines())
-
-
-def _folders(uri: str) -> list[str]:
-    fs, path = filesystem(uri)
-    if not fs.isdir(path):
-        return []
-    return [str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in fs.ls(path, detail=False)]
+    return join(out, run, str(result.checkpoint.path).rstrip("/").rsplit("/", 1)[-1])
 
 
 def _resources(workers: Workers) -> dict[str, float]:
@@ -179,33 +152,8 @@ def _check_room(workers: Workers) -> None:
             )
 
 
-class _MetricsLog:
-    """Steps seen by the driver; a step that was repeated after a restart stands once."""
-
-    def __init__(self, uri: str, on_metrics: OnMetrics | None) -> None:
-        self._uri, self._on_metrics = uri, on_metrics
-        self.steps = {metrics.step: metrics for metrics in read_metrics(uri)}
-        self._unwritten = 0
-
-    def add(self, metrics: StepMetrics) -> None:
-        for later in [step for step in self.steps if step >= metrics.step]:
-            del self.steps[later]
-        self.steps[metrics.step] = metrics
-        self._unwritten += 1
-        if self._on_metrics is not None:
-            self._on_metrics(metrics)
-
-    def write(self, *, at_least: int = 1) -> None:
-        if self._unwritten < at_least:
-            return
-        lines = "".join(json.dumps(m.to_json()) + "\n" for m in self.steps.values())
-        directory, name = self._uri.rsplit("/", 1)
-        write_atomic(directory, name, lines.encode())
-        self._unwritten = 0
-
-
 @contextmanager
-def _tail(queue: Queue, log: _MetricsLog) -> Generator[None]:
+def _tail(queue: Queue, log: MetricsLog) -> Generator[None]:
     """Move what the workers report into the log while the block runs."""
     stop = threading.Event()
 

@@ -1,7 +1,6 @@
 """One real Ray Train run; the loop itself is tested without Ray in test_training."""
 
 import dataclasses
-import os
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +12,7 @@ from diffusers import StableDiffusionPipeline
 
 from hcp import HcpAdapter, HcpConfig
 from hcp.data import DataConfig
-from hcp.ray_train import Workers, fit, read_metrics, run_name
+from hcp.ray_train import Workers, fit, read_metrics
 from hcp.training import StepMetrics, TrainConfig
 from storage.canonical import key_of
 from storage.errors import HcpError
@@ -63,22 +62,6 @@ def local_ray() -> Iterator[None]:
     yield
     ray.shutdown()
     signal.signal(signal.SIGTERM, handler)
-
-
-def test_the_name_of_a_run(dataset: DatasetVersion, tmp_path: Path) -> None:
-    out = str(tmp_path / "out")
-
-    def name(config: TrainConfig = CONFIG, *, resume: bool = False) -> str:
-        return run_name(config, dataset=dataset, base="b", out=out, resume=resume)
-
-    first = name()
-    assert first == name(resume=True)
-    assert first.endswith("-0")
-    os.makedirs(tmp_path / "out" / first)
-    assert name(resume=True) == first
-    assert name() == first[:-1] + "1"
-    assert name(dataclasses.replace(CONFIG, steps=9), resume=True) == first
-    assert name(dataclasses.replace(CONFIG, seed=1), resume=True) != first
 
 
 @pytest.mark.ray
