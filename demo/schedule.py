@@ -27,6 +27,14 @@ class Budget:
         """Share of the training that is done, in [0, 1]."""
         return min(1.0, max(step / self.steps, elapsed_s / (60.0 * self.minutes)))
 
+    def record(self, step: int, elapsed_s: float) -> dict[str, int | float | str]:
+        """What a finished run used, for the record beside its weights."""
+        return {
+            "steps": step,
+            "processor_minutes": round(elapsed_s / 60, 1),
+            "ended_by": "steps" if step >= self.steps else "minutes",
+        }
+
 
 def learning_rate(progress: float, *, peak: float, warm_up: float = 0.03) -> float:
     """Linear warm-up, then half a cosine down to 1 % of the peak."""

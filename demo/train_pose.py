@@ -6,7 +6,6 @@ pose loss in a plain loop. Its first layer halves the picture, so that it sees w
 B batch, P people of the batch, S side of the square input in px.
 """
 
-import argparse
 import json
 import logging
 import time
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from demo.command import run_training
 from demo.pose_batches import make_batch
 from demo.scene_store import SIZE_PX, held_out_seeds, stored_scenes, training_seeds
 from demo.schedule import Budget, Stopwatch, learning_rate
@@ -199,9 +199,7 @@ def train(
     trainer.export(out)
     return {
         **asdict(config),
-        "steps": trainer.steps,
-        "processor_minutes": round(stopwatch.elapsed_s / 60, 1),
-        "ended_by": "steps" if trainer.steps >= budget.steps else "minutes",
+        **budget.record(trainer.steps, stopwatch.elapsed_s),
         "held_out_oks_ap": round(score(out, n_scenes=200, folder=work / "scenes"), 4),
     }
 
@@ -215,27 +213,7 @@ def score(weights: Path, *, n_scenes: int, folder: Path) -> float:
 
 def main() -> None:
     """Command line."""
-    defaults = PoseTraining()
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=25.0, help="of the processor")
-    parser.add_argument("--steps", type=int, default=1_000_000)
-    parser.add_argument("--scenes", type=int, default=defaults.scenes)
-    parser.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--work", type=Path, default=Path("/tmp/hcp-train"))
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "weights" / "pose")
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    record = train(
-        PoseTraining(seed=given.seed, scenes=given.scenes),
-        Budget(steps=given.steps, minutes=given.minutes),
-        work=given.work,
-        out=given.out,
-        threads=given.threads,
-    )
-    record["command"] = f"python -m demo.train_pose --minutes {given.minutes:g}"
-    (given.out / "TRAINING.json").write_text(json.dumps(record, indent=1) + "\n")
-    _log.info("done: %s", record)
+    run_training(train, PoseTraining, kind="pose", minutes=25.0, about=__doc__)
 
 
 if __name__ == "__main__":

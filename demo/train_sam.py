@@ -3,11 +3,8 @@
 Prompts are those of production, jittered boxes with up to five keypoints as positive points, and
 points alone. Half of the way the same network runs at a smaller image size, with its position
 tables interpolated at the change.
-B images, P prompts, K point slots, R side of the decoder's masks in px, S side of the input in px.
 """
 
-import argparse
-import json
 import logging
 import time
 from dataclasses import asdict, dataclass, replace
@@ -16,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from segment_anything.modeling import Sam
 from torch import Tensor
 from torch.nn import functional
 
+from demo.command import run_training
+from demo.sam_objective import mask_loss, predict
 from demo.sam_prompts import PromptBatch, make_batch
 from demo.scene_store import DrawnScenes, held_out_seeds, stored_scenes, training_seeds
 from demo.schedule import Budget, Stopwatch, learning_rate
@@ -58,76 +56,6 @@ class SamTraining:
     small_px: int = 128  # image size at the start
     small_until: float = 0.7  # progress up to which images are small
     points_only: float = 0.15  # share of prompts without a box
-
-
-def predict(sam: Sam, batch: PromptBatch) -> tuple[Tensor, Tensor]:
-    """Logits [P, 4, R, R] and predicted IoU [P, 4] of all four mask tokens.
-
-    ``Sam.forward`` takes one image at a time and no gradient; this is its decoder over the prompts
-    of many images at once. Token 0 is the answer without ``multimask_output``.
-    """
-    encoder, decoder = sam.prompt_encoder, sam.mask_decoder
-    mean: Any = sam.pixel_mean
-    std: Any = sam.pixel_std
-    embeddings = sam.image_encoder((batch.images - mean) / std)
-    boxed, slots = len(batch.boxes), batch.points.shape[1] - 1
-    # a box takes two tokens where points alone get one "not a point": both make K + 2
-    with_box: Any = encoder(
-        points=(batch.points[:boxed, :slots], batch.labels[:boxed, :slots]) if slots else None,
-        boxes=batch.boxes,
-        masks=None,
-    )
-    sparse = with_box[0]
-    if boxed < len(batch.points):
-        alone: Any = encoder(
-            points=(batch.points[boxed:], batch.labels[boxed:]), boxes=None, masks=None
-        )
-        sparse = torch.cat([sparse, alone[0]])
-    own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
-    tokens = torch.cat([own.expand(len(sparse), -1, -1), sparse], dim=1)
-    dense = encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
-    source = embeddings[batch.image_of] + dense
-    prompts, channels, height, width = source.shape
-    places = encoder.get_dense_pe().expand(prompts, -1, -1, -1)
-    hidden, source = decoder.transformer(source, places, tokens)
-    upscaled = decoder.output_upscaling(
-        source.transpose(1, 2).reshape(prompts, channels, height, width)
-    )
-    weights = torch.stack(
-        [mlp(hidden[:, 1 + i]) for i, mlp in enumerate(decoder.output_hypernetworks_mlps)], dim=1
-    )
-    logits = torch.einsum("pmc,pchw->pmhw", weights, upscaled)
-    return logits, decoder.iou_prediction_head(hidden[:, 0])
-
-
-def mask_loss(logits: Tensor, iou: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
-    """Dice + binary cross-entropy of the masks, and squared error of the predicted IoU.
-
-    Token 0 learns from every prompt; of the other three only the best of each prompt does
-    (segment_anything's own rule for ``multimask_output``).
-
-    Args:
-        logits: [P, 4, R, R]; iou: [P, 4]; targets: [P, R, R] in [0, 1].
-    """
-    wanted = targets[:, None].expand_as(logits)
-    entropy = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-    probability = logits.sigmoid()
-    overlap = (probability * wanted).sum((2, 3))
-    total = probability.sum((2, 3)) + wanted.sum((2, 3))
-    each = 5.0 * entropy.mean((2, 3)) + 1.0 - (2.0 * overlap + 1.0) / (total + 1.0)
-    with torch.no_grad():
-        found, truth = logits > 0, wanted > 0.5
-        union = (found | truth).sum((2, 3)).clamp(min=1)
-        actual = (found & truth).sum((2, 3)) / union
-    guess = functional.mse_loss(iou, actual)
-    loss = each[:, 0].mean() + 0.3 * each[:, 1:].min(dim=1).values.mean() + guess
-    parts = {
-        "loss": float(loss.detach()),
-        "iou": float(actual[:, 0].mean()),
-        "iou_best_of_three": float(actual[:, 1:].max(dim=1).values.mean()),
-        "iou_guess_mse": float(guess.detach()),
-    }
-    return loss, parts
 
 
 def resized_state(state: dict[str, Tensor], template: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -263,9 +191,7 @@ def train(
     trainer.export(out)
     return {
         **asdict(config),
-        "steps": trainer.steps,
-        "processor_minutes": round(stopwatch.elapsed_s / 60, 1),
-        "ended_by": "steps" if trainer.steps >= budget.steps else "minutes",
+        **budget.record(trainer.steps, stopwatch.elapsed_s),
         "held_out_box_iou": round(score(out, n_scenes=200, folder=work / "scenes"), 4),
     }
 
@@ -302,27 +228,7 @@ def box_prompt_iou(weights: Path, scenes: DrawnScenes) -> float:
 
 def main() -> None:
     """Command line."""
-    defaults = SamTraining()
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=35.0, help="of the processor")
-    parser.add_argument("--steps", type=int, default=1_000_000)
-    parser.add_argument("--scenes", type=int, default=defaults.scenes)
-    parser.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--work", type=Path, default=Path("/tmp/hcp-train"))
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "weights" / "sam")
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    record = train(
-        SamTraining(seed=given.seed, scenes=given.scenes),
-        Budget(steps=given.steps, minutes=given.minutes),
-        work=given.work,
-        out=given.out,
-        threads=given.threads,
-    )
-    record["command"] = f"python -m demo.train_sam --minutes {given.minutes:g}"
-    (given.out / "TRAINING.json").write_text(json.dumps(record, indent=1) + "\n")
-    _log.info("done: %s", record)
+    run_training(train, SamTraining, kind="sam", minutes=35.0, about=__doc__)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,15 @@ def test_progress_is_the_larger_share() -> None:
     assert budget.progress(0, 1e9) == 1.0
 
 
+def test_the_record_says_what_ended_the_run() -> None:
+    budget = Budget(steps=100, minutes=2)
+    used = {"steps": 100, "processor_minutes": 1.5, "ended_by": "steps"}
+    assert budget.record(100, 90.0) == used
+    assert budget.record(99, 121.0) == {
+        "steps": 99, "processor_minutes": 2.0, "ended_by": "minutes"
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(("steps", "minutes"), [(0, 1.0), (5, 0.0)])
 def test_a_budget_of_nothing_is_refused(steps: int, minutes: float) -> None:
     with pytest.raises(ValueError, match="positive"):
