@@ -40,7 +40,10 @@ class MetadataTable:
             name = row.get("file_name")
             if isinstance(name, str):
                 named = True
-                yield valid_text(name.removeprefix("./")), canonical_json(plain_json(_without_name(row)))
+                yield (
+                    valid_text(name.removeprefix("./")),
+                    canonical_json(plain_json(_without_name(row))),
+                )
         if n_rows and not named:
             raise SourceError(f"{self.uri}: expected a column 'file_name', found none in any row")
 
