@@ -65,8 +65,8 @@ class SamMasks:
         """Load once.
 
         Args:
-            weights: ``sam_vit_h|l|b`` or ``mobile_sam``, its checkpoint by path or URL, or a directory of
-                ``model.safetensors`` + ``config.json`` (any size).
+            weights: ``sam_vit_h|l|b`` or ``mobile_sam``, its checkpoint by path or URL, or a
+                directory of ``model.safetensors`` + ``config.json`` (any size).
 
         Raises:
             WeightsError: see ``resolve_weights``; or not a Sam.
@@ -183,8 +183,8 @@ def _load(resolved: ResolvedWeights) -> Sam:
     if not kind.startswith("sam_"):
         raise WeightsError(
             "Sam weights: expected a directory of model.safetensors and config.json, or a "
-            f"checkpoint of sam_vit_h, sam_vit_l, sam_vit_b or mobile_sam (named so); got {resolved.path} "
-            f"({kind or 'unknown kind'})"
+            f"checkpoint of sam_vit_h, sam_vit_l, sam_vit_b or mobile_sam (named so); "
+            f"got {resolved.path} ({kind or 'unknown kind'})"
         )
     return load_official_sam(kind.removeprefix("sam_"), Path(resolved.path))
 

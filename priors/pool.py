@@ -22,7 +22,7 @@ from storage.records import SourceRecord, Unit
 
 logger = logging.getLogger(__name__)
 
-# torch's: a batch of one did not fit. As a death it is tried again, and the photo found if it is one.
+# torch's: a batch of one did not fit. Taken for a death, it is tried again, and the photo found.
 _DEATHS = (
     RayActorError,
     OutOfMemoryError,

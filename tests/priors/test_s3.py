@@ -4,14 +4,10 @@ import io
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("s3fs", reason="s3fs is not installed: pip install -e '.[s3]'")
-moto_server = pytest.importorskip("moto.server", reason="moto[server] is not installed")
-
-import s3fs
 
 from priors.extract import run_units_inline
 from priors.reports import UnitReport
@@ -24,9 +20,12 @@ from storage.verify import verify_root
 from storage.versions import DatasetVersion, open_version, publish_version
 from tests.hostile import CAPTION, encoded, lenient_extractor, picture, write_parquet
 
+s3fs: Any = pytest.importorskip("s3fs", reason="s3fs is not installed: pip install -e '.[s3]'")
+moto_server: Any = pytest.importorskip("moto.server", reason="moto[server] is not installed")
+
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[s3fs.S3FileSystem]:
+def store() -> Iterator[Any]:
     """A bucket ``hcp``, reached as users reach theirs: by AWS's environment variables."""
     server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -64,13 +63,13 @@ def rebuilt(source_uri: str, root: str, *, kind: str = "auto") -> tuple[DatasetV
     return publish_version(root, [unit.fingerprint for unit in units], config={}), len(reports)
 
 
-def put_photos(store: s3fs.S3FileSystem, folder: str, n: int) -> None:
+def put_photos(store: Any, folder: str, n: int) -> None:
     for i in range(n):
         store.pipe_file(f"{folder}/{i:03}.jpg", encoded(picture(i)))
         store.pipe_file(f"{folder}/{i:03}.txt", CAPTION.encode())
 
 
-def test_a_folder_on_s3_is_rebuilt_incrementally(store: s3fs.S3FileSystem) -> None:
+def test_a_folder_on_s3_is_rebuilt_incrementally(store: Any) -> None:
     put_photos(store, "hcp/photos", 30)
     store.pipe_file("hcp/photos/deep/er/broken.jpg", b"no photo")
     root = "s3://hcp/data"
@@ -93,7 +92,7 @@ def test_a_folder_on_s3_is_rebuilt_incrementally(store: s3fs.S3FileSystem) -> No
     assert verify_root(root) == []
 
 
-def test_shards_on_s3_equal_local_ones(store: s3fs.S3FileSystem, tmp_path: Path) -> None:
+def test_shards_on_s3_equal_local_ones(store: Any, tmp_path: Path) -> None:
     put_photos(store, "hcp/few", 5)
     store.get("hcp/few", str(tmp_path / "few"), recursive=True)
     remote, _ = rebuilt("s3://hcp/few", "s3://hcp/few-data")
@@ -105,7 +104,7 @@ def test_shards_on_s3_equal_local_ones(store: s3fs.S3FileSystem, tmp_path: Path)
         np.testing.assert_array_equal(ours.mask, theirs.mask)
 
 
-def test_tars_and_tables_on_s3(store: s3fs.S3FileSystem, tmp_path: Path) -> None:
+def test_tars_and_tables_on_s3(store: Any, tmp_path: Path) -> None:
     for number in range(2):
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as tar:
