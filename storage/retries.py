@@ -6,7 +6,7 @@ the planned one; dataset versions published from then on name that shard.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Set
 from heapq import merge
 
 from storage.canonical import canonical_json, digest_of
@@ -94,7 +94,7 @@ def merge_retry(root: str, unit: Unit, *, retried: Unit, retry_root: str) -> str
     return new.fingerprint
 
 
-def read_rejects(root: str, fingerprint: str) -> Sequence[Reject]:
+def read_rejects(root: str, fingerprint: str) -> list[Reject]:
     """The rejects of a committed shard, in the unit's order.
 
     Raises:
