@@ -19,7 +19,6 @@ from time import perf_counter, time
 from typing import Any
 
 import numpy as np
-import webdataset as wds
 from numpy.typing import NDArray
 from PIL import Image
 from segment_anything import SamPredictor
@@ -33,6 +32,7 @@ from stub_models import (
     units_of,
     write_photos,
 )
+from webdataset.writer import TarWriter
 
 from demo.embedded import SAM_DIR
 from hcp.tokens import human_spans
@@ -220,7 +220,7 @@ def user_loop(config: ExtractorConfig) -> Callable[[Path, Path], None]:
     predictor = SamPredictor(load_sam(Path(config.mask_model)))
 
     def run(folder: Path, out: Path) -> None:
-        with wds.TarWriter(str(out)) as sink:
+        with TarWriter(str(out)) as sink:
             for path in sorted(folder.glob("*.jpg")):
                 rgb = np.array(Image.open(path).convert("RGB"), dtype=np.uint8)
                 found = model.predict(rgb[..., ::-1], imgsz=640, conf=0.25, verbose=False)[0]

@@ -199,7 +199,7 @@ def inspect_version(version: "DatasetVersion") -> str:
             rejects=rejects_by_reason(version, each=REJECTS_EACH),
             gallery=tuple(islice(version.iter_samples(), 4 * GALLERY)),
             histograms={name: version.statistics[name] for name in card}
-            | people_histograms(version),
+            | dict(people_histograms(version)),
             facts={name: str(value) for name, value in version.config.items()},
         )
     )

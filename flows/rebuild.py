@@ -179,7 +179,7 @@ def reject_rows(version: DatasetVersion) -> list[dict[str, Cell]]:
     """One row per reason, most frequent first, and what was kept."""
     rows: list[dict[str, Cell]] = [{"outcome": "kept", "photos": version.n_samples}]
     reasons = sorted(version.rejects_by_reason.items(), key=lambda item: (-item[1], item[0]))
-    rows += [{"outcome": reason, "photos": count} for reason, count in reasons]
+    rows.extend({"outcome": reason, "photos": count} for reason, count in reasons)
     if version.exclusions:
         rows.append(
             {"outcome": "kept, but excluded as duplicates", "photos": len(version.exclusions)}
