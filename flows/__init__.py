@@ -8,15 +8,24 @@ if TYPE_CHECKING:
     from flows.evaluate import evaluate_hcp
     from flows.pipeline import rebuild_and_train
     from flows.rebuild import rebuild_dataset
+    from flows.retry import retry_failed
     from flows.train import train_hcp
 
-__all__ = ["ablate_hcp", "evaluate_hcp", "rebuild_and_train", "rebuild_dataset", "train_hcp"]
+__all__ = [
+    "ablate_hcp",
+    "evaluate_hcp",
+    "rebuild_and_train",
+    "rebuild_dataset",
+    "retry_failed",
+    "train_hcp",
+]
 
 _MODULES = {
     "ablate_hcp": "flows.ablate",
     "evaluate_hcp": "flows.evaluate",
     "rebuild_and_train": "flows.pipeline",
     "rebuild_dataset": "flows.rebuild",
+    "retry_failed": "flows.retry",
     "train_hcp": "flows.train",
 }
 

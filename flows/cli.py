@@ -2,7 +2,9 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -69,6 +71,9 @@ def rebuild(
     trust_weights: Annotated[
         bool | None, typer.Option("--trust-weights", help="Load unknown pickled weights.")
     ] = None,
+    duplicates: Annotated[
+        str | None, typer.Option(help="Repeats the version leaves out: keep, exact, perceptual.")
+    ] = None,
     ray_address: RayAddress = None,
     config: Config = None,
 ) -> None:
@@ -78,6 +83,25 @@ def rebuild(
     from flows.rebuild import rebuild_dataset
 
     version = rebuild_dataset(_params(RebuildParams, config, given))
+    console.print(f"dataset version {version}")
+
+
+@app.command("retry-failed")
+def retry_failed(
+    root: Annotated[str, typer.Argument(help="Where shards and versions live.")],
+    reason: Annotated[
+        list[str] | None, typer.Option(help="Reject reason to try again; may be repeated.")
+    ] = None,
+    ray_address: RayAddress = None,
+    config: Config = None,
+) -> None:
+    """Try rejects again that may work now, such as unreadable ones (flow retry-failed)."""
+    given = {"root": root, "ray_address": ray_address, "reasons": reason or None}
+    from flows.params import RetryParams
+    from flows.retry import last_settings
+    from flows.retry import retry_failed as flow
+
+    version = flow(_params(RetryParams, config, given, base=last_settings(root)))
     console.print(f"dataset version {version}")
 
 
@@ -168,11 +192,11 @@ def inspect(
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("inspect.html"),
 ) -> None:
     """Write one self-contained page about a dataset version: counts, rejects, pictures."""
-    from flows.jobs import render_inspection
+    from flows.jobs import inspect_version
     from flows.names import split_dataset
     from storage.versions import open_version
 
-    out.write_text(render_inspection(open_version(*split_dataset(dataset))), encoding="utf-8")
+    out.write_text(inspect_version(open_version(*split_dataset(dataset))), encoding="utf-8")
     console.print(str(out))
 
 
@@ -203,6 +227,16 @@ def gc(
 
 
 @app.command()
+def weights() -> None:
+    """List the model weights known by name: kind, URL and sha256."""
+    from priors.weights import KNOWN_WEIGHTS
+
+    for name, row in KNOWN_WEIGHTS.items():
+        digests = ", ".join(row.sha256) or "none known: needs --trust-weights"
+        console.print(f"{name}  {row.kind}\n  {row.url}\n  sha256 {digests}", highlight=False)
+
+
+@app.command()
 def doctor() -> None:
     """Check this machine: Python, GPU, Prefect, Ray, embedded models, disk."""
     from flows.doctor import examine
@@ -212,9 +246,15 @@ def doctor() -> None:
     sys.exit(1 if any(row["state"] == "bad" for row in rows) else 0)
 
 
-def _params(kind: type[P], config: Path | None, given: dict[str, Any]) -> P:
-    """The flow's parameters from a file and the options that were given."""
-    fields: dict[str, Any] = {}
+def _params(
+    kind: type[P],
+    config: Path | None,
+    given: dict[str, Any],
+    *,
+    base: Mapping[str, Any] = MappingProxyType({}),
+) -> P:
+    """The flow's parameters: what is known already, a file, and the options that were given."""
+    fields: dict[str, Any] = dict(base)
     if config is not None:
         try:
             loaded: Any = yaml.safe_load(config.read_text(encoding="utf-8"))

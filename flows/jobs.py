@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from storage.versions import DatasetVersion
 
 GALLERY = 12
+REJECTS_EACH = 50  # shown of each reason
 SCAN_PER_PHOTO = 4  # val photos looked through for one with a human word
 
 
@@ -182,21 +183,29 @@ def facts(params: EvaluateParams) -> dict[str, str]:
     }
 
 
-def render_inspection(version: "DatasetVersion") -> str:
+def inspect_version(version: "DatasetVersion") -> str:
     """The HTML page about a dataset version alone."""
-    from hcp.report import ReportData, render
+    from hcp.inspection import Inspection, render_inspection
+    from storage.profile import people_histograms, rejects_by_reason
 
-    return render(
-        ReportData(
-            title="HcP dataset",
-            subtitle=f"{version.root}@{version.id}",
-            dataset=dataset_section(version, gallery=4 * GALLERY),
+    card = ("people_per_image", "longer_side_px", "caption_chars")
+    return render_inspection(
+        Inspection(
+            version=version.id,
+            root=version.root,
+            n_samples=version.n_samples,
+            n_excluded=len(version.exclusions),
+            rejects_by_reason=version.rejects_by_reason,
+            rejects=rejects_by_reason(version, each=REJECTS_EACH),
+            gallery=tuple(islice(version.iter_samples(), 4 * GALLERY)),
+            histograms={name: version.statistics[name] for name in card}
+            | dict(people_histograms(version)),
             facts={name: str(value) for name, value in version.config.items()},
         )
     )
 
 
-def dataset_section(version: "DatasetVersion", *, gallery: int = GALLERY) -> "DatasetSection":
+def dataset_section(version: "DatasetVersion") -> "DatasetSection":
     """What the report says about a dataset version."""
     from hcp.report import DatasetSection
 
@@ -205,7 +214,7 @@ def dataset_section(version: "DatasetVersion", *, gallery: int = GALLERY) -> "Da
         n_samples=version.n_samples,
         n_rejects=version.n_rejects,
         rejects_by_reason=version.rejects_by_reason,
-        gallery=tuple(islice(version.iter_samples(), gallery)),
+        gallery=tuple(islice(version.iter_samples(), GALLERY)),
     )
 
 

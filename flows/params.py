@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hcp.config import HcpConfig
 from priors.gate import GateConfig
+from storage.records import RejectReason
+from storage.retries import TRANSIENT
 
 
 class Params(BaseModel):
@@ -49,11 +51,27 @@ class RebuildParams(ComputeParams):
     gate: Annotated[GateConfig, Field(description="what a photo must have to be kept")] = (
         GateConfig()
     )
+    duplicates: Annotated[
+        Literal["keep", "exact", "perceptual"],
+        Field(description="repeated photos that the version excludes; shards keep them all"),
+    ] = "keep"
+    duplicate_distance_bits: Annotated[
+        int, Field(ge=0, le=7, description="of 64: how far perceptual hashes may differ")
+    ] = 0
     actors: Annotated[int, Field(ge=0, description="extractors; 0: as many as fit")] = 0
     cpus_per_actor: Annotated[float, Field(gt=0)] = 1
     gpus_per_actor: Annotated[
         float | None, Field(ge=0, description="empty: 1 where Ray has a GPU, else 0")
     ] = None
+
+
+class RetryParams(RebuildParams):
+    """Try rejected records of a rebuild again, with the rebuild's own parameters."""
+
+    reasons: Annotated[
+        tuple[RejectReason, ...],
+        Field(min_length=1, description="reject reasons that are tried again"),
+    ] = TRANSIENT
 
 
 class TrainSettings(ComputeParams):

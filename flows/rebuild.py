@@ -1,5 +1,6 @@
 """The flow rebuild-dataset: captioned photos in, a dataset version out."""
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from prefect import flow, get_run_logger, task
@@ -10,7 +11,11 @@ from flows.artifacts import Cell, Progress, publish_picture, publish_table
 from flows.extraction import ExtractorFactory, extraction_digest
 from flows.params import RebuildParams
 from flows.pictures import sample_sheet
+from storage.duplicates import duplicate_keys
+from storage.locations import join, write_atomic
 from storage.plan import Plan, PlanConfig, plan_units, write_plan
+from storage.records import Unit
+from storage.retries import current_shards
 from storage.runlog import RunLog
 from storage.shards import committed
 from storage.sources import resolve_source
@@ -19,8 +24,14 @@ from storage.versions import DatasetVersion, list_versions, publish_version
 if TYPE_CHECKING:
     from priors.reports import PoolReport, UnitReport
 
-VERSION_FIELDS = ("pose_model", "mask_model", "image_size_px", "gate", "unit_size")
+VERSION_FIELDS = (
+    "pose_model", "mask_model", "image_size_px", "gate", "unit_size", "duplicates",
+    "duplicate_distance_bits",
+)  # fmt: skip
 """What a dataset version says about how it came about; places and machines are not among it."""
+
+SETTINGS_FILE = "rebuild-params.json"
+"""Below ``<root>/runs``: the parameters of the last rebuild."""
 
 
 @flow(name="rebuild-dataset", log_prints=False)
@@ -54,7 +65,12 @@ def plan_work(params: RebuildParams) -> tuple[Plan, frozenset[str]]:
         salt=extraction_digest(params),
     )
     plan = write_plan(params.root, units)
-    todo = frozenset(plan.fingerprints()) - committed(params.root)
+    settings = params.model_dump_json(indent=1).encode()
+    write_atomic(join(params.root, "runs"), SETTINGS_FILE, settings)  # retry-failed starts from it
+    done = committed(params.root)
+    planned = plan.fingerprints()
+    shards = current_shards(params.root, plan.fingerprints())
+    todo = frozenset(f for f, s in zip(planned, shards, strict=True) if not {f, s} & done)
     get_run_logger().info(
         "plan %s: %d records in %d units, %d to extract",
         plan.id, plan.n_records, plan.n_units, len(todo),
@@ -65,10 +81,28 @@ def plan_work(params: RebuildParams) -> tuple[Plan, frozenset[str]]:
 @task(name="extract")
 def extract(params: RebuildParams, plan: Plan, todo: frozenset[str]) -> None:
     """Run the units through Ray actors; every finished unit is committed and reported."""
+    units = (unit for unit in plan.units() if unit.fingerprint in todo)
+    pool = run_extractors(params, units, n_units=len(todo))
+    publish_table("extraction", [speed_row(pool)], description="Speed of this run")
+
+
+def run_extractors(
+    params: RebuildParams,
+    units: Iterable[Unit],
+    *,
+    n_units: int,
+    log_root: str | None = None,
+) -> "PoolReport":
+    """Run units on a pool of actors, with progress in the UI and times in the run log.
+
+    Args:
+        n_units: how many there are.
+        log_root: whose run log gets the times; default the root of the shards.
+    """
     from priors.cluster import ray_session
     from priors.pool import run_units
 
-    progress = Progress("extract", total=len(todo), unit="units")
+    progress = Progress("extract", total=n_units, unit="units")
     done, photos = 0, 0
 
     def on_report(report: "UnitReport") -> None:
@@ -77,17 +111,20 @@ def extract(params: RebuildParams, plan: Plan, todo: frozenset[str]) -> None:
         log.append("unit", **report.as_dict())
         progress.update(done, f"{photos} photos")
 
-    with RunLog(params.root, "rebuild") as log, ray_session(params.ray_address) as cluster:
+    with (
+        RunLog(log_root or params.root, "rebuild") as log,
+        ray_session(params.ray_address) as cluster,
+    ):
         pool = run_units(
-            (unit for unit in plan.units() if unit.fingerprint in todo),
+            units,
             make_extractor=ExtractorFactory(params=params),
-            n_actors=min(params.actors or len(todo), len(todo)),
+            n_actors=min(params.actors or n_units, n_units),
             num_cpus=params.cpus_per_actor,
             num_gpus=cluster.gpus_each(params.gpus_per_actor),
             on_report=on_report,
         )
         log.append("run", **pool.as_dict())
-    publish_table("extraction", [speed_row(pool)], description="Speed of this run")
+    return pool
 
 
 @task(name="publish")
@@ -95,7 +132,10 @@ def publish(params: RebuildParams, plan: Plan) -> DatasetVersion:
     """Publish the plan's shards as a dataset version, with its tables and pictures in the UI."""
     before = list_versions(params.root)
     config = params.model_dump(mode="json", include=set(VERSION_FIELDS))
-    version = publish_version(params.root, list(plan.fingerprints()), config=config)
+    shards = list(current_shards(params.root, plan.fingerprints()))
+    version = publish_version(
+        params.root, shards, config=config, exclusions=find_exclusions(params, shards)
+    )
     publish_table("rejects", reject_rows(version), description=f"Rejects of {version.id}")
     sheet = sample_sheet(version.iter_samples())
     if sheet is not None:
@@ -108,6 +148,17 @@ def publish(params: RebuildParams, plan: Plan) -> DatasetVersion:
             payload={"dataset": f"{params.root}@{version.id}", "samples": version.n_samples},
         )
     return version
+
+
+def find_exclusions(params: RebuildParams, shards: Sequence[str]) -> list[str]:
+    """Keys of the samples that repeat an earlier one, as far as the parameters ask for it."""
+    if params.duplicates == "keep":
+        return []
+    if params.duplicates == "exact":
+        return duplicate_keys(params.root, shards)
+    bits = params.duplicate_distance_bits
+    near = duplicate_keys(params.root, shards, by="phash", max_distance_bits=bits)
+    return sorted({*near, *duplicate_keys(params.root, shards)})
 
 
 def speed_row(pool: "PoolReport") -> dict[str, Cell]:
@@ -128,4 +179,9 @@ def reject_rows(version: DatasetVersion) -> list[dict[str, Cell]]:
     """One row per reason, most frequent first, and what was kept."""
     rows: list[dict[str, Cell]] = [{"outcome": "kept", "photos": version.n_samples}]
     reasons = sorted(version.rejects_by_reason.items(), key=lambda item: (-item[1], item[0]))
-    return rows + [{"outcome": reason, "photos": count} for reason, count in reasons]
+    rows.extend({"outcome": reason, "photos": count} for reason, count in reasons)
+    if version.exclusions:
+        rows.append(
+            {"outcome": "kept, but excluded as duplicates", "photos": len(version.exclusions)}
+        )
+    return rows

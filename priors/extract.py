@@ -4,9 +4,9 @@ No Ray here: ``priors.pool`` runs extractors in actors, ``run_units_inline`` run
 """
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from time import perf_counter
@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from priors.ahead import ahead
 from priors.device import resolve_device
 from priors.gate import GateConfig, Refusal, check_people
 from priors.index_mask import index_people
@@ -29,6 +30,9 @@ from storage.shards import commit_unit, is_committed, read_shard_info
 from storage.sources import Source
 
 T = TypeVar("T")
+
+UNITS_IN_FLIGHT = 2
+"""Of one extractor: one has the models while the other decodes or is written."""
 
 EXTRACTOR_VERSION = 1
 """Counts changes of this package that change shards; part of every unit's fingerprint."""
@@ -77,8 +81,9 @@ def config_digest(config: ExtractorConfig) -> str:
 class Extractor:
     """Resident models and one verb, ``process``.
 
-    Two threads may process two units at once: one decodes or writes while the other has the
-    models, so that the models do not wait for a unit's end.
+    Photos are decoded by a thread pool ahead of the models, and samples written by a thread behind
+    them. Two threads may process two units at once: one decodes its first photos while the other
+    has the models, so that the models do not wait for a unit's end.
     """
 
     def __init__(
@@ -156,12 +161,14 @@ class Extractor:
             )
         rejects: list[Reject] = []
         samples = self._samples(unit.records, poison=poison, rejects=rejects, clock=clock)
-        with clock.stage("commit"):
-            info = commit_unit(
-                self._root, unit, samples=clock.timed("make", samples), rejects=rejects
-            )
+        # The models run ahead in a thread of their own: they do not wait for this one, the writer.
+        with (
+            clock.stage("commit"),
+            ahead(samples, depth=2 * self._config.mask_batch_size) as made,
+        ):
+            info = commit_unit(self._root, unit, samples=clock.timed("wait", made), rejects=rejects)
         stages = clock.seconds()
-        stages["write"] = round(stages.pop("commit") - stages.pop("make", 0.0), 3)
+        stages["write"] = round(stages.pop("commit") - stages.pop("wait", 0.0), 3)
         return UnitReport(
             fingerprint=unit.fingerprint,
             n_samples=info.n_samples,
@@ -227,17 +234,23 @@ def run_units_inline(
     make_extractor: Callable[[], Extractor],
     on_report: Callable[[UnitReport], None],
 ) -> PoolReport:
-    """Run units one after the other in this process, without Ray.
+    """Run units in this process, without Ray, two in flight; reports come in their order.
 
     A sample that kills its worker kills this process: only ``priors.pool`` survives it.
     """
     total = ReportSum()
     extractor = make_extractor()
-    for unit in units:
-        report = extractor.process(unit)
-        total.add(report)
-        on_report(report)
-    return total.total()
+    with ThreadPoolExecutor(UNITS_IN_FLIGHT, thread_name_prefix="unit") as threads:
+        waiting: deque[Future[UnitReport]] = deque()
+        fresh = iter(units)
+        while True:
+            for unit in islice(fresh, UNITS_IN_FLIGHT - len(waiting)):
+                waiting.append(threads.submit(extractor.process, unit))
+            if not waiting:
+                return total.total()
+            report = waiting.popleft().result()
+            total.add(report)
+            on_report(report)
 
 
 def chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:

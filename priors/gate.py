@@ -24,7 +24,14 @@ class GateConfig:
     min_side_px: int = 256
     max_pixels: int = 64_000_000  # checked before a pixel is decoded
     max_aspect: float = 4.0  # longer side / shorter side
-    max_caption_chars: int = 1000  # after clean-up
+    min_caption_chars: int = 1  # after clean-up, as all of the caption's limits
+    max_caption_chars: int = 1000
+    min_caption_words: int = 1
+    min_letter_fraction: float = (
+        0.0  # of what is not blank: file names, numbers, emoji, wrong bytes
+    )
+    caption_scripts: tuple[str, ...] = ()  # Unicode's names, such as LATIN, ARABIC, CJK; empty: any
+    min_script_fraction: float = 0.8  # of the letters, in one of caption_scripts
     min_score: float = 0.35  # of the person's detection
     min_area_fraction: float = 0.02  # of the person's box, of the photo
     min_keypoints: int = 6
@@ -32,7 +39,13 @@ class GateConfig:
     max_people: int = 8  # detections of any score
 
     def __post_init__(self) -> None:
-        fractions = (self.min_score, self.min_area_fraction, self.min_keypoint_confidence)
+        fractions = (
+            self.min_score,
+            self.min_area_fraction,
+            self.min_keypoint_confidence,
+            self.min_letter_fraction,
+            self.min_script_fraction,
+        )
         if not all(0 <= value <= 1 for value in fractions):
             raise ValueError(f"GateConfig scores and fractions must be in [0, 1], got {self}")
         if not 0 <= self.min_keypoints <= 17:
@@ -40,6 +53,11 @@ class GateConfig:
         limits = (self.min_side_px, self.max_pixels, self.max_aspect, self.max_caption_chars)
         if min(limits) < 1:
             raise ValueError(f"GateConfig limits must be >= 1, got {self}")
+        if not 0 <= self.min_caption_chars <= self.max_caption_chars or self.min_caption_words < 0:
+            raise ValueError(f"GateConfig caption limits contradict each other, got {self}")
+        wrong = [name for name in self.caption_scripts if name != name.upper() or not name]
+        if wrong:
+            raise ValueError(f"GateConfig.caption_scripts are names such as LATIN, got {wrong}")
         if not 1 <= self.max_people <= 255:  # people are numbered in 8 bits
             raise ValueError(f"GateConfig.max_people must be in 1..255, got {self.max_people}")
 
@@ -66,7 +84,8 @@ def check_caption(caption: str | None, *, config: GateConfig) -> str | Refusal:
     """The cleaned caption, or why there is none.
 
     ``no_caption``: the source has none, or only white space. ``bad_caption``: nothing but control
-    characters, or too long after clean-up.
+    characters; or, after clean-up, too short, too long, too few words, too few letters, or letters
+    of other scripts than the gate asks for.
     """
     if caption is None or not caption.strip():
         return Refusal(reason="no_caption", detail="the source gives no text for this photo")
@@ -75,12 +94,38 @@ def check_caption(caption: str | None, *, config: GateConfig) -> str | Refusal:
         return Refusal(
             reason="bad_caption", detail=f"{len(caption)} characters, none of them printable"
         )
-    if len(cleaned) > config.max_caption_chars:
-        return Refusal(
-            reason="bad_caption",
-            detail=f"{len(cleaned)} characters, limit {config.max_caption_chars}",
+    problem = _length_problem(cleaned, config) or _script_problem(cleaned, config)
+    return cleaned if problem is None else Refusal(reason="bad_caption", detail=problem)
+
+
+def _length_problem(caption: str, config: GateConfig) -> str | None:
+    n_chars, n_words = len(caption), len(caption.split())
+    if n_chars > config.max_caption_chars:
+        return f"{n_chars} characters, limit {config.max_caption_chars}"
+    if n_chars < config.min_caption_chars:
+        return f"{n_chars} characters, needs {config.min_caption_chars}"
+    if n_words < config.min_caption_words:
+        return f"{n_words} words, needs {config.min_caption_words}"
+    return None
+
+
+def _script_problem(caption: str, config: GateConfig) -> str | None:
+    marks = [c for c in caption if not c.isspace()]
+    letters = [c for c in marks if unicodedata.category(c)[0] in "LM"]  # M: vowel signs, accents
+    share = len(letters) / len(marks)
+    if share < config.min_letter_fraction:
+        return f"{share:.2f} of it are letters, needs {config.min_letter_fraction:g}"
+    if not config.caption_scripts or not letters:
+        return None
+    # Unicode names letters by script: LATIN SMALL LETTER A, CJK UNIFIED IDEOGRAPH-4E00.
+    known = sum(unicodedata.name(c, "").split(" ")[0] in config.caption_scripts for c in letters)
+    if known < config.min_script_fraction * len(letters):
+        wanted = " or ".join(config.caption_scripts)
+        return (
+            f"{known / len(letters):.2f} of its letters are {wanted}, "
+            f"needs {config.min_script_fraction:g}"
         )
-    return cleaned
+    return None
 
 
 def check_people(

@@ -17,6 +17,7 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 
 from priors.batching import FixedBatches
+from priors.mobile_sam import load_mobile_sam
 from priors.sam import CONFIG_FILE, PIXEL_MEAN, load_official_sam, load_sam
 from priors.weights import ResolvedWeights, resolve_weights
 from storage.errors import WeightsError
@@ -64,8 +65,8 @@ class SamMasks:
         """Load once.
 
         Args:
-            weights: ``sam_vit_h|l|b``, its checkpoint by path or URL, or a directory of
-                ``model.safetensors`` + ``config.json`` (any size).
+            weights: ``sam_vit_h|l|b`` or ``mobile_sam``, its checkpoint by path or URL, or a
+                directory of ``model.safetensors`` + ``config.json`` (any size).
 
         Raises:
             WeightsError: see ``resolve_weights``; or not a Sam.
@@ -152,7 +153,7 @@ def load_masks(
     A directory is a Sam if it holds ``config.json``, else a yolo-seg.
 
     Raises:
-        WeightsError: see ``resolve_weights``; MobileSAM's layout is not supported yet.
+        WeightsError: see ``resolve_weights``; or not a model of its kind.
     """
     from priors.yolo_seg import YoloSegMasks
 
@@ -177,11 +178,13 @@ def _load(resolved: ResolvedWeights) -> Sam:
     if resolved.path.is_dir():
         return load_sam(resolved.path)
     kind = resolved.kind or ""
+    if kind == "mobile_sam":
+        return load_mobile_sam(resolved.path)
     if not kind.startswith("sam_"):
         raise WeightsError(
             "Sam weights: expected a directory of model.safetensors and config.json, or a "
-            f"checkpoint of sam_vit_h, sam_vit_l or sam_vit_b (named so); got {resolved.path} "
-            f"({kind or 'unknown kind'})"
+            f"checkpoint of sam_vit_h, sam_vit_l, sam_vit_b or mobile_sam (named so); "
+            f"got {resolved.path} ({kind or 'unknown kind'})"
         )
     return load_official_sam(kind.removeprefix("sam_"), Path(resolved.path))
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+import torch
 from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayActorError
 
-from priors.extract import Extractor
+from priors.extract import UNITS_IN_FLIGHT, Extractor
 from priors.poison import UnitTask
 from priors.reports import PoolReport, ReportSum, UnitReport
 from storage.errors import HcpError
@@ -21,8 +22,14 @@ from storage.records import SourceRecord, Unit
 
 logger = logging.getLogger(__name__)
 
-UNITS_IN_FLIGHT = 2  # per actor: one computes while the other decodes or is written
-_DEATHS = (RayActorError, OutOfMemoryError, NodeDiedError, ObjectLostError)
+# torch's: a batch of one did not fit. Taken for a death, it is tried again, and the photo found.
+_DEATHS = (
+    RayActorError,
+    OutOfMemoryError,
+    NodeDiedError,
+    ObjectLostError,
+    torch.OutOfMemoryError,
+)
 _PATIENCE_S = 30.0
 
 

@@ -63,22 +63,28 @@ def build_sam(config: SamConfig) -> Sam:
 
     State dict names and shapes equal those of the official models at the same sizes.
     """
+    encoder = ImageEncoderViT(
+        depth=config.encoder_depth,
+        embed_dim=config.encoder_embed_dim,
+        img_size=config.image_size,
+        mlp_ratio=4,
+        norm_layer=cast(type[torch.nn.Module], partial(torch.nn.LayerNorm, eps=1e-6)),
+        num_heads=config.encoder_num_heads,
+        patch_size=config.vit_patch_size,
+        qkv_bias=True,
+        use_rel_pos=True,
+        global_attn_indexes=config.encoder_global_attn_indexes,
+        window_size=config.window_size,
+        out_chans=config.prompt_embed_dim,
+    )
+    return assemble_sam(encoder, config).eval()
+
+
+def assemble_sam(encoder: torch.nn.Module, config: SamConfig) -> Sam:
+    """Prompt encoder and mask decoder around an image encoder; its sizes in ``config`` unused."""
     embedding_side = config.image_size // config.vit_patch_size
-    sam = Sam(
-        image_encoder=ImageEncoderViT(
-            depth=config.encoder_depth,
-            embed_dim=config.encoder_embed_dim,
-            img_size=config.image_size,
-            mlp_ratio=4,
-            norm_layer=cast(type[torch.nn.Module], partial(torch.nn.LayerNorm, eps=1e-6)),
-            num_heads=config.encoder_num_heads,
-            patch_size=config.vit_patch_size,
-            qkv_bias=True,
-            use_rel_pos=True,
-            global_attn_indexes=config.encoder_global_attn_indexes,
-            window_size=config.window_size,
-            out_chans=config.prompt_embed_dim,
-        ),
+    return Sam(
+        image_encoder=cast(ImageEncoderViT, encoder),
         prompt_encoder=PromptEncoder(
             embed_dim=config.prompt_embed_dim,
             image_embedding_size=(embedding_side, embedding_side),
@@ -100,7 +106,6 @@ def build_sam(config: SamConfig) -> Sam:
         pixel_mean=list(PIXEL_MEAN),
         pixel_std=list(PIXEL_STD),
     )
-    return sam.eval()
 
 
 def save_sam(sam: Sam, directory: Path, *, config: SamConfig) -> None:

@@ -10,24 +10,86 @@ import pyarrow.parquet as pq
 from storage.locations import local_copy, normalised
 from storage.shards import shard_uri
 
+_PHASH_BITS = 64
+MAX_DISTANCE_BITS = 7
+
 
 def duplicate_keys(
-    root: str, fingerprints: Sequence[str], *, by: Literal["sha256", "phash"] = "sha256"
+    root: str,
+    fingerprints: Sequence[str],
+    *,
+    by: Literal["sha256", "phash"] = "sha256",
+    max_distance_bits: int = 0,
 ) -> list[str]:
     """Keys of all but the first sample of each photo, in shard order.
 
-    ``sha256`` finds files with equal bytes, ``phash`` photos whose perceptual hashes are equal
-    (re-encoded, resized). Digests are kept on disk: memory grows with the duplicates only.
+    ``sha256`` finds files with equal bytes, ``phash`` photos whose perceptual hashes differ in at
+    most ``max_distance_bits`` of 64 bits (re-encoded, resized) from one that stays. Digests are
+    kept on disk: memory grows with the duplicates only.
+
+    Raises:
+        ValueError: a distance below 0, above 7, or with ``sha256``.
     """
+    if not 0 <= max_distance_bits <= (MAX_DISTANCE_BITS if by == "phash" else 0):
+        raise ValueError(
+            f"max_distance_bits must be in 0..{MAX_DISTANCE_BITS} with phash, 0 with sha256, "
+            f"got {max_distance_bits} with {by}"
+        )
     place = normalised(root)
     repeated: list[str] = []
-    with closing(sqlite3.connect("", check_same_thread=False)) as database:
-        database.execute("CREATE TABLE seen (digest TEXT PRIMARY KEY) WITHOUT ROWID")
+    with closing(_Near(max_distance_bits) if max_distance_bits else _Equal()) as seen:
         for key, digest in _rows(place, fingerprints, by):
-            insert = "INSERT OR IGNORE INTO seen VALUES (?)"
-            if database.execute(insert, (digest,)).rowcount == 0:
+            if seen.repeats(digest):
                 repeated.append(key)
     return repeated
+
+
+class _Equal:
+    """Digests seen so far, on disk."""
+
+    def __init__(self) -> None:
+        self._database = sqlite3.connect("", check_same_thread=False)
+        self._database.execute("CREATE TABLE seen (digest TEXT PRIMARY KEY) WITHOUT ROWID")
+
+    def repeats(self, digest: str) -> bool:
+        insert = "INSERT OR IGNORE INTO seen VALUES (?)"
+        return self._database.execute(insert, (digest,)).rowcount == 0
+
+    def close(self) -> None:
+        self._database.close()
+
+
+class _Near:
+    """Hashes seen so far, on disk, found again by any of their d + 1 bands.
+
+    Two hashes that differ in at most d bits agree in one of d + 1 bands (pigeonhole principle), so
+    only hashes that share a band are compared.
+    """
+
+    def __init__(self, distance: int) -> None:
+        self._distance = distance
+        self._width = -(-_PHASH_BITS // (distance + 1))
+        self._database = sqlite3.connect("", check_same_thread=False)
+        self._database.execute(
+            "CREATE TABLE seen (band INTEGER, value INTEGER, digest TEXT, "
+            "PRIMARY KEY (band, value, digest)) WITHOUT ROWID"
+        )
+
+    def repeats(self, digest: str) -> bool:
+        bits = int(digest, 16)
+        mask = (1 << self._width) - 1
+        bands = [(b, bits >> b * self._width & mask) for b in range(self._distance + 1)]
+        query = "SELECT digest FROM seen WHERE band = ? AND value = ?"
+        for band in bands:
+            for (other,) in self._database.execute(query, band):
+                if (bits ^ int(other, 16)).bit_count() <= self._distance:
+                    return True
+        rows = [(*band, digest) for band in bands]
+        self._database.executemany("INSERT INTO seen VALUES (?, ?, ?)", rows)
+        return False
+
+    def close(self) -> None:
+        self._database.close()
 
 
 def _rows(root: str, fingerprints: Sequence[str], column: str) -> Iterator[tuple[str, str]]:

@@ -67,6 +67,7 @@ def file_size(uri: str) -> int | None:
         if is_local(uri):
             return local_path(uri).stat().st_size
         fs, path = filesystem(uri)
+        fs.invalidate_cache(path)  # another process may have written it since the last listing
         return int(fs.info(path)["size"])
     except FileNotFoundError:
         return None

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from storage.canonical import encode_path
+from storage.canonical import encode_path, valid_text
 from storage.content_tags import TagCache
 from storage.errors import SourceError
 from storage.locations import is_directory, join, names_in, read_bytes
@@ -125,7 +125,8 @@ def _read_captions(uri: str) -> dict[str, dict[str, Any]]:
             by_id.setdefault(annotation["image_id"], []).append(text)
         photos: dict[str, dict[str, Any]] = {}
         for image in data["images"]:
-            photo = photos.setdefault(str(image["file_name"]), {"ids": [], "texts": []})
+            name = valid_text(str(image["file_name"]))
+            photo = photos.setdefault(name, {"ids": [], "texts": []})
             photo["ids"].append(image["id"])
             photo["texts"] += by_id.get(image["id"], [])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

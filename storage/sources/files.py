@@ -113,7 +113,7 @@ def tag_file(root: str, path: str, *, cache: TagCache, etag: str | None = None) 
             return known
         if status.st_size > MAX_IMAGE_BYTES:
             return f"size:{status.st_size}"
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         return f"unreadable:{type(error).__name__}"
     data = read_photo(root, path)
     if isinstance(data, ReadFailure):

@@ -116,7 +116,12 @@ class FolderSource:
 
     def _from_json(self, path: str) -> Described:
         data = read_photo(self.root, path)
-        fields = BrokenRow(data.detail) if isinstance(data, ReadFailure) else parse_object(data)
+        if isinstance(data, ReadFailure):
+            fields = BrokenRow(data.detail)
+        elif len(data) > _MAX_CAPTION_BYTES:
+            fields = BrokenRow(f"{len(data)} bytes, more than {_MAX_CAPTION_BYTES}")
+        else:
+            fields = parse_object(data)
         if isinstance(fields, BrokenRow):
             return None, {"caption_error": f"{path}: {fields.detail}"}
         return split_caption(fields)

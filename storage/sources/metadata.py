@@ -4,7 +4,7 @@ import logging
 import sqlite3
 from collections.abc import Iterator, Mapping
 
-from storage.canonical import canonical_json, plain_json
+from storage.canonical import canonical_json, plain_json, valid_text
 from storage.errors import SourceError
 from storage.sources.rows import BrokenRow, iter_rows
 
@@ -40,7 +40,10 @@ class MetadataTable:
             name = row.get("file_name")
             if isinstance(name, str):
                 named = True
-                yield name.removeprefix("./"), canonical_json(plain_json(_without_name(row)))
+                yield (
+                    valid_text(name.removeprefix("./")),
+                    canonical_json(plain_json(_without_name(row))),
+                )
         if n_rows and not named:
             raise SourceError(f"{self.uri}: expected a column 'file_name', found none in any row")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
 
-from storage.canonical import decode_path, encode_path, key_of
+from storage.canonical import decode_path, encode_path, key_of, valid_text
 from storage.content_tags import TagCache, hash_tag
 from storage.errors import SourceError
 from storage.locations import is_directory, join, names_in
@@ -86,7 +86,7 @@ class TableSource:
             if _has_bytes(cell) or (cell is None and uri.endswith(".parquet")):
                 place, tag = f"{encode_path(name)}#{number}", self._cell_tag(cell)
             elif isinstance(cell, str) and cell:
-                path = self._relative(cell)
+                path = self._relative(valid_text(cell))
                 place = seen.mark(encode_path(path))
                 tag = tag_file(self._photo_root, path, cache=cache)
             else:

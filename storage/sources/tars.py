@@ -212,10 +212,10 @@ def _groups(tar: tarfile.TarFile) -> Iterator[_Group]:
     """Consecutive members of one stem (the path up to the first dot of its last part)."""
     group: _Group | None = None
     for member in tar:
-        folder, _, base = member.name.rpartition("/")
+        base = member.name.rpartition("/")[2]
         if not member.isfile() or base.startswith(".") or "." not in base:
             continue
-        stem = f"{folder}/{base.split('.')[0]}" if folder else base.split(".")[0]
+        stem = member.name.removesuffix(base) + base.split(".")[0]
         if group is None or group.stem != stem:
             if group is not None:
                 yield group

@@ -75,6 +75,31 @@ def test_the_length_of_a_caption_is_taken_after_the_clean_up() -> None:
     assert check_caption("x", config=CONFIG) == "x"
 
 
+@pytest.mark.parametrize(
+    ("raw", "gate", "detail"),
+    [
+        ("a man", {"min_caption_chars": 6}, "5 characters, needs 6"),
+        ("running", {"min_caption_words": 2}, "1 words, needs 2"),
+        ("IMG_2034", {"min_letter_fraction": 0.5}, "0.38 of it are letters"),
+        ("\U0001f600 \U0001f600", {"min_letter_fraction": 0.5}, "0.00 of it are letters"),
+        ("\ufffd\ufffd\ufffd man", {"min_letter_fraction": 0.6}, "0.50 of it are letters"),
+        ("мужчина бежит", {"caption_scripts": ("LATIN",)}, "0.00 of its letters are LATIN"),
+        ("a 男人在跑步", {"caption_scripts": ("LATIN", "ARABIC")}, "LATIN or ARABIC"),
+    ],
+)
+def test_gates_for_length_and_language(raw: str, gate: dict[str, object], detail: str) -> None:
+    outcome = check_caption(raw, config=replace(CONFIG, **gate))
+    assert isinstance(outcome, Refusal)
+    assert outcome.reason == "bad_caption"
+    assert detail in outcome.detail
+    assert check_caption(raw, config=CONFIG) == raw
+
+
+@pytest.mark.parametrize("raw", ["a man runs", "Café à Zürich, 2 people", "2024"])
+def test_captions_of_the_asked_script_pass(raw: str) -> None:
+    assert check_caption(raw, config=replace(CONFIG, caption_scripts=("LATIN",))) == raw
+
+
 def test_each_reason() -> None:
     assert reason() == "no_person"
     assert reason(person(side_px=63.2)) == "person_too_small"  # 0.01997 of the photo
@@ -116,6 +141,10 @@ def test_everybody_is_listed_and_only_the_fit_are_marked() -> None:
         {"max_people": 0},
         {"max_people": 300},
         {"min_side_px": 0},
+        {"min_caption_chars": 2000},
+        {"min_caption_words": -1},
+        {"min_letter_fraction": 2},
+        {"caption_scripts": ("latin",)},
     ],
 )
 def test_nonsense_settings_are_refused(wrong: dict[str, float]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 
 import pytest
 
@@ -71,6 +72,25 @@ def test_duplicates_are_found_and_excluded(tmp_path, make_unit_of, make_sample):
     assert version.samples.count_rows() == 6
     assert sum(count.train + count.val for count in version.counts) == 6
     assert version.id != whole.id
+
+
+def test_near_duplicates_are_found_within_their_distance(tmp_path, make_unit_of, make_sample):
+    base = 0x0123456789ABCDEF
+    hashes = [base, base ^ 1, base ^ (1 << 63 | 1 << 40), base ^ 0b111, base ^ (2**64 - 1), base]
+    unit = make_unit_of(len(hashes))
+    samples = [
+        replace(make_sample(record, seed), phash=f"{value:016x}")
+        for seed, (record, value) in enumerate(zip(unit.records, hashes, strict=True))
+    ]
+    commit_unit(str(tmp_path), unit, samples=samples, rejects=[])
+    keys = [record.key for record in unit.records]
+    for distance, expected in ((0, [5]), (1, [1, 5]), (2, [1, 2, 5]), (3, [1, 2, 3, 5])):
+        found = duplicate_keys(
+            str(tmp_path), [unit.fingerprint], by="phash", max_distance_bits=distance
+        )
+        assert found == [keys[i] for i in expected]
+    with pytest.raises(ValueError, match="max_distance_bits"):
+        duplicate_keys(str(tmp_path), [unit.fingerprint], max_distance_bits=1)
 
 
 def test_uncommitted_repeated_or_no_shards_are_refused(tmp_path, fill_root):

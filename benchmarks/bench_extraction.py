@@ -1,0 +1,262 @@
+"""Extraction speed: against a bare loop over the same model, and against what a user would write.
+
+1. One extractor against a bare loop over photos that are decoded already: a stub of 20 ms an image,
+   and yolo11n-pose with real photos (``--assets``).
+2. Two stub actors on Ray against one.
+3. The whole path against the loop that a user would write (``YOLO.predict`` for each photo, then
+   ``SamPredictor.set_image``, then ``TarWriter``), on photos that pass the gate, and on a set where
+   half have no people.
+
+    python benchmarks/bench_extraction.py [--quick] [--assets DIR] [--mask-weights DIR]
+"""
+
+import io
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter, time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from segment_anything import SamPredictor
+from stub_models import (
+    EmptyMasks,
+    MakeStub,
+    SleepPose,
+    finish,
+    options,
+    started,
+    units_of,
+    write_photos,
+)
+from webdataset.writer import TarWriter
+
+from demo.embedded import SAM_DIR
+from hcp.tokens import human_spans
+from priors.cluster import ray_session
+from priors.decode import DecodedPhoto, decode_photo
+from priors.extract import Extractor, ExtractorConfig, chunks, run_units_inline
+from priors.pool import run_units
+from priors.pose import PoseModel, UltralyticsPose
+from priors.sam import load_sam
+from priors.yolo import import_ultralytics
+from storage.shards import iter_samples
+from storage.sources import Source, resolve_source
+
+SECONDS = 0.02
+BATCH = 8
+
+
+def main() -> None:
+    parser = options(__doc__, "extraction")
+    default = os.environ.get("HCP_ASSETS", str(Path(__file__).parents[2] / "shared" / "assets"))
+    parser.add_argument("--assets", type=Path, default=Path(default))
+    parser.add_argument("--mask-weights", type=Path, default=SAM_DIR, help="a Sam's folder")
+    given = parser.parse_args()
+    n_stub = 64 if given.quick else 1500
+    n_real = 12 if given.quick else 200
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        write_photos(place / "stub", [f"{i:06}" for i in range(n_stub)], side_px=320)
+        result: dict[str, Any] = {
+            "quick": given.quick,
+            "stub": stub_efficiency(place),
+            "ray": two_actors(place),
+        }
+        if (given.assets / "index.json").is_file():
+            result |= real(place, given.assets, given.mask_weights, n_real)
+    finish(given.out, result, rows(result))
+
+
+def rows(result: dict[str, Any]) -> list[tuple[str, object, str]]:
+    found: list[tuple[str, object, str]] = [
+        ("stub: share of the bare loop", result["stub"]["efficiency"], ">= 0.95"),
+        ("two stub actors against one", result["ray"]["speed_up"], ">= 1.9"),
+    ]
+    if "yolo" in result:
+        found += [
+            ("yolo11n-pose: share of the bare loop", result["yolo"]["efficiency"], ">= 0.95"),
+            ("against a user's loop, all pass", result["all_pass"]["speed_up"], ">= 1.0"),
+            ("against a user's loop, half empty", result["half_empty"]["speed_up"], ">= 1.7"),
+        ]
+    return found
+
+
+def stub_efficiency(place: Path) -> dict[str, float]:
+    source = resolve_source(str(place / "stub"), format="folder")
+    return efficiency(source, place / "stub-data", SleepPose(seconds=SECONDS))
+
+
+def efficiency(source: Source, root: Path, pose: PoseModel) -> dict[str, float]:
+    """Images/s of one extractor and of a bare loop over the same model, in this order twice."""
+    units = units_of(source, unit_size=100)
+    images = [p.rgb for p in decoded(source)]
+    config = ExtractorConfig(batch_size=BATCH, mask_batch_size=BATCH, device="cpu")
+    ours = bare = float("inf")
+    for attempt in range(2):
+        start = perf_counter()
+        for chunk in chunks(iter(images), BATCH):
+            pose(chunk)
+        bare = min(bare, perf_counter() - start)
+        extractor = Extractor(
+            config, source, f"{root}-{attempt}", lambda _: [], pose=pose, masks=EmptyMasks()
+        )
+        start = perf_counter()
+        run_units_inline(units, make_extractor=lambda e=extractor: e, on_report=lambda _: None)
+        ours = min(ours, perf_counter() - start)
+    return {
+        "photos": len(images),
+        "bare_images_per_s": round(len(images) / bare, 2),
+        "images_per_s": round(len(images) / ours, 2),
+        "efficiency": round(bare / ours, 4),
+    }
+
+
+def decoded(source: Source) -> list[DecodedPhoto]:
+    found = (decode_photo(data) for _, data in source.read(list(source.records()))
+             if isinstance(data, bytes))  # fmt: skip
+    return [photo for photo in found if isinstance(photo, DecodedPhoto)]
+
+
+def two_actors(place: Path) -> dict[str, float]:
+    source = resolve_source(str(place / "stub"), format="folder")
+    units = units_of(source, unit_size=50)
+    n = sum(len(unit.records) for unit in units)
+    speeds: dict[int, float] = {}
+    with ray_session("local"):
+        for actors in (1, 2):
+            log = place / f"log-{actors}"
+            make = MakeStub(
+                source=source, root=str(place / f"ray-{actors}"), log=log, seconds=SECONDS
+            )
+            run_units(
+                units,
+                make_extractor=make,
+                on_report=lambda _: None,
+                n_actors=actors,
+                num_cpus=0.5,
+            )
+            end = time()
+            # from the moment when all actors are there: loading models is no steady state
+            first = sorted(moment for moment, _ in started(log))[min(2 * actors, len(units)) - 1]
+            speeds[actors] = n / (end - first)
+    return {
+        "one_images_per_s": round(speeds[1], 2),
+        "two_images_per_s": round(speeds[2], 2),
+        "speed_up": round(speeds[2] / speeds[1], 3),
+    }
+
+
+def real(place: Path, assets: Path, masks: Path, n: int) -> dict[str, Any]:
+    config = ExtractorConfig(
+        pose_model=str(assets / "weights" / "yolo11n-pose.pt"),
+        mask_model=str(masks),
+        batch_size=BATCH,
+        mask_batch_size=BATCH,
+        device="cpu",
+    )
+    passing, empty = sorted_photos(place, assets, config, n)
+    all_pass = copied(place / "all-pass", passing)
+    half = copied(place / "half-empty", [*passing[: len(empty)], *empty[: len(passing)]])
+    pose = UltralyticsPose(config.pose_model, batch_size=BATCH)
+    return {
+        "yolo": efficiency(all_pass, place / "yolo-data", pose),
+        "all_pass": against_user(all_pass, place / "all-pass-data", config),
+        "half_empty": against_user(half, place / "half-empty-data", config),
+    }
+
+
+def sorted_photos(
+    place: Path, assets: Path, config: ExtractorConfig, n: int
+) -> tuple[list[Path], list[Path]]:
+    """At most n photos that pass the gate, and n where the gate finds nobody."""
+    photos = sorted((assets / "photos").glob("*.jpg"))[: 4 * n]
+    source = copied(place / "sorting", photos)
+    extractor = Extractor(
+        config, source, str(place / "sorting-data"), human_spans, masks=EmptyMasks()
+    )
+    units = units_of(source, unit_size=100)
+    run_units_inline(units, make_extractor=lambda: extractor, on_report=lambda _: None)
+    root = str(place / "sorting-data")
+    good = {s.uri for unit in units for s in iter_samples(root, unit.fingerprint)}
+    passing = [photo for photo in photos if photo.name in good]
+    rest = [photo for photo in photos if photo.name not in good]
+    return passing[:n], rest[:n]
+
+
+def copied(folder: Path, photos: Sequence[Path]) -> Source:
+    folder.mkdir()
+    for path in photos:
+        (folder / path.name).write_bytes(path.read_bytes())
+        (folder / path.name).with_suffix(".txt").write_text("a person in a photo")
+    return resolve_source(str(folder), format="folder")
+
+
+def against_user(source: Source, root: Path, config: ExtractorConfig) -> dict[str, float]:
+    units = units_of(source, unit_size=100)
+    extractor = Extractor(config, source, str(root), human_spans)
+    user = user_loop(config)
+    n = sum(len(unit.records) for unit in units)
+    start = perf_counter()
+    user(Path(source.root), root.with_suffix(".tar"))
+    user_s = perf_counter() - start
+    start = perf_counter()
+    run_units_inline(units, make_extractor=lambda: extractor, on_report=lambda _: None)
+    ours_s = perf_counter() - start
+    return {
+        "photos": n,
+        "user_images_per_s": round(n / user_s, 3),
+        "images_per_s": round(n / ours_s, 3),
+        "speed_up": round(user_s / ours_s, 3),
+    }
+
+
+def user_loop(config: ExtractorConfig) -> Callable[[Path, Path], None]:
+    """What a user would write: every photo by itself, masks for every photo."""
+    model: Any = import_ultralytics().YOLO(config.pose_model)
+    predictor = SamPredictor(load_sam(Path(config.mask_model)))
+
+    def run(folder: Path, out: Path) -> None:
+        with TarWriter(str(out)) as sink:
+            for path in sorted(folder.glob("*.jpg")):
+                rgb = np.array(Image.open(path).convert("RGB"), dtype=np.uint8)
+                found = model.predict(rgb[..., ::-1], imgsz=640, conf=0.25, verbose=False)[0]
+                predictor.set_image(rgb)
+                mask = draw(predictor, found.boxes.xyxy.numpy(), rgb.shape[:2])
+                sink.write(
+                    {
+                        "__key__": path.stem,
+                        "jpg": path.read_bytes(),
+                        "txt": path.with_suffix(".txt").read_text(),
+                        "json": {
+                            "boxes": found.boxes.xyxy.numpy().tolist(),
+                            "keypoints": found.keypoints.data.numpy().tolist(),
+                        },
+                        "mask.png": png(mask),
+                    }
+                )
+
+    return run
+
+
+def draw(
+    predictor: SamPredictor, boxes: NDArray[np.float32], shape: tuple[int, ...]
+) -> NDArray[np.uint8]:
+    index = np.zeros(shape, dtype=np.uint8)
+    for i, box in enumerate(boxes):
+        masks, _, _ = predictor.predict(box=box, multimask_output=False)
+        index[masks[0]] = i + 1
+    return index
+
+
+def png(mask: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(mask).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Sources, shards and versions on a real S3 endpoint (moto's server, over HTTP)."""
+
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from priors.extract import run_units_inline
+from priors.reports import UnitReport
+from storage.gc import collect_garbage
+from storage.plan import PlanConfig, plan_units, write_plan
+from storage.runlog import RunLog
+from storage.shards import committed
+from storage.sources import resolve_source
+from storage.verify import verify_root
+from storage.versions import DatasetVersion, open_version, publish_version
+from tests.hostile import CAPTION, encoded, lenient_extractor, picture, write_parquet
+
+s3fs: Any = pytest.importorskip("s3fs", reason="s3fs is not installed: pip install -e '.[s3]'")
+moto_server: Any = pytest.importorskip("moto.server", reason="moto[server] is not installed")
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Any]:
+    """A bucket ``hcp``, reached as users reach theirs: by AWS's environment variables."""
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (
+            ("AWS_ENDPOINT_URL", f"http://{host}:{port}"),
+            ("AWS_ACCESS_KEY_ID", "key"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_DEFAULT_REGION", "us-east-1"),
+        ):
+            patch.setenv(name, value)
+        s3fs.S3FileSystem.clear_instance_cache()
+        store = s3fs.S3FileSystem()
+        store.mkdir("hcp")
+        yield store
+        s3fs.S3FileSystem.clear_instance_cache()
+    server.stop()
+
+
+def rebuilt(source_uri: str, root: str, *, kind: str = "auto") -> tuple[DatasetVersion, int]:
+    """The version, and how many units were computed for it."""
+    source = resolve_source(source_uri, format=kind)  # pyright: ignore[reportArgumentType]
+    units = list(plan_units(source.records(), config=PlanConfig(unit_size=6), salt="test"))
+    write_plan(root, units)
+    todo = [unit for unit in units if unit.fingerprint not in committed(root)]
+    reports: list[UnitReport] = []
+    with RunLog(root, "rebuild") as log:
+        run_units_inline(
+            todo,
+            make_extractor=lambda: lenient_extractor(source, root),
+            on_report=reports.append,
+        )
+        log.append("run", units=len(reports))
+    return publish_version(root, [unit.fingerprint for unit in units], config={}), len(reports)
+
+
+def put_photos(store: Any, folder: str, n: int) -> None:
+    for i in range(n):
+        store.pipe_file(f"{folder}/{i:03}.jpg", encoded(picture(i)))
+        store.pipe_file(f"{folder}/{i:03}.txt", CAPTION.encode())
+
+
+def test_a_folder_on_s3_is_rebuilt_incrementally(store: Any) -> None:
+    put_photos(store, "hcp/photos", 30)
+    store.pipe_file("hcp/photos/deep/er/broken.jpg", b"no photo")
+    root = "s3://hcp/data"
+    first, n_units = rebuilt("s3://hcp/photos", root)
+    assert n_units == len(first.shards) > 3
+    assert (first.n_samples, dict(first.rejects_by_reason)) == (30, {"unreadable": 1})
+    assert verify_root(root) == []
+    assert first.samples.count_rows() == 30
+    assert len(list(open_version(root).iter_samples())) == 30
+    assert rebuilt("s3://hcp/photos", root) == (first, 0)
+    store.pipe_file("hcp/photos/007.jpg", encoded(picture(99)))
+    second, n_units = rebuilt("s3://hcp/photos", root)
+    assert n_units == 1
+    assert len(set(first.shards) & set(second.shards)) == len(first.shards) - 1
+    assert store.exists("hcp/data/runs/rebuild.jsonl")
+    assert not [name for name in store.find("hcp/data") if ".tmp-" in name]
+    store.rm_file(f"hcp/data/versions/{first.id}.json")
+    store.invalidate_cache()
+    assert len(collect_garbage(root, dry_run=False)) == 4  # the one shard that nobody names
+    assert verify_root(root) == []
+
+
+def test_shards_on_s3_equal_local_ones(store: Any, tmp_path: Path) -> None:
+    put_photos(store, "hcp/few", 5)
+    store.get("hcp/few", str(tmp_path / "few"), recursive=True)
+    remote, _ = rebuilt("s3://hcp/few", "s3://hcp/few-data")
+    local, _ = rebuilt("s3://hcp/few", str(tmp_path / "data"))
+    assert remote.id == local.id
+    for path in sorted((tmp_path / "data" / "shards").iterdir()):
+        assert store.cat_file(f"hcp/few-data/shards/{path.name}") == path.read_bytes()
+    for ours, theirs in zip(remote.iter_samples(), local.iter_samples(), strict=True):
+        np.testing.assert_array_equal(ours.mask, theirs.mask)
+
+
+def test_tars_and_tables_on_s3(store: Any, tmp_path: Path) -> None:
+    for number in range(2):
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            for i in range(4):
+                for suffix, data in (("jpg", encoded(picture(i))), ("txt", CAPTION.encode())):
+                    member = tarfile.TarInfo(f"{number}{i:04}.{suffix}")
+                    member.size = len(data)
+                    tar.addfile(member, io.BytesIO(data))
+        store.pipe_file(f"hcp/tars/{number:05}.tar", buffer.getvalue())
+    version, _ = rebuilt("s3://hcp/tars", "s3://hcp/tars-data")
+    assert (version.n_samples, version.n_rejects) == (8, 0)
+    ends = write_parquet(tmp_path / "table")
+    store.put_file(str(tmp_path / "table" / "rows.parquet"), "hcp/table/rows.parquet")
+    version, _ = rebuilt("s3://hcp/table", "s3://hcp/table-data")
+    assert version.n_samples + version.n_rejects == len(ends)
+    assert version.n_samples == list(ends.values()).count("sample")
