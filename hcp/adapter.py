@@ -127,7 +127,7 @@ class HcpAdapter(nn.Module):
             any_base: accept a base of the same layout with other weights.
         Raises:
             CheckpointError: the adapter was made for another base; the message says what differs.
-            ValueError: the U-Net's attention processors are not diffusers' default ones.
+            ValueError: the U-Net's attention processors are not diffusers' standard ones.
         """
         fingerprint = {} if any_base else self.card.base_fingerprint
         check_base(unet, self.config, self.card.sites, fingerprint)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
+from diffusers.models.attention_processor import AttnAddedKVProcessor2_0
 from numpy.typing import NDArray
 from peft import LoraConfig
 
@@ -210,7 +211,7 @@ def test_attach_refuses_what_it_would_break(pipeline: StableDiffusionPipeline) -
         adapter.attach(pipeline)
     with pytest.raises(ValueError, match="HcpProcessor"):
         _loud(pipeline).attach(pipeline)
-    pipeline.enable_attention_slicing(1)
+    pipeline.unet.set_attn_processor(AttnAddedKVProcessor2_0())
     with pytest.raises(ValueError, match="was replaced"):
         _draw(pipeline, HUMAN)
     adapter.detach()
