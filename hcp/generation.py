@@ -11,7 +11,7 @@ from diffusers import StableDiffusionPipeline
 from numpy.typing import NDArray
 
 from hcp.adapter import HcpAdapter
-from hcp.attention_maps import MapRecorder, select_words, word_map
+from hcp.attention_maps import MapRecorder, Word, select_words, word_map
 from hcp.loader import tokenize
 from hcp.sites import find_sites
 from hcp.tokens import human_token_kinds
@@ -90,7 +90,16 @@ def attached(pipeline: StableDiffusionPipeline, adapter: HcpAdapter | None) -> G
         adapter.detach()
 
 
-def generate_with_maps(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """A picture and every attention map of its prompt's human words."""
+
+    image: Image8
+    words: tuple[Word, ...]
+    maps: MapRecorder
+
+
+def record_picture(
     pipeline: StableDiffusionPipeline,
     prompt: str,
     *,
@@ -98,8 +107,8 @@ def generate_with_maps(
     steps: int = 30,
     guidance: float = 7.5,
     adapter: HcpAdapter | None = None,
-) -> tuple[Image8, list[WordMap]]:
-    """A picture and, for each human word of its prompt, where it looked.
+) -> Recording:
+    """Draw one picture and keep the maps of all layers and steps.
 
     Without an adapter the layers of the default HcP config are looked at.
 
@@ -116,15 +125,31 @@ def generate_with_maps(
         image = generate(
             pipeline, [prompt], seeds=[seed], steps=steps, guidance=guidance, adapter=adapter
         )[0]
-    base = recorder.mean("base")[0]
-    human = None if adapter is None else recorder.mean("human")[0]
-    return image, [
+    return Recording(image=image, words=tuple(words[0]), maps=recorder)
+
+
+def generate_with_maps(
+    pipeline: StableDiffusionPipeline,
+    prompt: str,
+    *,
+    seed: int,
+    steps: int = 30,
+    guidance: float = 7.5,
+    adapter: HcpAdapter | None = None,
+) -> tuple[Image8, list[WordMap]]:
+    """A picture and, for each human word of its prompt, where it looked; see ``record_picture``."""
+    drawn = record_picture(
+        pipeline, prompt, seed=seed, steps=steps, guidance=guidance, adapter=adapter
+    )
+    base = drawn.maps.mean("base")[0]
+    human = None if adapter is None else drawn.maps.mean("human")[0]
+    return drawn.image, [
         WordMap(
             word=word.text,
             base=word_map(base, word).numpy(),
             human=None if human is None else word_map(human, word).numpy(),
         )
-        for word in words[0]
+        for word in drawn.words
     ]
 
 
