@@ -101,9 +101,7 @@ class MapRecorder:
             total += resized / resized.sum(dim=(2, 3), keepdim=True).clamp_min(1e-12)
         return total / len(maps)
 
-    def _on_unet(
-        self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
+    def _on_unet(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = dict(zip(("sample", "timestep"), args, strict=False)) | kwargs
         self._latent_size = (int(given["sample"].shape[-2]), int(given["sample"].shape[-1]))
         self._timestep = int(torch.as_tensor(given["timestep"]).flatten()[0])

@@ -92,9 +92,7 @@ def _paste(
 ) -> Image8:
     height, width = rows[0][0].shape[:2]
     step_x, step_y = width + config.gap_px, height + config.label_px + config.gap_px
-    sheet = Image.new(
-        "RGB", (step_x * len(heads), config.label_px + step_y * len(rows)), "white"
-    )
+    sheet = Image.new("RGB", (step_x * len(heads), config.label_px + step_y * len(rows)), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=config.label_px * 2 / 3)
     for column, head in enumerate(heads):
         draw.text((column * step_x + 2, 2), head, fill="black", font=font)

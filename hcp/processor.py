@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from hcp.attention import human_attention, human_map_columns
+from hcp.attention_grad import attend_in_training
 from hcp.layer import HcpLayer
 from hcp.sites import Site
 from hcp.token_state import RowPlan, TokenState
@@ -92,8 +93,16 @@ class HcpProcessor:
         frozen_text = attn.norm_encoder_hidden_states(text) if attn.norm_cross else text
         key = _norm(attn.norm_k, _heads(attn.to_k(frozen_text), attn.heads))
         value = _heads(attn.to_v(frozen_text), attn.heads)
-        out = scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        out = plan.add(out, self._human(attn, plan.take(query), plan.take(value), text, mask, plan))
+        if mask is None and torch.is_grad_enabled():
+            key_h = self._human_keys(attn, text, plan).to(query.dtype)
+            out, columns = attend_in_training(
+                query, key, value, key_h, strength=self.layer.strength(self.gamma), plan=plan
+            )
+            self._keep(columns, plan)
+        else:
+            out = scaled_dot_product_attention(query, key, value, attn_mask=mask)
+            update = self._human(attn, plan.take(query), plan.take(value), text, mask, plan)
+            out = plan.add(out, update)
         out = attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2).to(query.dtype)))
         out = _as_image(out, hidden_states)
         if attn.residual_connection:
@@ -130,7 +139,7 @@ class HcpProcessor:
         plan: RowPlan,
     ) -> Tensor:
         # gamma g (M_h o m) V in the plan's rows: query and value [R, H, ., d], text [B, K, C].
-        key_h = _norm(attn.norm_k, _heads(self._keys(text, plan), attn.heads)).to(query.dtype)
+        key_h = self._human_keys(attn, text, plan).to(query.dtype)
         update = human_attention(
             query,
             key_h,
@@ -139,8 +148,19 @@ class HcpProcessor:
             attention_mask=None if attention_mask is None else plan.take(attention_mask),
         )
         if self.site.name in self.state.record:
-            self.state.maps[self.site.name] = _record(query, key_h, plan)
+            self._keep(_columns(query, key_h, plan), plan)
         return self.layer.strength(self.gamma) * update
+
+    def _keep(self, columns: Tensor, plan: RowPlan) -> None:
+        # Human maps [R, Q, J] as [B, Q, J], zero in rows without human tokens.
+        if self.site.name not in self.state.record:
+            return
+        if plan.index is not None:
+            columns = plan.add(columns.new_zeros(plan.batch, *columns.shape[1:]), columns)
+        self.state.maps[self.site.name] = columns
+
+    def _human_keys(self, attn: Any, text: Tensor, plan: RowPlan) -> Tensor:
+        return _norm(attn.norm_k, _heads(self._keys(text, plan), attn.heads))
 
     def _keys(self, encoder_hidden_states: Tensor, plan: RowPlan) -> Tensor:
         cached = self.state.cached_keys(self.site.name, encoder_hidden_states)
@@ -188,12 +208,8 @@ def _norm(norm: Any, tensor: Tensor) -> Tensor:
     return tensor if norm is None else norm(tensor)
 
 
-def _record(query: Tensor, key_h: Tensor, plan: RowPlan) -> Tensor:
+def _columns(query: Tensor, key_h: Tensor, plan: RowPlan) -> Tensor:
     # In float32 whatever the model runs in: gradients of small float16 maps overflow.
     wide = torch.float64 if query.dtype == torch.float64 else torch.float32
     with torch.autocast(query.device.type, enabled=False):
-        columns = human_map_columns(query.to(wide), key_h.to(wide), plan.columns)
-    if plan.index is None:
-        return columns
-    empty = columns.new_zeros(plan.batch, *columns.shape[1:])
-    return plan.add(empty, columns)
+        return human_map_columns(query.to(wide), key_h.to(wide), plan.columns)

@@ -9,6 +9,7 @@ first HcP layer of the U-Net.
 Dimension legend: B batch, C h w latent channels, height and width, K text tokens, J human tokens.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
@@ -29,6 +30,8 @@ from hcp.loader import Batch, LoaderState
 from hcp.objective import aligned_stages, alignment_terms
 from hcp.resnet_prior import ResnetPrior
 from hcp.targets import build_targets
+
+logger = logging.getLogger(__name__)
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 
@@ -131,6 +134,11 @@ class Trainer:
             )
         self.adapter = HcpAdapter.create(pipeline.unet, config.hcp, base_model=base_model)
         self.adapter.to(self.device)
+        sizes = self.adapter.parameter_count()
+        logger.info(
+            "HcP layers: %d parameters; %s", sum(sizes.values()),
+            ", ".join(f"{stage}/{scale}: {n}" for (stage, scale), n in sizes.items()),
+        )  # fmt: skip
         self.injection: Injection = self.adapter.inject(pipeline.unet)
         if config.gradient_checkpointing:
             pipeline.unet.enable_gradient_checkpointing()

@@ -102,6 +102,24 @@ def test_save_load_generate_gives_the_same_image(any_pipeline: Any, tmp_path: Pa
     assert np.array_equal(_draw(any_pipeline, HUMAN), expected)
 
 
+def test_an_adapter_loads_from_an_fsspec_url(pipeline: StableDiffusionPipeline) -> None:
+    adapter = _loud(pipeline)
+    adapter.save_pretrained("memory://bucket/adapter", step=5)
+    loaded = HcpAdapter.from_pretrained("memory://bucket/adapter")
+    assert loaded.card.step == 5
+    expected = adapter.state_dict()
+    assert all(torch.equal(t, expected[name]) for name, t in loaded.state_dict().items())
+
+
+def test_the_number_of_parameters_is_told_by_stage(pipeline: StableDiffusionPipeline) -> None:
+    adapter = HcpAdapter.create(pipeline.unet, CONFIG)
+    sizes = adapter.parameter_count()
+    assert sum(sizes.values()) == sum(p.numel() for p in adapter.parameters())
+    assert set(sizes) == {("mid", 4), ("up", 2), ("up", 1)}
+    only_mid = HcpAdapter.create(pipeline.unet, HcpConfig(width=32, stages=("mid",)))
+    assert only_mid.parameter_count() == {("mid", 4): sizes["mid", 4]}
+
+
 def test_detaching_gives_the_original_pipeline(any_pipeline: Any) -> None:
     names, processors = dict(any_pipeline.__dict__), dict(any_pipeline.unet.attn_processors)
     base = _draw(any_pipeline, HUMAN)

@@ -42,9 +42,7 @@ def test_the_sheet_has_a_row_for_each_word_stage_and_map(drawn: Recording) -> No
 
 def test_recording_changes_no_pixel(pipeline: StableDiffusionPipeline) -> None:
     plain = record_picture(pipeline, PROMPT, seed=1, steps=2)
-    np.testing.assert_array_equal(
-        plain.image, generate(pipeline, [PROMPT], seeds=[1], steps=2)[0]
-    )
+    np.testing.assert_array_equal(plain.image, generate(pipeline, [PROMPT], seeds=[1], steps=2)[0])
     assert map_sheet(plain).shape[2] == 3  # without an adapter: M alone
     with pytest.raises(ValueError, match="human word"):
         map_sheet(record_picture(pipeline, "a red car", seed=1, steps=1))

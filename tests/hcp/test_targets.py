@@ -1,7 +1,10 @@
 """Prior targets: values by hand, and equivariance to flip and crop (property 5.7 g)."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from hcp.config import PriorTable
@@ -55,6 +58,25 @@ def test_nobody_visible_gives_an_empty_target() -> None:
     for nobody in (hidden, outside):
         found = heatmap_target(nobody, image_size=(128, 128), map_size=(16, 16))
         assert (found == 0).all()
+
+
+@pytest.mark.parametrize("image_size", [(128, 64), (64, 192)], ids=["tall", "wide"])
+def test_aspect_buckets_keep_every_point_in_its_place(image_size: tuple[int, int]) -> None:
+    height, width = image_size
+    keypoints = torch.zeros(1, 2, 17, 3)
+    keypoints[0, 0, 0] = torch.tensor([width - 12.0, 20.0, 0.9])
+    keypoints[0, 1, 9] = torch.tensor([4.0, height - 4.0, 0.9])
+    keypoints[0, 1, 5] = torch.tensor([width / 2, height / 2, 0.1])  # invisible
+    found = heatmap_target(
+        keypoints, image_size=image_size, map_size=(height // 8, width // 8), sigma_px=0.5
+    )[0]
+    peaks = (found > 0.9).nonzero().tolist()
+    assert peaks == [[2, width // 8 - 2], [height // 8 - 1, 0]]
+    masks = torch.zeros(1, height, width, dtype=torch.uint8)
+    masks[0, 16:24, width - 16 : width - 8] = 1
+    assert mask_target(masks, map_size=(height // 8, width // 8))[0].nonzero().tolist() == [
+        [2, width // 8 - 2]
+    ]
 
 
 @pytest.mark.parametrize("map_size", [(16, 16), (8, 8), (4, 4)])
@@ -179,17 +201,34 @@ def test_unusable_resnet_weights_are_refused(tmp_path_factory: pytest.TempPathFa
             ResnetPrior(name)
 
 
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 def test_resnet_weights_load_from_a_file(
-    resnet: ResnetPrior, tmp_path_factory: pytest.TempPathFactory
+    resnet: ResnetPrior, tmp_path_factory: pytest.TempPathFactory, suffix: str
 ) -> None:
     from torchvision.models import resnet50
 
     torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "resnet.pth"
-    torch.save(resnet50(weights=None).state_dict(), path)
+    path = tmp_path_factory.mktemp("weights") / f"resnet.{suffix}"
+    state = resnet50(weights=None).state_dict()
+    (torch.save if suffix == "pth" else save_file)(state, path)
     assert torch.equal(
         ResnetPrior(path)(_pose_image(), map_size=(8, 8)), resnet(_pose_image(), map_size=(8, 8))
     )
+
+
+def test_resnet_weights_load_by_their_torchvision_name(
+    resnet: ResnetPrior, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from torchvision.models import ResNet50_Weights, resnet50
+
+    torch.manual_seed(0)
+    name = ResNet50_Weights.IMAGENET1K_V2
+    stored = tmp_path / "hub" / "checkpoints" / name.url.rsplit("/", 1)[1]
+    stored.parent.mkdir(parents=True)
+    torch.save(resnet50(weights=None).state_dict(), stored)  # where torch.hub keeps downloads
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    found = ResnetPrior("IMAGENET1K_V2")(_pose_image(), map_size=(8, 8))
+    assert torch.equal(found, resnet(_pose_image(), map_size=(8, 8)))
 
 
 def test_token_targets_follow_the_kinds_order() -> None:
