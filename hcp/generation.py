@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline
 from numpy.typing import NDArray
 
 from hcp.adapter import HcpAdapter
 from hcp.attention_maps import MapRecorder, Word, select_words, word_map
+from hcp.base import BasePipeline
 from hcp.loader import tokenize
 from hcp.sites import find_sites
 from hcp.tokens import human_token_kinds
@@ -29,7 +29,7 @@ class WordMap:
 
 
 def generate(
-    pipeline: StableDiffusionPipeline,
+    pipeline: BasePipeline,
     prompts: Sequence[str],
     *,
     seeds: Sequence[int],
@@ -77,7 +77,7 @@ def generate(
 
 
 @contextmanager
-def attached(pipeline: StableDiffusionPipeline, adapter: HcpAdapter | None) -> Generator[None]:
+def attached(pipeline: BasePipeline, adapter: HcpAdapter | None) -> Generator[None]:
     """The pipeline with the adapter inside, for the block."""
     if adapter is None:
         yield
@@ -100,7 +100,7 @@ class Recording:
 
 
 def record_picture(
-    pipeline: StableDiffusionPipeline,
+    pipeline: BasePipeline,
     prompt: str,
     *,
     seed: int,
@@ -129,7 +129,7 @@ def record_picture(
 
 
 def generate_with_maps(
-    pipeline: StableDiffusionPipeline,
+    pipeline: BasePipeline,
     prompt: str,
     *,
     seed: int,
@@ -153,7 +153,7 @@ def generate_with_maps(
     ]
 
 
-def default_sites(pipeline: StableDiffusionPipeline) -> tuple[Any, ...]:
+def default_sites(pipeline: BasePipeline) -> tuple[Any, ...]:
     """The cross-attentions that the default HcP config would choose in this base."""
     from hcp.config import HcpConfig
 
