@@ -175,15 +175,22 @@ def generate(
     seed: Annotated[int, typer.Option(help="Same seed, same picture.")] = 0,
     steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 30,
     guidance: Annotated[float, typer.Option(min=1, help="Classifier-free guidance.")] = 7.5,
+    maps: Annotated[
+        bool,
+        typer.Option("--maps", help="Also OUT.maps.png: each human word's attention on it."),
+    ] = False,
 ) -> None:
     """Draw one picture with a base model and an HcP adapter."""
     from flows.jobs import generate_picture
 
-    generate_picture(
+    written = generate_picture(
         base=base, prompt=prompt, out=out, checkpoint=checkpoint,
-        seed=seed, steps=steps, guidance=guidance,
+        seed=seed, steps=steps, guidance=guidance, maps=maps,
     )  # fmt: skip
-    console.print(str(out))
+    for path in written:
+        console.print(str(path), markup=False)
+    if maps and len(written) == 1:
+        console.print("no human word in the prompt, so no maps")
 
 
 @app.command()

@@ -228,9 +228,12 @@ def generate_picture(
     steps: int,
     guidance: float,
     device: str = "auto",
-) -> None:
-    """Draw one picture and write it.
+    maps: bool = False,
+) -> list[Path]:
+    """Draw one picture and write it; with ``maps`` also ``<out>.maps.png`` (hcp.map_sheet).
 
+    Returns:
+        The files written; the maps' one is absent where the prompt has no human word.
     Raises:
         HcpError: the base or the checkpoint cannot be used.
     """
@@ -238,16 +241,22 @@ def generate_picture(
 
     from hcp import HcpAdapter
     from hcp.base import load_base
-    from hcp.generation import generate
+    from hcp.generation import generate, record_picture
+    from hcp.map_sheet import map_sheet
     from priors.device import resolve_device
 
-    image = generate(
-        load_base(model_path(base, "base"), device=resolve_device(device)),
-        [prompt],
-        seeds=[seed],
-        steps=steps,
-        guidance=guidance,
-        adapter=HcpAdapter.from_pretrained(checkpoint) if checkpoint else None,
-    )[0]
+    pipeline = load_base(model_path(base, "base"), device=resolve_device(device))
+    adapter = HcpAdapter.from_pretrained(checkpoint) if checkpoint else None
+    settings = {"steps": steps, "guidance": guidance}
+    files = {}
+    if maps:
+        drawn = record_picture(pipeline, prompt, seed=seed, adapter=adapter, **settings)
+        files[out] = drawn.image
+        if drawn.words:
+            files[out.with_name(f"{out.stem}.maps.png")] = map_sheet(drawn)
+    else:
+        files[out] = generate(pipeline, [prompt], seeds=[seed], adapter=adapter, **settings)[0]
     out.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(out)
+    for path, image in files.items():
+        Image.fromarray(image).save(path)
+    return list(files)

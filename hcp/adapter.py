@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hcp.checkpoint import AdapterCard, read_checkpoint, write_checkpoint
-from hcp.config import HcpConfig
+from hcp.config import HcpConfig, Stage
 from hcp.inject import Injection, inject
 from hcp.layer import HcpLayer
 from hcp.pipeline_tokens import PipelineTokens, as_mask
@@ -52,6 +52,15 @@ class HcpAdapter(nn.Module):
     def config(self) -> HcpConfig:
         """The settings that the layers were built with."""
         return self.card.config
+
+    def parameter_count(self) -> dict[tuple[Stage, int], int]:
+        """Trainable parameters by U-Net stage and map scale (latent px per map px)."""
+        counts: dict[tuple[Stage, int], int] = {}
+        for site in self.card.sites:
+            own = sum(p.numel() for p in self._layer(site.name).parameters())
+            where = (site.stage, site.scale)
+            counts[where] = counts.get(where, 0) + own
+        return counts
 
     @classmethod
     def create(
@@ -127,7 +136,7 @@ class HcpAdapter(nn.Module):
             any_base: accept a base of the same layout with other weights.
         Raises:
             CheckpointError: the adapter was made for another base; the message says what differs.
-            ValueError: the U-Net's attention processors are not diffusers' default ones.
+            ValueError: the U-Net's attention processors are not diffusers' standard ones.
         """
         fingerprint = {} if any_base else self.card.base_fingerprint
         check_base(unet, self.config, self.card.sites, fingerprint)

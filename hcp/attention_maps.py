@@ -7,16 +7,17 @@ Dimension legend: B batch rows, H heads, Q map pixels, K text tokens, J selected
 width, h w the largest map's height and width.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from hcp.adapter import HcpAdapter
+from hcp.config import Stage
 from hcp.sites import Site, attention_at
 
 
@@ -27,6 +28,10 @@ class Word:
     text: str
     kind: int  # 1 person, 2 action, 3 body
     tokens: tuple[int, ...]
+
+
+Which = Literal["base", "fused", "human"]
+"""M, M^ or M_h."""
 
 
 @dataclass(slots=True)
@@ -44,14 +49,17 @@ class MapRecorder:
     base: list[Tensor] = field(default_factory=list[Tensor])  # M, one entry per layer and call
     fused: list[Tensor] = field(default_factory=list[Tensor])  # M^ = M + gamma g M_h
     human: list[Tensor] = field(default_factory=list[Tensor])  # M_h
+    calls: list[tuple[Stage, int]] = field(default_factory=list[tuple[Stage, int]])
+    """Stage and timestep of each entry above."""
     _queries: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     _latent_size: tuple[int, int] = (0, 0)
+    _timestep: int = 0
 
     @contextmanager
     def recording(self) -> Generator["MapRecorder"]:
         """Record every U-Net call inside; the last B rows of a batch are the prompts."""
         unet: Any = self.unet
-        handles = [unet.register_forward_pre_hook(self._on_unet)]
+        handles = [unet.register_forward_pre_hook(self._on_unet, with_kwargs=True)]
         for site in self.sites:
             attn = attention_at(self.unet, site)
             handles.append(attn.to_q.register_forward_hook(self._query_hook(site)))
@@ -62,15 +70,30 @@ class MapRecorder:
             for handle in handles:
                 handle.remove()
 
-    def mean(self, which: str = "base") -> Tensor:
+    def mean(
+        self,
+        which: Which = "base",
+        *,
+        stage: Stage | None = None,
+        timesteps: Collection[int] | None = None,
+    ) -> Tensor:
         """Mean distribution over layers and calls, [B, J, h, w], float32; sums to 1 over h w.
 
+        Args:
+            which: the frozen map, the fused one, or the human one.
+            stage: layers of this U-Net stage alone.
+            timesteps: calls at these timesteps alone.
         Raises:
-            ValueError: nothing was recorded.
+            ValueError: nothing of that was recorded.
         """
-        maps: list[Tensor] = {"base": self.base, "fused": self.fused, "human": self.human}[which]
+        every: list[Tensor] = {"base": self.base, "fused": self.fused, "human": self.human}[which]
+        maps = [
+            one
+            for one, (its_stage, t) in zip(every, self.calls, strict=False)
+            if stage in (None, its_stage) and (timesteps is None or t in timesteps)
+        ]
         if not maps:
-            raise ValueError(f"no {which} maps were recorded")
+            raise ValueError(f"no {which} maps were recorded ({stage or 'any'} stage)")
         size = max((tuple(m.shape[-2:]) for m in maps), key=lambda s: s[0] * s[1])
         total = torch.zeros(*maps[0].shape[:2], *size)
         for m in maps:
@@ -78,9 +101,10 @@ class MapRecorder:
             total += resized / resized.sum(dim=(2, 3), keepdim=True).clamp_min(1e-12)
         return total / len(maps)
 
-    def _on_unet(self, _module: nn.Module, args: tuple[Any, ...]) -> None:
-        if args:
-            self._latent_size = (int(args[0].shape[-2]), int(args[0].shape[-1]))
+    def _on_unet(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given = dict(zip(("sample", "timestep"), args, strict=False)) | kwargs
+        self._latent_size = (int(given["sample"].shape[-2]), int(given["sample"].shape[-1]))
+        self._timestep = int(torch.as_tensor(given["timestep"]).flatten()[0])
 
     def _query_hook(self, site: Site) -> Any:
         def hook(_module: nn.Module, _args: tuple[Tensor, ...], output: Tensor) -> None:
@@ -101,6 +125,7 @@ class MapRecorder:
         query = _heads(self._queries.pop(site.name)[-rows:], heads)
         size = site.map_size(self._latent_size)
         frozen = self._columns(query, _heads(key[-rows:], heads))
+        self.calls.append((site.stage, self._timestep))
         self.base.append(frozen.unflatten(2, size))
         if self.adapter is None:
             return

@@ -3,9 +3,10 @@
 import logging
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
@@ -13,13 +14,16 @@ from storage.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
 
+BasePipeline = StableDiffusionPipeline | StableDiffusionXLPipeline
+"""Stable Diffusion 1.x and 2.x, or XL."""
+
 HUB_TIMEOUT_S = 10.0
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def load_base(
     id_or_dir: str | Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32
-) -> StableDiffusionPipeline:
+) -> BasePipeline:
     """The pipeline of a Stable-Diffusion-layout model, frozen and in evaluation mode.
 
     Args:
@@ -27,8 +31,9 @@ def load_base(
             for in the local cache first, and asked for on the network once, with a short timeout,
             unless HF_HUB_OFFLINE is set. Only safetensors weights load.
     Raises:
-        CheckpointError: no such directory, unknown or unreachable hub id, or not a
-            `StableDiffusionPipeline`; the message names what was tried.
+        CheckpointError: no such directory, unknown or unreachable hub id, or neither a
+            `StableDiffusionPipeline` nor a `StableDiffusionXLPipeline`; the message names what
+            was tried.
     """
     name = str(id_or_dir)
     path = Path(name).expanduser()
@@ -44,7 +49,7 @@ def load_base(
     return _freeze(pipeline, device)
 
 
-def _from_hub(name: str, *, dtype: torch.dtype) -> StableDiffusionPipeline:
+def _from_hub(name: str, *, dtype: torch.dtype) -> BasePipeline:
     if not _HUB_ID.fullmatch(name) or name.startswith("."):
         raise CheckpointError(
             f"base model {name!r}: not a directory ({Path(name).expanduser()} does not exist), "
@@ -92,31 +97,39 @@ def _unreachable(name: str, tried: str, error: Exception) -> CheckpointError:
 
 def _from_pretrained(
     source: str, *, name: str, dtype: torch.dtype, local_only: bool
-) -> StableDiffusionPipeline:
+) -> BasePipeline:
+    load: Any = DiffusionPipeline.from_pretrained  # builds the class that the model's index names
     try:
-        pipeline = StableDiffusionPipeline.from_pretrained(
-            source,
-            dtype=dtype,
-            use_safetensors=True,
-            local_files_only=local_only,
-            safety_checker=None,
-            requires_safety_checker=False,
-        )
+        pipeline = load(source, dtype=dtype, use_safetensors=True, local_files_only=local_only,
+                        **_without_checker(source, local_only))  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"base model {name!r}: {source} does not load as a StableDiffusionPipeline "
-            f"({type(error).__name__}: {str(error)[:300]})"
+            f"base model {name!r}: {source} does not load as a StableDiffusionPipeline or a "
+            f"StableDiffusionXLPipeline ({type(error).__name__}: {str(error)[:300]})"
         ) from error
-    if type(pipeline) is not StableDiffusionPipeline:
+    if type(pipeline) not in (StableDiffusionPipeline, StableDiffusionXLPipeline):
         raise CheckpointError(
-            f"base model {name!r}: expected a StableDiffusionPipeline, "
-            f"got {type(pipeline).__name__}"
+            f"base model {name!r}: expected a StableDiffusionPipeline or a "
+            f"StableDiffusionXLPipeline, got {type(pipeline).__name__}"
         )
     return pipeline
 
 
-def _freeze(pipeline: StableDiffusionPipeline, device: str) -> StableDiffusionPipeline:
-    for module in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
+def _without_checker(source: str, local_only: bool) -> dict[str, Any]:
+    config: Any = DiffusionPipeline.load_config(source, local_files_only=local_only)
+    if "requires_safety_checker" not in config and "safety_checker" not in config:
+        return {}
+    return {"safety_checker": None, "requires_safety_checker": False}
+
+
+def text_encoders(pipeline: BasePipeline) -> list[Any]:
+    """The text encoders, one or two."""
+    found = (getattr(pipeline, name, None) for name in ("text_encoder", "text_encoder_2"))
+    return [encoder for encoder in found if encoder is not None]
+
+
+def _freeze(pipeline: StableDiffusionPipeline, device: str) -> BasePipeline:
+    for module in (pipeline.unet, pipeline.vae, *text_encoders(pipeline)):
         module.requires_grad_(requires_grad=False)
         module.eval()
     pipeline.to(device)

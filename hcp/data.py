@@ -67,6 +67,8 @@ class Example:
     pixels: NDArray[np.float32]  # [3, H, W] in [-1, 1]
     keypoints: NDArray[np.float32]  # [P, 17, 3]: x_px, y_px, confidence (0 outside the crop)
     mask: NDArray[np.uint8]  # [H, W]; 0 background, i = row i - 1 of `keypoints`
+    source_px: tuple[int, int]  # height and width of the photo
+    crop_px: tuple[int, int]  # top and left of the crop, in pixels of the resized photo
 
 
 def nearest_aspect(width_px: int, height_px: int, aspects: Sequence[float]) -> float:
@@ -142,7 +144,18 @@ def make_example(
         pixels=np.ascontiguousarray(pixels),
         keypoints=keypoints,
         mask=np.ascontiguousarray(mask),
+        source_px=(sample.height_px, sample.width_px),
+        crop_px=crop_place(box, width_px=sample.width_px, size_px=size_px, flip=bool(flip)),
     )
+
+
+def crop_place(
+    box: PixelBox, *, width_px: int, size_px: tuple[int, int], flip: bool
+) -> tuple[int, int]:
+    """Top and left of a crop, in pixels of the photo as it was resized (and mirrored) for it."""
+    scale = size_px[0] / (box[2] - box[0])
+    left = width_px - box[2] if flip else box[0]
+    return round(box[1] * scale), round(left * scale)
 
 
 def relabel(mask: NDArray[np.uint8], indices: Sequence[int]) -> NDArray[np.uint8]:

@@ -3,16 +3,18 @@
 Dimension legend: B batch, C h w latent channels, height and width, K text tokens.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import StableDiffusionXLPipeline
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
+from hcp.base import BasePipeline
 from hcp.config import AlignmentConfig
-from hcp.loader import Batch
+from hcp.loader import Batch, tokenize
 from hcp.targets import PriorBatch, stack_keypoints
 from storage.pose_image import draw_pose
 
@@ -23,17 +25,50 @@ def step_generator(seed: int, step: int, rank: int, part: int) -> torch.Generato
     return torch.Generator().manual_seed(int(mixed[0] >> 1))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """A batch as the U-Net takes it, in its dtype."""
+
+    latents: Tensor  # [B, C, h, w], scaled
+    text: Tensor  # [B, K, C]
+    added: dict[str, Tensor] | None  # SDXL: pooled text [B, D] and time_ids [B, 6]
+
+    def predict(self, unet: Any, noisy: Tensor, timesteps: Tensor) -> Tensor:
+        """The U-Net's output for noised latents, [B, C, h, w]."""
+        return unet(
+            noisy, timesteps, encoder_hidden_states=self.text, added_cond_kwargs=self.added
+        ).sample
+
+
 @torch.no_grad()
-def encode(
-    pipeline: StableDiffusionPipeline, batch: Batch, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Scaled latents [B, C, h, w] and text embeddings [B, K, C], in the U-Net's dtype."""
+def encode(pipeline: BasePipeline, batch: Batch, generator: torch.Generator) -> Encoded:
+    """Latents and text embeddings of a batch, as the pipeline itself makes them."""
     vae, unet = pipeline.vae, pipeline.unet
     posterior = vae.encode(batch.pixels.to(vae.device, vae.dtype)).latent_dist
     noise = torch.randn(posterior.mean.shape, generator=generator).to(posterior.mean)
     latents = (posterior.mean + posterior.std * noise) * vae.config.scaling_factor
-    text = pipeline.text_encoder(batch.input_ids.to(pipeline.text_encoder.device))[0]
-    return latents.to(unet.dtype), text.to(unet.dtype)
+    added = None
+    if isinstance(pipeline, StableDiffusionXLPipeline):
+        text, pooled = _encode_twice(pipeline, batch)
+        added = {"text_embeds": pooled.to(unet.dtype), "time_ids": batch.time_ids.to(unet.device)}
+    else:
+        text = pipeline.text_encoder(batch.input_ids.to(pipeline.text_encoder.device))[0]
+    return Encoded(latents=latents.to(unet.dtype), text=text.to(unet.dtype), added=added)
+
+
+def _encode_twice(pipeline: StableDiffusionXLPipeline, batch: Batch) -> tuple[Tensor, Tensor]:
+    # The layer before the last of both encoders side by side, and the second's pooled output. An
+    # empty caption is all zero where the pipeline's own empty negative prompt is.
+    first, second = pipeline.text_encoder, pipeline.text_encoder_2
+    other_ids = tokenize(pipeline.tokenizer_2, batch.captions)
+    one = first(batch.input_ids.to(first.device), output_hidden_states=True)
+    two = second(other_ids.to(second.device), output_hidden_states=True)
+    text = torch.cat([one.hidden_states[-2], two.hidden_states[-2]], dim=-1)
+    pooled = two[0]
+    if pipeline.config.force_zeros_for_empty_prompt:
+        written = torch.tensor([bool(caption) for caption in batch.captions], device=text.device)
+        text, pooled = text * written[:, None, None], pooled * written[:, None]
+    return text, pooled
 
 
 def denoising_loss(

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from diffusers import StableDiffusionPipeline
 from numpy.typing import NDArray
 from torch import nn
 
 from hcp.adapter import HcpAdapter
+from hcp.base import BasePipeline
 from hcp.comparison import Pictures, compare
 from hcp.evaluation_report import BASE, CANDIDATE, CHAMPION, EvaluationConfig, EvaluationReport
 from hcp.generation import generate
@@ -40,7 +40,7 @@ class Evaluation:
 
 
 def evaluate(
-    pipeline: StableDiffusionPipeline,
+    pipeline: BasePipeline,
     candidate: HcpAdapter,
     *,
     config: EvaluationConfig,
@@ -87,7 +87,7 @@ def evaluate(
 
 
 def _draw(
-    pipeline: StableDiffusionPipeline,
+    pipeline: BasePipeline,
     adapters: Mapping[str, HcpAdapter | None],
     *,
     config: EvaluationConfig,

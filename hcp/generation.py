@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline
 from numpy.typing import NDArray
 
 from hcp.adapter import HcpAdapter
-from hcp.attention_maps import MapRecorder, select_words, word_map
+from hcp.attention_maps import MapRecorder, Word, select_words, word_map
+from hcp.base import BasePipeline
 from hcp.loader import tokenize
 from hcp.sites import find_sites
 from hcp.tokens import human_token_kinds
@@ -29,7 +29,7 @@ class WordMap:
 
 
 def generate(
-    pipeline: StableDiffusionPipeline,
+    pipeline: BasePipeline,
     prompts: Sequence[str],
     *,
     seeds: Sequence[int],
@@ -77,7 +77,7 @@ def generate(
 
 
 @contextmanager
-def attached(pipeline: StableDiffusionPipeline, adapter: HcpAdapter | None) -> Generator[None]:
+def attached(pipeline: BasePipeline, adapter: HcpAdapter | None) -> Generator[None]:
     """The pipeline with the adapter inside, for the block."""
     if adapter is None:
         yield
@@ -90,16 +90,25 @@ def attached(pipeline: StableDiffusionPipeline, adapter: HcpAdapter | None) -> G
         adapter.detach()
 
 
-def generate_with_maps(
-    pipeline: StableDiffusionPipeline,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """A picture and every attention map of its prompt's human words."""
+
+    image: Image8
+    words: tuple[Word, ...]
+    maps: MapRecorder
+
+
+def record_picture(
+    pipeline: BasePipeline,
     prompt: str,
     *,
     seed: int,
     steps: int = 30,
     guidance: float = 7.5,
     adapter: HcpAdapter | None = None,
-) -> tuple[Image8, list[WordMap]]:
-    """A picture and, for each human word of its prompt, where it looked.
+) -> Recording:
+    """Draw one picture and keep the maps of all layers and steps.
 
     Without an adapter the layers of the default HcP config are looked at.
 
@@ -116,19 +125,35 @@ def generate_with_maps(
         image = generate(
             pipeline, [prompt], seeds=[seed], steps=steps, guidance=guidance, adapter=adapter
         )[0]
-    base = recorder.mean("base")[0]
-    human = None if adapter is None else recorder.mean("human")[0]
-    return image, [
+    return Recording(image=image, words=tuple(words[0]), maps=recorder)
+
+
+def generate_with_maps(
+    pipeline: BasePipeline,
+    prompt: str,
+    *,
+    seed: int,
+    steps: int = 30,
+    guidance: float = 7.5,
+    adapter: HcpAdapter | None = None,
+) -> tuple[Image8, list[WordMap]]:
+    """A picture and, for each human word of its prompt, where it looked; see ``record_picture``."""
+    drawn = record_picture(
+        pipeline, prompt, seed=seed, steps=steps, guidance=guidance, adapter=adapter
+    )
+    base = drawn.maps.mean("base")[0]
+    human = None if adapter is None else drawn.maps.mean("human")[0]
+    return drawn.image, [
         WordMap(
             word=word.text,
             base=word_map(base, word).numpy(),
             human=None if human is None else word_map(human, word).numpy(),
         )
-        for word in words[0]
+        for word in drawn.words
     ]
 
 
-def default_sites(pipeline: StableDiffusionPipeline) -> tuple[Any, ...]:
+def default_sites(pipeline: BasePipeline) -> tuple[Any, ...]:
     """The cross-attentions that the default HcP config would choose in this base."""
     from hcp.config import HcpConfig
 

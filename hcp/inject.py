@@ -7,12 +7,11 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor, nn
 
 from hcp.config import Stage
 from hcp.layer import HcpLayer
-from hcp.processor import HcpProcessor
+from hcp.processor import BASE_PROCESSORS, HcpProcessor
 from hcp.sites import Site, attention_at
 from hcp.token_state import TokenSelection, TokenState
 
@@ -46,17 +45,21 @@ class Injection:
         self._unet = unet
         self._sites = tuple(sites)
         self.state = TokenState()
-        self._processors = {
-            site.name: HcpProcessor(site, layers[site.name], gamma=gamma, state=self.state)
-            for site in self._sites
-        }
         self._originals = {site.name: attention_at(unet, site).processor for site in self._sites}
         for name, original in self._originals.items():
-            if type(original) is not AttnProcessor2_0:
+            if type(original) not in BASE_PROCESSORS:
                 raise ValueError(
-                    f"HcP replaces diffusers' default processor AttnProcessor2_0, but {name} has "
+                    f"HcP stands beside diffusers' own attention processors "
+                    f"({', '.join(kind.__name__ for kind in BASE_PROCESSORS)}), but {name} has "
                     f"{type(original).__name__}: remove that first"
                 )
+        self._processors = {
+            site.name: HcpProcessor(
+                site, layers[site.name], gamma=gamma, state=self.state,
+                base=self._originals[site.name],
+            )
+            for site in self._sites
+        }  # fmt: skip
         for site in self._sites:
             attention_at(unet, site).processor = self._processors[site.name]
 
@@ -122,19 +125,24 @@ class Injection:
             raise ValueError("no batch is announced: call inside `with injection.tokens(...)`")
         return self.state.selection
 
-    def check_installed(self) -> None:
-        """See that nothing replaced the processors since.
+    def reinstall(self) -> None:
+        """Stand beside the processors that the pipeline changed to since, as slicing does.
 
         Raises:
-            ValueError: something did, so that HcP would silently do nothing.
+            ValueError: something unknown replaced HcP, which would silently do nothing.
         """
         for site in self._sites:
-            found = attention_at(self._unet, site).processor
-            if found is not self._processors[site.name]:
+            attn = attention_at(self._unet, site)
+            found, ours = attn.processor, self._processors[site.name]
+            if found is ours:
+                continue
+            if type(found) not in BASE_PROCESSORS:
                 raise ValueError(
                     f"HcP was replaced at {site.name} by {type(found).__name__} after attaching: "
-                    "change the pipeline's attention before adapter.attach(), not after"
+                    "detach() the adapter, or remove that"
                 )
+            self._originals[site.name] = ours.base = found
+            attn.processor = ours
 
     def remove(self) -> None:
         """Put the original processors back; what others installed since stays."""
@@ -151,6 +159,6 @@ def inject(
     """Put one HcP layer into each site's cross-attention.
 
     Raises:
-        ValueError: a site does not have diffusers' default attention processor.
+        ValueError: a site has an attention processor that is not one of diffusers' standard ones.
     """
     return Injection(unet, sites, layers, gamma=gamma)

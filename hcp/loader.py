@@ -55,6 +55,7 @@ class Batch:
     token_kinds: Tensor  # int64 [B, K] as in hcp.targets.KINDS; all 0 for a dropped caption
     keypoints: tuple[Tensor, ...]  # B times float32 [P, 17, 3], pixels of the crop
     masks: Tensor  # uint8 [B, H, W], 0 background, i = row i - 1 of the keypoints
+    time_ids: Tensor  # int64 [B, 6], SDXL's micro-conditioning: photo h w, crop top left, H W
 
 
 def collate(examples: Sequence[Example], *, tokenizer: Any) -> Batch:
@@ -68,6 +69,9 @@ def collate(examples: Sequence[Example], *, tokenizer: Any) -> Batch:
         token_kinds=human_token_kinds(tokenizer, captions),
         keypoints=tuple(torch.from_numpy(example.keypoints) for example in examples),
         masks=torch.from_numpy(np.stack([example.mask for example in examples])),
+        time_ids=torch.tensor(
+            [[*each.source_px, *each.crop_px, *each.pixels.shape[1:]] for each in examples]
+        ),
     )
 
 

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler, StableDiffusionPipeline
+from diffusers import DDPMScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 
 from hcp.adapter import HcpAdapter
 from hcp.attention_maps import MapRecorder, Word, select_words
+from hcp.base import BasePipeline
 from hcp.data import DataConfig, make_example
 from hcp.denoising import encode, step_generator
 from hcp.generation import default_sites
@@ -52,7 +53,7 @@ class AttentionShare:
 
 
 def probe_photos(
-    pipeline: StableDiffusionPipeline,
+    pipeline: BasePipeline,
     samples: Iterable[Sample],
     *,
     adapter: HcpAdapter | None,
@@ -94,7 +95,7 @@ def attention_share(photos: Sequence[PhotoMaps]) -> AttentionShare:
 
 @torch.no_grad()
 def _probe(
-    pipeline: StableDiffusionPipeline,
+    pipeline: BasePipeline,
     batch: Batch,
     *,
     adapter: HcpAdapter | None,
@@ -132,14 +133,13 @@ def _probe(
     ]
 
 
-def _denoise(
-    pipeline: StableDiffusionPipeline, batch: Batch, *, timesteps: Sequence[int], seed: int
-) -> None:
+def _denoise(pipeline: BasePipeline, batch: Batch, *, timesteps: Sequence[int], seed: int) -> None:
     scheduler: Any = DDPMScheduler.from_config(pipeline.scheduler.config)
     for t in timesteps:
         generator = step_generator(seed, t, 0, 0)
-        latents, text = encode(pipeline, batch, generator)
+        encoded = encode(pipeline, batch, generator)
+        latents = encoded.latents
         noise = torch.randn(latents.shape, generator=generator).to(latents)
         steps: Tensor = torch.full((len(latents),), t, device=latents.device)
         noisy = scheduler.add_noise(latents, noise, steps)
-        pipeline.unet(noisy, steps, encoder_hidden_states=text)
+        encoded.predict(pipeline.unet, noisy, steps)

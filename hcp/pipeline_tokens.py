@@ -46,7 +46,7 @@ class PipelineTokens:
                 setattr(self._pipeline, name, before)
 
     def _encode_prompt(self, *args: Any, **kwargs: Any) -> Any:
-        self._injection.check_installed()
+        self._injection.reinstall()
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         call = bound.arguments
@@ -66,8 +66,23 @@ class PipelineTokens:
                 "call in `with adapter.token_mask(mask):`, mask bool [prompts, tokens], for "
                 "example hcp.tokens.human_token_mask(pipeline.tokenizer, prompts)"
             )
+        mask = self._mask_by("tokenizer", prompt)
+        if mask is None:  # SDXL's refiner has the second text encoder alone
+            mask = self._mask_by("tokenizer_2", prompt)
+        other: str | Sequence[str] | None = call.get("prompt_2")
+        if other is not None:  # its embedding lies beside the first one's, token by token
+            second = self._mask_by("tokenizer_2", other)
+            mask = second if mask is None else mask if second is None else mask | second
+        if mask is None:
+            raise ValueError(f"{type(self._pipeline).__name__} has no tokenizer: cannot tell "
+                             "which tokens are human")  # fmt: skip
+        return mask
+
+    def _mask_by(self, name: str, prompt: str | Sequence[str]) -> Tensor | None:
+        tokenizer = getattr(self._pipeline, name, None)
+        if tokenizer is None:
+            return None
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        tokenizer = self._pipeline.tokenizer
         if hasattr(self._pipeline, "maybe_convert_prompt"):  # textual inversion adds tokens
             prompts = self._pipeline.maybe_convert_prompt(prompts, tokenizer)
         return human_token_mask(tokenizer, prompts)

@@ -1,4 +1,4 @@
-"""The attention processor of an HcP layer: diffusers' default attention plus the human term.
+"""The attention processor of an HcP layer: diffusers' own attention plus the human term.
 
 B batch, Q latent pixels, K text tokens, J selected tokens; R rows of B that have human tokens.
 """
@@ -6,28 +6,47 @@ B batch, Q latent pixels, K text tokens, J selected tokens; R rows of B that hav
 from typing import Any
 
 import torch
-from diffusers.models.attention_processor import AttnProcessor2_0
+from diffusers.models.attention_processor import (
+    AttnProcessor,
+    AttnProcessor2_0,
+    SlicedAttnProcessor,
+    XFormersAttnProcessor,
+)
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from hcp.attention import human_attention, human_map_columns
+from hcp.attention_grad import attend_in_training
 from hcp.layer import HcpLayer
 from hcp.sites import Site
 from hcp.token_state import RowPlan, TokenState
 
+BASE_PROCESSORS = (AttnProcessor2_0, AttnProcessor, SlicedAttnProcessor, XFormersAttnProcessor)
+"""Processors that compute plain cross-attention, each in its way."""
+
 
 class HcpProcessor:
-    """diffusers' default attention with the HcP term added in the rows that have human tokens.
+    """The base's attention with the HcP term added in the rows that have human tokens.
 
-    Where no row has any, the base processor itself runs.
+    Where no row has any, the base's processor itself runs. Beside diffusers' default one the two
+    share their projections; beside the others the human term is projected on its own and added to
+    their output, which equals the sum before the linear output projection.
     """
 
-    def __init__(self, site: Site, layer: HcpLayer, *, gamma: float, state: TokenState) -> None:
+    def __init__(
+        self,
+        site: Site,
+        layer: HcpLayer,
+        *,
+        gamma: float,
+        state: TokenState,
+        base: Any = None,
+    ) -> None:
         self.site = site
         self.layer = layer
         self.gamma = gamma
         self.state = state
-        self.base = AttnProcessor2_0()
+        self.base: Any = AttnProcessor2_0() if base is None else base
 
     def __call__(
         self,
@@ -37,63 +56,111 @@ class HcpProcessor:
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
     ) -> Tensor:
-        plan = None
-        if encoder_hidden_states is not None:
-            plan = self.state.plan(encoder_hidden_states)
-        if plan is None or encoder_hidden_states is None:
-            return self.base(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
-        residual = hidden_states
-        if attn.spatial_norm is not None:
-            hidden_states = attn.spatial_norm(hidden_states, temb)
-        image_shape = hidden_states.shape if hidden_states.ndim == 4 else None
-        if image_shape is not None:
-            hidden_states = hidden_states.flatten(2).transpose(1, 2)
-        hidden_states = self._attend(
-            attn, hidden_states, encoder_hidden_states, attention_mask, plan
-        )
-        hidden_states = attn.to_out[1](attn.to_out[0](hidden_states))
-        if image_shape is not None:
-            hidden_states = hidden_states.transpose(-1, -2).reshape(image_shape)
-        if attn.residual_connection:
-            hidden_states = hidden_states + residual
-        return hidden_states / attn.rescale_output_factor
+        text, plan = encoder_hidden_states, None
+        if text is not None:
+            plan = self.state.plan(text)
+        if text is None or plan is None:
+            return self._run_base(attn, hidden_states, text, attention_mask, temb)
+        mask = _mask_of_heads(attn, attention_mask, text)
+        if type(self.base) is AttnProcessor2_0:
+            pixels = _pixels(attn, hidden_states, temb)
+            return self._fused(attn, hidden_states, pixels, text, mask, plan)
+        out = self._run_base(attn, hidden_states, text, attention_mask, temb)
+        return self._beside(attn, out, _pixels(attn, hidden_states, temb), text, mask, plan)
 
-    def _attend(
+    def _run_base(
         self,
         attn: Any,
         hidden_states: Tensor,
-        encoder_hidden_states: Tensor,
+        text: Tensor | None,
+        attention_mask: Tensor | None,
+        temb: Tensor | None,
+    ) -> Tensor:
+        optional = () if temb is None else (temb,)  # sliced attention does not take it
+        return self.base(attn, hidden_states, text, attention_mask, *optional)
+
+    def _fused(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        pixels: Tensor,
+        text: Tensor,
+        mask: Tensor | None,
+        plan: RowPlan,
+    ) -> Tensor:
+        # The fused form of hcp.attention, with the human term only in the rows that need it.
+        query = _norm(attn.norm_q, _heads(attn.to_q(pixels), attn.heads))
+        frozen_text = attn.norm_encoder_hidden_states(text) if attn.norm_cross else text
+        key = _norm(attn.norm_k, _heads(attn.to_k(frozen_text), attn.heads))
+        value = _heads(attn.to_v(frozen_text), attn.heads)
+        if mask is None and torch.is_grad_enabled():
+            key_h = self._human_keys(attn, text, plan).to(query.dtype)
+            out, columns = attend_in_training(
+                query, key, value, key_h, strength=self.layer.strength(self.gamma), plan=plan
+            )
+            self._keep(columns, plan)
+        else:
+            out = scaled_dot_product_attention(query, key, value, attn_mask=mask)
+            update = self._human(attn, plan.take(query), plan.take(value), text, mask, plan)
+            out = plan.add(out, update)
+        out = attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2).to(query.dtype)))
+        out = _as_image(out, hidden_states)
+        if attn.residual_connection:
+            out = out + hidden_states
+        return out / attn.rescale_output_factor
+
+    def _beside(
+        self,
+        attn: Any,
+        out: Tensor,
+        pixels: Tensor,
+        text: Tensor,
+        mask: Tensor | None,
+        plan: RowPlan,
+    ) -> Tensor:
+        rows = plan.take(text)
+        frozen_text = attn.norm_encoder_hidden_states(rows) if attn.norm_cross else rows
+        query = _norm(attn.norm_q, _heads(attn.to_q(plan.take(pixels)), attn.heads))
+        value = _heads(attn.to_v(frozen_text), attn.heads)
+        update = self._human(attn, query, value, text, mask, plan)
+        update = update.transpose(1, 2).flatten(2).to(query.dtype)
+        project = attn.to_out[0]
+        update = project(update) - project(torch.zeros_like(update[:1, :1]))  # bias: in `out`
+        update = _as_image(attn.to_out[1](update), out)
+        return plan.add(out, update / attn.rescale_output_factor)
+
+    def _human(
+        self,
+        attn: Any,
+        query: Tensor,
+        value: Tensor,
+        text: Tensor,
         attention_mask: Tensor | None,
         plan: RowPlan,
     ) -> Tensor:
-        batch, tokens, _ = encoder_hidden_states.shape
-        if attention_mask is not None:
-            mask: Tensor = attn.prepare_attention_mask(attention_mask, tokens, batch)
-            attention_mask = mask.view(batch, attn.heads, -1, mask.shape[-1])
-        if attn.group_norm is not None:
-            hidden_states = attn.group_norm(hidden_states.transpose(1, 2)).transpose(1, 2)
-        text = encoder_hidden_states
-        if attn.norm_cross:
-            text = attn.norm_encoder_hidden_states(text)
-        query = _norm(attn.norm_q, _heads(attn.to_q(hidden_states), attn.heads))
-        key = _norm(attn.norm_k, _heads(attn.to_k(text), attn.heads))
-        value = _heads(attn.to_v(text), attn.heads)
-        out = scaled_dot_product_attention(query, key, value, attn_mask=attention_mask)
-        # From here on the fused form of hcp.attention, only in the rows that need it.
-        query_h = plan.take(query)
-        key_h = _norm(attn.norm_k, _heads(self._keys(encoder_hidden_states, plan), attn.heads))
-        key_h = key_h.to(query.dtype)
+        # gamma g (M_h o m) V in the plan's rows: query and value [R, H, ., d], text [B, K, C].
+        key_h = self._human_keys(attn, text, plan).to(query.dtype)
         update = human_attention(
-            query_h,
+            query,
             key_h,
-            plan.take(value),
+            value,
             plan.token_mask,
             attention_mask=None if attention_mask is None else plan.take(attention_mask),
         )
-        out = plan.add(out, self.layer.strength(self.gamma) * update)
         if self.site.name in self.state.record:
-            self.state.maps[self.site.name] = _record(query_h, key_h, plan)
-        return out.transpose(1, 2).flatten(2).to(query.dtype)
+            self._keep(_columns(query, key_h, plan), plan)
+        return self.layer.strength(self.gamma) * update
+
+    def _keep(self, columns: Tensor, plan: RowPlan) -> None:
+        # Human maps [R, Q, J] as [B, Q, J], zero in rows without human tokens.
+        if self.site.name not in self.state.record:
+            return
+        if plan.index is not None:
+            columns = plan.add(columns.new_zeros(plan.batch, *columns.shape[1:]), columns)
+        self.state.maps[self.site.name] = columns
+
+    def _human_keys(self, attn: Any, text: Tensor, plan: RowPlan) -> Tensor:
+        return _norm(attn.norm_k, _heads(self._keys(text, plan), attn.heads))
 
     def _keys(self, encoder_hidden_states: Tensor, plan: RowPlan) -> Tensor:
         cached = self.state.cached_keys(self.site.name, encoder_hidden_states)
@@ -113,16 +180,36 @@ def _heads(tensor: Tensor, heads: int) -> Tensor:
     return tensor.view(batch, length, heads, inner // heads).transpose(1, 2)
 
 
+def _pixels(attn: Any, hidden_states: Tensor, temb: Tensor | None) -> Tensor:
+    # [B, Q, C] of what the base's processor projects to queries.
+    if attn.spatial_norm is not None:
+        hidden_states = attn.spatial_norm(hidden_states, temb)
+    if hidden_states.ndim == 4:
+        hidden_states = hidden_states.flatten(2).transpose(1, 2)
+    if attn.group_norm is not None:
+        hidden_states = attn.group_norm(hidden_states.transpose(1, 2)).transpose(1, 2)
+    return hidden_states
+
+
+def _mask_of_heads(attn: Any, attention_mask: Tensor | None, text: Tensor) -> Tensor | None:
+    if attention_mask is None:
+        return None
+    batch, tokens, _ = text.shape
+    mask: Tensor = attn.prepare_attention_mask(attention_mask, tokens, batch)
+    return mask.view(batch, attn.heads, -1, mask.shape[-1])
+
+
+def _as_image(rows: Tensor, like: Tensor) -> Tensor:
+    # [R, Q, C] to [R, C, h, w] where the attention works on images.
+    return rows if like.ndim == 3 else rows.transpose(-1, -2).reshape(-1, *like.shape[1:])
+
+
 def _norm(norm: Any, tensor: Tensor) -> Tensor:
     return tensor if norm is None else norm(tensor)
 
 
-def _record(query: Tensor, key_h: Tensor, plan: RowPlan) -> Tensor:
+def _columns(query: Tensor, key_h: Tensor, plan: RowPlan) -> Tensor:
     # In float32 whatever the model runs in: gradients of small float16 maps overflow.
     wide = torch.float64 if query.dtype == torch.float64 else torch.float32
     with torch.autocast(query.device.type, enabled=False):
-        columns = human_map_columns(query.to(wide), key_h.to(wide), plan.columns)
-    if plan.index is None:
-        return columns
-    empty = columns.new_zeros(plan.batch, *columns.shape[1:])
-    return plan.add(empty, columns)
+        return human_map_columns(query.to(wide), key_h.to(wide), plan.columns)

@@ -41,6 +41,7 @@ def find_sites(unet: nn.Module, config: HcpConfig) -> tuple[Site, ...]:
     Raises:
         ValueError: the U-Net has none there.
     """
+    unet = plain(unet)
     found = tuple(
         site
         for site in _all_sites(unet)
@@ -56,14 +57,26 @@ def find_sites(unet: nn.Module, config: HcpConfig) -> tuple[Site, ...]:
     return found
 
 
+def plain(unet: nn.Module) -> nn.Module:
+    """The U-Net itself, also where ``torch.compile(unet)`` has wrapped it."""
+    inner = getattr(unet, "_orig_mod", None)
+    return inner if isinstance(inner, nn.Module) else unet
+
+
 def attention_at(unet: nn.Module, site: Site) -> Any:
     """The ``Attention`` module of a site (untyped: diffusers has no types for its parts)."""
-    return unet.get_submodule(site.name)
+    return plain(unet).get_submodule(site.name)
 
 
 def base_fingerprint(unet: nn.Module, sites: Sequence[Site]) -> dict[str, float]:
-    """One number per site that tells frozen query weights apart, whatever their float type."""
-    return {site.name: _project(attention_at(unet, site).to_q.weight) for site in sites}
+    """One number per site that tells frozen query weights apart, whatever their float type.
+
+    Weights that accelerate has offloaded are read from where it keeps them.
+
+    Raises:
+        CheckpointError: a weight is nowhere in memory.
+    """
+    return {site.name: _project(_query_weight(unet, site)) for site in sites}
 
 
 def check_base(
@@ -130,6 +143,22 @@ def _block_scales(unet: Any) -> dict[str, tuple[Stage, int]]:
         scales[f"up_blocks.{i}"] = ("up", scale)
         scale //= 1 if getattr(block, "upsamplers", None) is None else 2
     return scales
+
+
+def _query_weight(unet: nn.Module, site: Site) -> Tensor:
+    to_q = attention_at(unet, site).to_q
+    to_q = getattr(to_q, "base_layer", to_q)  # inside peft's LoRA
+    if not to_q.weight.is_meta:
+        return to_q.weight
+    hook = getattr(to_q, "_hf_hook", None)
+    for each in getattr(hook, "hooks", (hook,)):
+        weights = getattr(each, "weights_map", None)
+        if weights is not None:
+            return weights["weight"]
+    raise CheckpointError(
+        f"the base's weight {site.name}.to_q is on the meta device and no accelerate hook holds "
+        "it: load the base before attaching HcP"
+    )
 
 
 def _project(weight: Tensor) -> float:

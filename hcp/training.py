@@ -9,6 +9,7 @@ first HcP layer of the U-Net.
 Dimension legend: B batch, C h w latent channels, height and width, K text tokens, J human tokens.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
@@ -16,11 +17,12 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler, StableDiffusionPipeline
+from diffusers import DDPMScheduler
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
 from hcp.adapter import HcpAdapter
+from hcp.base import BasePipeline, text_encoders
 from hcp.config import HcpConfig
 from hcp.data import DataConfig
 from hcp.denoising import denoising_loss, encode, prior_batch, step_generator
@@ -29,6 +31,8 @@ from hcp.loader import Batch, LoaderState
 from hcp.objective import aligned_stages, alignment_terms
 from hcp.resnet_prior import ResnetPrior
 from hcp.targets import build_targets
+
+logger = logging.getLogger(__name__)
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 
@@ -103,7 +107,7 @@ class Trainer:
 
     def __init__(
         self,
-        pipeline: StableDiffusionPipeline,
+        pipeline: BasePipeline,
         config: TrainConfig,
         *,
         rank: int = 0,
@@ -121,7 +125,7 @@ class Trainer:
         self.rank, self.world_size = rank, world_size
         self.dataset_version = dataset_version
         self.device = torch.device(pipeline.device)
-        for module in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
+        for module in (pipeline.unet, pipeline.vae, *text_encoders(pipeline)):
             module.requires_grad_(requires_grad=False)
         self.scheduler: Any = DDPMScheduler.from_config(pipeline.scheduler.config)
         if self.scheduler.config.prediction_type not in PREDICTION_TYPES:
@@ -131,6 +135,11 @@ class Trainer:
             )
         self.adapter = HcpAdapter.create(pipeline.unet, config.hcp, base_model=base_model)
         self.adapter.to(self.device)
+        sizes = self.adapter.parameter_count()
+        logger.info(
+            "HcP layers: %d parameters; %s", sum(sizes.values()),
+            ", ".join(f"{stage}/{scale}: {n}" for (stage, scale), n in sizes.items()),
+        )  # fmt: skip
         self.injection: Injection = self.adapter.inject(pipeline.unet)
         if config.gradient_checkpointing:
             pipeline.unet.enable_gradient_checkpointing()
@@ -198,7 +207,8 @@ class Trainer:
 
     def _backward(self, batch: Batch, generator: torch.Generator, *, share: float) -> Losses:
         config = self.config.hcp.alignment
-        latents, text = encode(self.pipeline, batch, generator)
+        encoded = encode(self.pipeline, batch, generator)
+        latents = encoded.latents
         noise = torch.randn(latents.shape, generator=generator).to(latents)
         total_steps = int(self.scheduler.config.num_train_timesteps)
         timesteps = torch.randint(total_steps, (len(latents),), generator=generator)
@@ -210,7 +220,7 @@ class Trainer:
             with torch.autocast(
                 self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"
             ):
-                prediction = self.pipeline.unet(noisy, timesteps, encoder_hidden_states=text).sample
+                prediction = encoded.predict(self.pipeline.unet, noisy, timesteps)
             losses = self._losses(batch, prediction, latents, noise, timesteps)
             if losses.total.requires_grad:  # not if no caption of the batch has a human word
                 (losses.total * share).backward()

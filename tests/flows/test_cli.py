@@ -58,6 +58,15 @@ def test_generate_draws_the_same_picture_from_the_same_seed(tmp_path: Path) -> N
     np.testing.assert_array_equal(pictures[0], pictures[1])
 
 
+def test_generate_writes_the_maps_of_human_words(tmp_path: Path) -> None:
+    out = tmp_path / "a.png"
+    done = hcp("generate", "--base", "embedded", "--prompt", "a woman dancing", "--maps",
+               "--steps", "2", "--out", str(out))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with Image.open(out) as picture, Image.open(tmp_path / "a.maps.png") as sheet:
+        assert sheet.height > 2 * picture.height
+
+
 @pytest.mark.ray
 @pytest.mark.prefect
 def test_inspect_verify_and_gc(dataset: str, tmp_path: Path) -> None:

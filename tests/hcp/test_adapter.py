@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
+from diffusers.models.attention_processor import AttnAddedKVProcessor2_0
 from numpy.typing import NDArray
 from peft import LoraConfig
 
@@ -99,6 +100,24 @@ def test_save_load_generate_gives_the_same_image(any_pipeline: Any, tmp_path: Pa
     assert loaded.config == CONFIG
     loaded.attach(any_pipeline)
     assert np.array_equal(_draw(any_pipeline, HUMAN), expected)
+
+
+def test_an_adapter_loads_from_an_fsspec_url(pipeline: StableDiffusionPipeline) -> None:
+    adapter = _loud(pipeline)
+    adapter.save_pretrained("memory://bucket/adapter", step=5)
+    loaded = HcpAdapter.from_pretrained("memory://bucket/adapter")
+    assert loaded.card.step == 5
+    expected = adapter.state_dict()
+    assert all(torch.equal(t, expected[name]) for name, t in loaded.state_dict().items())
+
+
+def test_the_number_of_parameters_is_told_by_stage(pipeline: StableDiffusionPipeline) -> None:
+    adapter = HcpAdapter.create(pipeline.unet, CONFIG)
+    sizes = adapter.parameter_count()
+    assert sum(sizes.values()) == sum(p.numel() for p in adapter.parameters())
+    assert set(sizes) == {("mid", 4), ("up", 2), ("up", 1)}
+    only_mid = HcpAdapter.create(pipeline.unet, HcpConfig(width=32, stages=("mid",)))
+    assert only_mid.parameter_count() == {("mid", 4): sizes["mid", 4]}
 
 
 def test_detaching_gives_the_original_pipeline(any_pipeline: Any) -> None:
@@ -210,7 +229,7 @@ def test_attach_refuses_what_it_would_break(pipeline: StableDiffusionPipeline) -
         adapter.attach(pipeline)
     with pytest.raises(ValueError, match="HcpProcessor"):
         _loud(pipeline).attach(pipeline)
-    pipeline.enable_attention_slicing(1)
+    pipeline.unet.set_attn_processor(AttnAddedKVProcessor2_0())
     with pytest.raises(ValueError, match="was replaced"):
         _draw(pipeline, HUMAN)
     adapter.detach()

@@ -41,6 +41,17 @@ def test_fused_form_equals_the_explicit_maps(gamma: float) -> None:
     assert torch.allclose(fused, _explicit(**inputs, gamma=gamma), atol=1e-5, rtol=0)
 
 
+def test_fused_form_in_bfloat16_stays_near_the_explicit_maps() -> None:
+    inputs = _inputs()
+    explicit = _explicit(**inputs, gamma=1.0)
+    rounded = {n: t.bfloat16() if t.is_floating_point() else t for n, t in inputs.items()}
+    fused = fused_attention(**rounded, gamma=1.0).float()
+    same_inputs = {n: t.float() if t.is_floating_point() else t for n, t in rounded.items()}
+    exact = _explicit(**same_inputs, gamma=1.0)
+    # Of the largest output: a bfloat16 has 8 significant bits, a half step is 2e-3 of a value.
+    assert (fused - exact).abs().max() <= 5e-3 * explicit.abs().max()
+
+
 def test_a_row_without_human_tokens_keeps_every_bit_of_the_base() -> None:
     inputs = _inputs()
     base = torch.nn.functional.scaled_dot_product_attention(

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from huggingface_hub import constants
+from transformers import CLIPTokenizer
 
-from hcp.base import load_base
+from hcp.base import load_base, text_encoders
 from storage.errors import CheckpointError
+from tests.hcp.layouts import layout_pipeline
 
 UNKNOWN = "no-such-owner-hcp/no-such-model"
 
@@ -20,6 +22,24 @@ def test_a_saved_pipeline_loads_frozen(pipeline: StableDiffusionPipeline, tmp_pa
     assert not any(p.requires_grad for p in loaded.text_encoder.parameters())
     expected = pipeline.unet.state_dict()
     assert all(torch.equal(v, expected[k]) for k, v in loaded.unet.state_dict().items())
+
+
+def test_sdxl_loads_with_both_text_encoders_frozen(
+    tiny_tokenizer: CLIPTokenizer, tmp_path: Path
+) -> None:
+    layout_pipeline("sdxl", tiny_tokenizer).save_pretrained(tmp_path)
+    loaded = load_base(tmp_path)
+    assert type(loaded) is StableDiffusionXLPipeline
+    encoders = text_encoders(loaded)
+    assert len(encoders) == 2
+    for module in (loaded.unet, *encoders):
+        assert not any(p.requires_grad for p in module.parameters())
+
+
+def test_another_kind_of_pipeline_is_refused(tiny_tokenizer: CLIPTokenizer, tmp_path: Path) -> None:
+    layout_pipeline("sd1", tiny_tokenizer, "img2img").save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="got StableDiffusionImg2ImgPipeline"):
+        load_base(tmp_path)
 
 
 def test_a_directory_that_is_no_pipeline_is_named(tmp_path: Path) -> None:

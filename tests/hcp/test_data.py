@@ -8,6 +8,7 @@ from PIL import Image
 from hcp.data import (
     DataConfig,
     crop_box,
+    crop_place,
     flip_keypoints,
     make_example,
     nearest_aspect,
@@ -63,6 +64,12 @@ def test_keypoints_and_mask_follow_the_crop(size_px: tuple[int, int], seed: int)
     inside = example.keypoints[0][example.keypoints[0, :, 2] > 0]
     hits = [drawn[int(y), int(x)] for x, y, _ in inside]
     assert np.mean(hits) > 0.7
+
+
+def test_the_crop_place_is_that_of_the_resized_photo() -> None:
+    box = (30.0, 10.0, 90.0, 70.0)  # 60 x 60 of a photo 200 wide, shown at 120 x 120
+    assert crop_place(box, width_px=200, size_px=(120, 120), flip=False) == (20, 60)
+    assert crop_place(box, width_px=200, size_px=(120, 120), flip=True) == (20, 220)
 
 
 def test_the_crop_keeps_the_people_that_fit() -> None:

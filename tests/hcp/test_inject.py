@@ -249,19 +249,35 @@ def test_an_unannounced_or_wrong_batch_is_refused(
         pass
 
 
+class Unknown(AttnProcessor):
+    """A processor of somebody else, which may compute anything."""
+
+
 def test_other_attention_processors_are_refused(unet: UNet2DConditionModel) -> None:
     adapter = HcpAdapter.create(unet, CONFIG)
     first = adapter.inject(unet)
     with pytest.raises(ValueError, match="HcpProcessor"):
         adapter.inject(unet)
-    first.check_installed()
-    unet.set_attn_processor(AttnProcessor())
+    first.reinstall()
+    unet.set_attn_processor(Unknown())
     with pytest.raises(ValueError, match="was replaced"):
-        first.check_installed()
+        first.reinstall()
     first.remove()
-    assert all(type(p) is AttnProcessor for p in unet.attn_processors.values())
-    with pytest.raises(ValueError, match="AttnProcessor"):
+    assert all(type(p) is Unknown for p in unet.attn_processors.values())
+    with pytest.raises(ValueError, match="Unknown"):
         adapter.inject(unet)
+
+
+def test_a_changed_standard_processor_is_taken_over(unet: UNet2DConditionModel) -> None:
+    injection = HcpAdapter.create(unet, CONFIG).inject(unet)
+    ours = dict(unet.attn_processors)
+    unet.set_attn_processor(AttnProcessor())
+    injection.reinstall()
+    sites = {f"{site.name}.processor" for site in find_sites(unet, CONFIG)}
+    now = unet.attn_processors
+    assert {name for name in now if now[name] is ours[name]} == sites
+    injection.remove()
+    assert all(type(p) is AttnProcessor for p in unet.attn_processors.values())
 
 
 def test_creation_depends_on_the_seed_alone(unet: UNet2DConditionModel) -> None:

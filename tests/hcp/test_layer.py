@@ -39,3 +39,19 @@ def test_activations_bend_the_mlp(activation: Activation) -> None:
     x = torch.randn(1, 1, 6)
     bend = layer(x) + layer(-x) - 2 * layer(torch.zeros_like(x))
     assert bend.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("activation", ["gelu", "silu"])
+def test_gradients_in_float64(activation: Activation) -> None:
+    torch.manual_seed(0)
+    layer = HcpLayer(3, 4, width=5, activation=activation, gate="zero").double()
+    text = torch.randn(1, 2, 3, dtype=torch.float64, requires_grad=True)
+    names = [name for name, _ in layer.named_parameters()]
+    leaves = [torch.randn_like(p).requires_grad_() for p in layer.parameters()]
+
+    def call(text: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
+        own = dict(zip(names, weights, strict=True))
+        keys = torch.func.functional_call(layer, own, (text,))
+        return keys * own["gate"]
+
+    assert torch.autograd.gradcheck(call, (text, *leaves))

@@ -84,6 +84,8 @@ def test_collate_marks_the_human_words(tiny_tokenizer: CLIPTokenizer) -> None:
             pixels=np.zeros((3, 8, 8), dtype=np.float32),
             keypoints=np.zeros((len(caption) % 3, 17, 3), dtype=np.float32),
             mask=np.zeros((8, 8), dtype=np.uint8),
+            source_px=(30, 40),
+            crop_px=(0, 2),
         )
 
     batch = collate(
@@ -93,6 +95,7 @@ def test_collate_marks_the_human_words(tiny_tokenizer: CLIPTokenizer) -> None:
     assert batch.token_kinds[0].tolist() == [0, 0, 1, *[0] * 13]  # start, a, woman
     assert not batch.token_kinds[1:].any()
     assert [len(k) for k in batch.keypoints] == [1, 0, 0]
+    assert batch.time_ids.tolist() == [[30, 40, 0, 2, 8, 8]] * 3
 
 
 def test_groups_fill_up_with_square_batches() -> None:

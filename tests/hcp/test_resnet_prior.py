@@ -1,7 +1,10 @@
 """The ResNet-50 prior: its sizes, where it responds, its weights."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from hcp.resnet_prior import ResnetPrior
@@ -55,14 +58,31 @@ def test_unusable_weights_are_refused(tmp_path_factory: pytest.TempPathFactory) 
             ResnetPrior(name)
 
 
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 def test_weights_load_from_a_file(
-    resnet: ResnetPrior, tmp_path_factory: pytest.TempPathFactory
+    resnet: ResnetPrior, tmp_path_factory: pytest.TempPathFactory, suffix: str
 ) -> None:
     from torchvision.models import resnet50
 
     torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "resnet.pth"
-    torch.save(resnet50(weights=None).state_dict(), path)
+    path = tmp_path_factory.mktemp("weights") / f"resnet.{suffix}"
+    state = resnet50(weights=None).state_dict()
+    (torch.save if suffix == "pth" else save_file)(state, path)
     assert torch.equal(
         ResnetPrior(path)(_pose_image(), map_size=(8, 8)), resnet(_pose_image(), map_size=(8, 8))
     )
+
+
+def test_weights_load_by_their_torchvision_name(
+    resnet: ResnetPrior, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from torchvision.models import ResNet50_Weights, resnet50
+
+    torch.manual_seed(0)
+    name = ResNet50_Weights.IMAGENET1K_V2
+    stored = tmp_path / "hub" / "checkpoints" / name.url.rsplit("/", 1)[1]
+    stored.parent.mkdir(parents=True)
+    torch.save(resnet50(weights=None).state_dict(), stored)  # where torch.hub keeps downloads
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    found = ResnetPrior("IMAGENET1K_V2")(_pose_image(), map_size=(8, 8))
+    assert torch.equal(found, resnet(_pose_image(), map_size=(8, 8)))

@@ -55,6 +55,25 @@ def test_nobody_visible_gives_an_empty_target() -> None:
         assert (found == 0).all()
 
 
+@pytest.mark.parametrize("image_size", [(128, 64), (64, 192)], ids=["tall", "wide"])
+def test_aspect_buckets_keep_every_point_in_its_place(image_size: tuple[int, int]) -> None:
+    height, width = image_size
+    keypoints = torch.zeros(1, 2, 17, 3)
+    keypoints[0, 0, 0] = torch.tensor([width - 12.0, 20.0, 0.9])
+    keypoints[0, 1, 9] = torch.tensor([4.0, height - 4.0, 0.9])
+    keypoints[0, 1, 5] = torch.tensor([width / 2, height / 2, 0.1])  # invisible
+    found = heatmap_target(
+        keypoints, image_size=image_size, map_size=(height // 8, width // 8), sigma_px=0.5
+    )[0]
+    peaks = (found > 0.9).nonzero().tolist()
+    assert peaks == [[2, width // 8 - 2], [height // 8 - 1, 0]]
+    masks = torch.zeros(1, height, width, dtype=torch.uint8)
+    masks[0, 16:24, width - 16 : width - 8] = 1
+    assert mask_target(masks, map_size=(height // 8, width // 8))[0].nonzero().tolist() == [
+        [2, width // 8 - 2]
+    ]
+
+
 @pytest.mark.parametrize("map_size", [(16, 16), (8, 8), (4, 4)])
 def test_flip_equivariance(map_size: tuple[int, int]) -> None:
     keypoints = _people()

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import CLIPTokenizer, PreTrainedTokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from transformers import CLIPTokenizer, PreTrainedTokenizer, PreTrainedTokenizerFast
 
 from hcp.tokens import human_spans, human_token_kinds, human_token_mask
 
@@ -253,6 +254,53 @@ def test_tokenizers_without_offsets_give_the_same_kinds(
     expected = human_token_kinds(tiny_tokenizer, [caption])
     assert expected.any()
     assert torch.equal(human_token_kinds(slow, [caption]), expected)
+
+
+def _trained(kind: str, length: int) -> PreTrainedTokenizerFast:
+    """A tiny tokenizer of each family, trained on three captions; its sub-words cut words up."""
+    captions = ["a woman jumping over a red car", "two men surfing", "yoga on the beach"]
+    special = ["[PAD]", "[UNK]"]
+    settings: dict[str, Any] = {"vocab_size": 60, "special_tokens": special}
+    if kind == "byte_level":  # GPT-2, Llama 3
+        made = Tokenizer(models.BPE())
+        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(**settings | {"vocab_size": 300}, initial_alphabet=alphabet)
+    elif kind == "word_piece":  # BERT
+        made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        made.pre_tokenizer = pre_tokenizers.Whitespace()
+        trainer = trainers.WordPieceTrainer(**settings)
+    else:  # T5
+        made = Tokenizer(models.Unigram())
+        made.pre_tokenizer = pre_tokenizers.Metaspace()
+        trainer = trainers.UnigramTrainer(**settings, unk_token="[UNK]")
+    made.train_from_iterator(captions * 5, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made, model_max_length=length, pad_token="[PAD]", unk_token="[UNK]"
+    )
+
+
+@pytest.mark.parametrize("kind", ["byte_level", "word_piece", "unigram"])
+def test_every_family_of_tokenizers_with_offsets(kind: str) -> None:
+    tokenizer = _trained(kind, 77)
+    caption = "a woman jumping over a red car"
+    mask = human_token_mask(tokenizer, [caption, ""])
+    assert mask.shape == (2, 77)
+    assert not mask[1].any()
+    ids = torch.tensor(tokenizer(caption, padding="max_length", max_length=77)["input_ids"])
+    marked = tokenizer.convert_ids_to_tokens(ids[mask[0]].tolist())
+    text = "".join(re.sub("^(Ġ|▁|##)", "", piece) for piece in marked)
+    assert text == "womanjumping"
+
+
+@pytest.mark.parametrize("kind", ["byte_level", "word_piece", "unigram"])
+def test_truncation_at_77_tokens(kind: str) -> None:
+    tokenizer = _trained(kind, 77)
+    caption = "a woman jumping " + "over a red car " * 40 + "two men surfing"
+    mask = human_token_mask(tokenizer, [caption])
+    assert mask.shape == (1, 77)
+    alone = human_token_mask(tokenizer, ["a woman jumping"])
+    assert torch.equal(mask, alone)
 
 
 def test_importing_loads_no_heavy_library() -> None:
