@@ -15,6 +15,7 @@ from hcp.config import AlignmentConfig, HcpConfig, StageTable
 from hcp.inject import Injection
 from hcp.layer import HcpLayer
 from hcp.objective import aligned_stages, alignment_terms
+from hcp.sites import find_sites
 
 CONFIG = HcpConfig(width=32)
 TOKENS = 16
