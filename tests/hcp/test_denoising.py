@@ -1,6 +1,7 @@
 """What a step is made of: the loss by hand, repeatable noise, latents, priors."""
 
 import dataclasses
+from typing import Literal
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ from hcp.data import DataConfig, make_example
 from hcp.denoising import denoising_loss, encode, prior_batch, step_generator
 from hcp.loader import Batch, collate, sample_rng
 from tests.hcp.samples import make_sample
+
+Prediction = Literal["epsilon", "v_prediction"]
 
 
 @pytest.fixture
@@ -23,7 +26,7 @@ def batch(pipeline: StableDiffusionPipeline) -> Batch:
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
-def test_denoising_loss_by_hand(prediction_type: str) -> None:
+def test_denoising_loss_by_hand(prediction_type: Prediction) -> None:
     scheduler = DDPMScheduler(prediction_type=prediction_type)
     latents, noise = torch.full((1, 1, 2, 2), 2.0), torch.full((1, 1, 2, 2), 3.0)
     t = torch.tensor([400])
