@@ -116,7 +116,7 @@ class SamMasks:
             return empty_masks(0, height_px=height, width_px=width)
         scale = torch.tensor([input_shape[1] / width, input_shape[0] / height])
         boxes = torch.tensor([p.bbox_xyxy_px for p in people]) * scale.repeat(2)
-        points, labels = _point_prompts(people)
+        points, labels = point_prompts(people)
         sparse, dense = self._sam.prompt_encoder(
             points=((points * scale).to(self._device), labels.to(self._device)),
             boxes=boxes.to(self._device),
@@ -205,7 +205,7 @@ def _padded(square: NDArray[np.uint8], side: int) -> Tensor:
     return padded
 
 
-def _point_prompts(people: Sequence[Person]) -> tuple[Tensor, Tensor]:
+def point_prompts(people: Sequence[Person]) -> tuple[Tensor, Tensor]:
     """The surest keypoints, [P, K, 2] in px of the image, and their labels [P, K]."""
     points = torch.zeros((len(people), MAX_POINTS, 2))
     labels = torch.full((len(people), MAX_POINTS), NOT_A_POINT, dtype=torch.int64)

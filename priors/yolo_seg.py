@@ -58,7 +58,7 @@ class YoloSegMasks:
     ) -> list[PersonMasks]:
         side = self._network.imgsz
         return [
-            _masks(rows, protos, found, shape=(image.shape[0], image.shape[1]), side=side)
+            instance_masks(rows, protos, found, shape=(image.shape[0], image.shape[1]), side=side)
             for (rows, protos), found, image in zip(
                 self._network.detect(images), people, images, strict=True
             )
@@ -80,7 +80,7 @@ def match_boxes(given: Tensor, found: Tensor) -> list[int | None]:
 
 
 @torch.inference_mode()
-def _masks(
+def instance_masks(
     rows: Tensor,
     protos: Tensor | None,
     people: Sequence[Person],
@@ -88,6 +88,15 @@ def _masks(
     shape: tuple[int, int],
     side: int,
 ) -> PersonMasks:
+    """The masks of one image's people from the instances that the network found in it.
+
+    Args:
+        rows: [N, 6 + C], boxes in px of the square input, score, class, C prototype weights.
+        protos: [C, h, w]; may be None where there are no rows.
+        people: in px of the image.
+        shape: height and width of the image.
+        side: of the network's square input, px.
+    """
     from ultralytics.utils.ops import process_mask_native, scale_boxes
 
     result = empty_masks(len(people), height_px=shape[0], width_px=shape[1])

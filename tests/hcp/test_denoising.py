@@ -2,7 +2,7 @@
 
 import dataclasses
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -18,6 +18,8 @@ from hcp.training import TrainConfig, Trainer
 from tests.hcp.layouts import LAYOUTS, Layout, layout_pipeline
 from tests.hcp.samples import epoch_source, make_sample
 
+Prediction = Literal["epsilon", "v_prediction"]
+
 
 @pytest.fixture
 def batch(pipeline: StableDiffusionPipeline) -> Batch:
@@ -29,7 +31,7 @@ def batch(pipeline: StableDiffusionPipeline) -> Batch:
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
-def test_denoising_loss_by_hand(prediction_type: str) -> None:
+def test_denoising_loss_by_hand(prediction_type: Prediction) -> None:
     scheduler = DDPMScheduler(prediction_type=prediction_type)
     latents, noise = torch.full((1, 1, 2, 2), 2.0), torch.full((1, 1, 2, 2), 3.0)
     t = torch.tensor([400])

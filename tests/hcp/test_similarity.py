@@ -1,6 +1,7 @@
 """FID and KID in a small feature space, CLIP scores of a tiny random CLIP."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def test_fid_and_kid_in_a_given_feature_space() -> None:
 def clip(tiny_tokenizer: CLIPTokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained CLIP model in a folder."""
     torch.manual_seed(0)
-    width = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 1}
+    width: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 1}
     text = CLIPTextConfig(
         vocab_size=len(tiny_tokenizer), max_position_embeddings=16, num_attention_heads=4,
         bos_token_id=0, eos_token_id=1, pad_token_id=1, **width,

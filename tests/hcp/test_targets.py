@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hcp.config import PriorTable
+from hcp.config import Prior, PriorTable
 from hcp.data import flip_keypoints
 from hcp.targets import (
     PriorBatch,
@@ -150,7 +150,7 @@ def test_stacking_pads_with_invisible_people() -> None:
 
 
 def test_token_targets_follow_the_kinds_order() -> None:
-    maps = {"heatmap": torch.ones(1, 2, 2), "mask": torch.full((1, 2, 2), 0.5)}
+    maps: dict[Prior, Tensor] = {"heatmap": torch.ones(1, 2, 2), "mask": torch.full((1, 2, 2), 0.5)}
     table = PriorTable(person=("mask",), action=("heatmap",), body=("mask",))
     found = token_targets(maps, torch.tensor([[2, 1]]), table)
     assert found[0, 0].tolist() == [1.0, 0.5]

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -31,7 +32,7 @@ def tiny_pose(tmp_path: Path) -> Path:
     import_ultralytics()
     from ultralytics.nn.tasks import PoseModel, yaml_model_load
 
-    config = yaml_model_load("yolo11n-pose.yaml") | {"nc": 1, "kpt_shape": [17, 3]}
+    config: Any = yaml_model_load("yolo11n-pose.yaml") | {"nc": 1, "kpt_shape": [17, 3]}
     config["scales"] = {"n": [0.33, 0.125, 256]}
     torch.manual_seed(0)
     save_yolo(PoseModel(config, verbose=False), tmp_path / "pose")

@@ -9,7 +9,14 @@ import torch
 from segment_anything import SamPredictor
 from segment_anything.modeling import Sam
 
-from priors.masks import MAX_POINTS, SamMasks, empty_masks, load_masks
+from priors.masks import (
+    MAX_POINTS,
+    NOT_A_POINT,
+    SamMasks,
+    empty_masks,
+    load_masks,
+    point_prompts,
+)
 from storage.errors import WeightsError
 from tests.priors.sam_samples import images, person, write_small_sam
 
@@ -58,12 +65,10 @@ def test_a_photo_does_not_depend_on_its_neighbours(small: tuple[Sam, Path]) -> N
 
 
 def test_unsure_keypoints_are_no_prompts(small: tuple[Sam, Path]) -> None:
-    from priors.masks import NOT_A_POINT, _point_prompts
-
-    points, labels = _point_prompts([person(0, 0, 9, 9, sure=2), person(0, 0, 9, 9, sure=17)])
+    points, labels = point_prompts([person(0, 0, 9, 9, sure=2), person(0, 0, 9, 9, sure=17)])
     assert labels.tolist() == [[1, 1] + [NOT_A_POINT] * 3, [1] * 5]
     assert points.shape == (2, 5, 2)
-    _, none = _point_prompts([person(0, 0, 9, 9, sure=0)])
+    _, none = point_prompts([person(0, 0, 9, 9, sure=0)])
     assert none.tolist() == [[NOT_A_POINT]]
     nobody = SamMasks(small[1])(images()[:1], [[person(5, 5, 80, 80, sure=0)]])
     assert nobody[0].masks.shape == (1, 90, 160)

@@ -71,7 +71,7 @@ def test_no_more_than_the_window_is_read_ahead(photos: Photos, threads: ThreadPo
     stream = reader(counted, threads, window=2).read(list(source.records()), clock=StageClock())
     assert isinstance(next(stream), Photo)
     assert counted.n_read == 2
-    stream.close()
+    del stream
     assert list(reader(counted, threads).read([], clock=StageClock())) == []
 
 

@@ -1,13 +1,14 @@
 """Instances of a yolo-seg model, given to the people that were found before."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from priors.yolo import import_ultralytics, save_yolo
-from priors.yolo_seg import YoloSegMasks, _masks, match_boxes
+from priors.yolo_seg import YoloSegMasks, instance_masks, match_boxes
 from storage.records import Person
 
 SIDE = 64
@@ -35,7 +36,7 @@ def test_a_mask_is_its_prototypes_inside_the_box() -> None:
         [[4.0, 8, 60, 56, 0.8, 0, 1, 0], [36.0, 0, 60, 60, 0.6, 0, 0, 1]]
     )  # x1 y1 x2 y2 score class, a weight per prototype
     people = [person(36, 0, 60, 60), person(4, 8, 60, 56), person(0, 0, 3, 3)]
-    found = _masks(rows, protos, people, shape=(SIDE, SIDE), side=SIDE)
+    found = instance_masks(rows, protos, people, shape=(SIDE, SIDE), side=SIDE)
     assert found.scores.tolist() == pytest.approx([0.6, 0.8, 0.0])
     right, left, nobody = found.masks
     assert right[10:50, 40:55].all()
@@ -52,7 +53,7 @@ def tiny_seg(tmp_path: Path) -> Path:
     import_ultralytics()
     from ultralytics.nn.tasks import SegmentationModel, yaml_model_load
 
-    config = yaml_model_load("yolo11n-seg.yaml") | {"nc": 1}
+    config: Any = yaml_model_load("yolo11n-seg.yaml") | {"nc": 1}
     config["scales"] = {"n": [0.33, 0.125, 256]}
     torch.manual_seed(0)
     save_yolo(SegmentationModel(config, verbose=False), tmp_path / "seg")
