@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flows.names import model_path, split_dataset
 from flows.params import EvaluateParams
@@ -247,8 +247,8 @@ def generate_picture(
 
     pipeline = load_base(model_path(base, "base"), device=resolve_device(device))
     adapter = HcpAdapter.from_pretrained(checkpoint) if checkpoint else None
-    settings = {"steps": steps, "guidance": guidance}
-    files = {}
+    settings: Any = {"steps": steps, "guidance": guidance}
+    files: dict[Path, Any] = {}
     if maps:
         drawn = record_picture(pipeline, prompt, seed=seed, adapter=adapter, **settings)
         files[out] = drawn.image

@@ -128,7 +128,7 @@ def text_encoders(pipeline: BasePipeline) -> list[Any]:
     return [encoder for encoder in found if encoder is not None]
 
 
-def _freeze(pipeline: StableDiffusionPipeline, device: str) -> BasePipeline:
+def _freeze(pipeline: BasePipeline, device: str) -> BasePipeline:
     for module in (pipeline.unet, pipeline.vae, *text_encoders(pipeline)):
         module.requires_grad_(requires_grad=False)
         module.eval()

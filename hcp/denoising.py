@@ -65,7 +65,8 @@ def _encode_twice(pipeline: StableDiffusionXLPipeline, batch: Batch) -> tuple[Te
     two = second(other_ids.to(second.device), output_hidden_states=True)
     text = torch.cat([one.hidden_states[-2], two.hidden_states[-2]], dim=-1)
     pooled = two[0]
-    if pipeline.config.force_zeros_for_empty_prompt:
+    config: Any = pipeline.config  # typed as a plain dict, with no attributes
+    if config.force_zeros_for_empty_prompt:
         written = torch.tensor([bool(caption) for caption in batch.captions], device=text.device)
         text, pooled = text * written[:, None, None], pooled * written[:, None]
     return text, pooled

@@ -45,7 +45,9 @@ def map_sheet(drawn: Recording, *, config: SheetConfig | None = None) -> Image8:
     if not drawn.words:
         raise ValueError("map_sheet needs a prompt with a human word")
     which: tuple[Which, ...] = ("base", "human") if drawn.maps.human else ("base",)
-    stages = [stage for stage in STAGES if any(s == stage for s, _ in drawn.maps.calls)]
+    stages: list[Stage] = [
+        stage for stage in STAGES if any(s == stage for s, _ in drawn.maps.calls)
+    ]
     parts = sampling_parts(drawn, config.parts)
     picture = _shrunk(drawn.image, config.tile_px)
     rows = [
