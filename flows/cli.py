@@ -284,7 +284,9 @@ def _print_table(title: str, rows: list[dict[str, Any]]) -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    Console(stderr=True).print(f"error: {message}", style="red", markup=False, highlight=False)
+    Console(stderr=True).print(
+        f"error: {message}", style="red", markup=False, highlight=False, soft_wrap=True
+    )
     sys.exit(2)
 
 
