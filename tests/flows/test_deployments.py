@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -121,7 +122,11 @@ def worker(deployed: dict[str, str], tmp_path: Path) -> Iterator[None]:
             cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
         yield
-        process.terminate()
+        # It would wait for the run that the automation's test has started, too.
+        family = [process, *psutil.Process(process.pid).children(recursive=True)]
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
         process.wait(30)
 
 
