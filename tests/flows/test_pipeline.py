@@ -8,13 +8,13 @@ import pytest
 
 from demo.dataset import DrawnFolder
 from demo.run import DemoSize, demo_params, summary
-from flows import ablate_hcp, rebuild_and_train, train_hcp
+from flows import ablate_hcp, rebuild_and_train
 from flows.names import split_dataset
 from flows.outcomes import PipelineOutcome
-from flows.params import AblateParams, RebuildAndTrainParams, TrainParams
+from flows.params import AblateParams, RebuildAndTrainParams
 from hcp import HcpAdapter
 from priors.cluster import ray_session
-from storage.errors import CheckpointError, HcpError
+from storage.errors import HcpError
 from storage.registry import Registry
 from storage.versions import open_version
 
@@ -86,22 +86,6 @@ def test_the_training_log_has_every_step(outcome: PipelineOutcome) -> None:
     assert [line["step"] for line in lines] == list(range(1, SIZE.train_steps + 1))
 
 
-def test_a_longer_run_continues_the_finished_one(
-    outcome: PipelineOutcome, drawn: DrawnFolder, out: Path
-) -> None:
-    settings = params(drawn, out)["train"] | {"steps": SIZE.train_steps + 2, "resume": True}
-    longer = train_hcp(TrainParams.model_validate(settings | {"dataset": outcome.dataset}))
-    assert longer.log == outcome.train.log
-    assert longer.steps == SIZE.train_steps + 2
-    assert HcpAdapter.from_pretrained(longer.adapter).card.step == SIZE.train_steps + 2
-
-
-def test_an_unknown_base_is_named(outcome: PipelineOutcome, drawn: DrawnFolder, out: Path) -> None:
-    settings = params(drawn, out)["train"] | {"base": str(out / "no-such-model")}
-    with pytest.raises(CheckpointError, match="no-such-model"):
-        train_hcp(TrainParams.model_validate(settings | {"dataset": outcome.dataset}))
-
-
 def test_ablation_gives_one_row_per_variant(
     outcome: PipelineOutcome, drawn: DrawnFolder, out: Path
 ) -> None:
@@ -111,6 +95,6 @@ def test_ablation_gives_one_row_per_variant(
     wanted = {"train": fields["train"], "evaluate": fields["evaluate"]}
     with pytest.raises(HcpError, match="no-alignment"):
         ablate_hcp(AblateParams.model_validate(wanted | {"variants": ["nonsense"]}))
-    rows = ablate_hcp(AblateParams.model_validate(wanted | {"variants": ["default", "mid-only"]}))
-    assert [row["variant"] for row in rows] == ["default", "mid-only"]
+    rows = ablate_hcp(AblateParams.model_validate(wanted | {"variants": ["mid-only"]}))
+    assert [row["variant"] for row in rows] == ["mid-only"]
     assert all(Path(str(row["report"])).is_file() for row in rows)

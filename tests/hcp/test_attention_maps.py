@@ -74,6 +74,7 @@ def test_layers_of_all_sizes_count_alike() -> None:
     left = torch.zeros(1, 1, 4, 4)
     left[..., 0] = 100.0
     recorder.base = [torch.ones(1, 1, 2, 2), left]
+    recorder.calls = [("mid", 999), ("up", 999)]
     mean = recorder.mean("base")[0, 0]
     expected = torch.full((4, 4), 1 / 32)
     expected[:, 0] += 1 / 8
