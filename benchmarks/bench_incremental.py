@@ -48,10 +48,7 @@ def run(place: Path, n_photos: int, unit_size: int) -> dict[str, Any]:
     steps: dict[str, tuple[Callable[[], None], str]] = {
         "add 1 % in one place": (lambda: write_photos(photos, new, side_px=SIDE_PX), "<= 0.05"),
         "delete 1 % in one place": (lambda: delete(photos, inside), "<= 0.05"),
-        "change 1 % in one place": (
-            lambda: change(photos, names[: len(inside)]),
-            "<= 0.05",
-        ),
+        "change 1 % in one place": (lambda: change(photos, names[:n]), "<= 0.05"),
         "change 1 % all over": (lambda: change(photos, [s for s in some if s not in inside]), ""),
         "nothing": (lambda: None, "0"),
     }

@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -258,10 +257,10 @@ def _params(
     config: Path | None,
     given: dict[str, Any],
     *,
-    base: Mapping[str, Any] = MappingProxyType({}),
+    base: Mapping[str, Any] | None = None,
 ) -> P:
     """The flow's parameters: what is known already, a file, and the options that were given."""
-    fields: dict[str, Any] = dict(base)
+    fields: dict[str, Any] = dict(base or {})
     if config is not None:
         try:
             loaded: Any = yaml.safe_load(config.read_text(encoding="utf-8"))

@@ -67,10 +67,8 @@ def plan_work(params: RebuildParams) -> tuple[Plan, frozenset[str]]:
     plan = write_plan(params.root, units)
     settings = params.model_dump_json(indent=1).encode()
     write_atomic(join(params.root, "runs"), SETTINGS_FILE, settings)  # retry-failed starts from it
-    done = committed(params.root)
-    planned = plan.fingerprints()
-    shards = current_shards(params.root, plan.fingerprints())
-    todo = frozenset(f for f, s in zip(planned, shards, strict=True) if not {f, s} & done)
+    # a shard that stands in for a unit is committed, so what is left are units themselves
+    todo = frozenset(current_shards(params.root, plan.fingerprints())) - committed(params.root)
     get_run_logger().info(
         "plan %s: %d records in %d units, %d to extract",
         plan.id, plan.n_records, plan.n_units, len(todo),

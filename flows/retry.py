@@ -1,7 +1,6 @@
 """The flow retry-failed: rejects that may work now are tried again."""
 
 import json
-import shutil
 from typing import Any
 
 from prefect import flow, get_run_logger, task
@@ -10,7 +9,7 @@ from flows.artifacts import publish_table
 from flows.params import RebuildParams, RetryParams
 from flows.rebuild import SETTINGS_FILE, extract, plan_work, publish, run_extractors
 from storage.errors import HcpError
-from storage.locations import filesystem, is_local, join, local_path, normalised, read_bytes
+from storage.locations import join, normalised, read_bytes, remove_folder
 from storage.plan import Plan
 from storage.retries import merge_retry, units_to_retry
 
@@ -51,7 +50,7 @@ def retry(params: RetryParams, rebuild: RebuildParams, plan: Plan) -> tuple[int,
     pool = run_extractors(elsewhere, again, n_units=len(again), log_root=params.root)
     for unit, retried in pairs:
         merge_retry(params.root, unit, retried=retried, retry_root=scratch)
-    _remove_folder(scratch)  # kept where the run breaks off: the next retry goes on from it
+    remove_folder(scratch)  # kept where the run breaks off: the next retry goes on from it
     return sum(len(unit.records) for unit in again), pool.n_samples
 
 
@@ -67,11 +66,3 @@ def last_settings(root: str) -> dict[str, Any]:
         return dict(settings)
     except (OSError, ValueError, TypeError) as error:
         raise HcpError(f"no rebuild of {root} to retry: {uri}: {error}") from error
-
-
-def _remove_folder(uri: str) -> None:
-    if is_local(uri):
-        shutil.rmtree(local_path(uri), ignore_errors=True)
-        return
-    fs, path = filesystem(uri)
-    fs.rm(path, recursive=True)

@@ -9,6 +9,14 @@ from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
 
+def map_dtype(tensor: Tensor) -> torch.dtype:
+    """The type of maps and their losses: float32 whatever the model runs in, float64 for float64.
+
+    Gradients of small float16 maps overflow.
+    """
+    return torch.float64 if tensor.dtype == torch.float64 else torch.float32
+
+
 def fused_attention(
     query: Tensor,
     key: Tensor,

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from hcp.attention import map_dtype
 from hcp.token_state import RowPlan
 
 
@@ -92,7 +93,7 @@ def _backward(
     *,
     need: tuple[bool, ...],
 ) -> tuple[Any, ...]:
-    wide = _wide(query)
+    wide = map_dtype(query)
     grad_q = torch.zeros_like(query, dtype=wide)
     grad_k = grad_v = grad_g = None
     scale = query.shape[-1] ** -0.5
@@ -127,8 +128,7 @@ def _backward(
 
 
 def _softmax(query: Tensor, key: Tensor) -> Tensor:
-    # In float32 whatever the model runs in: gradients of small float16 maps overflow.
-    wide = _wide(query)
+    wide = map_dtype(query)
     logits = query.to(wide) @ key.to(wide).transpose(-1, -2) * query.shape[-1] ** -0.5
     return logits.softmax(dim=-1)
 
@@ -136,7 +136,3 @@ def _softmax(query: Tensor, key: Tensor) -> Tensor:
 def _softmax_backward(probabilities: Tensor, grad: Tensor) -> Tensor:
     weighted = probabilities * grad
     return weighted - probabilities * weighted.sum(dim=-1, keepdim=True)
-
-
-def _wide(tensor: Tensor) -> torch.dtype:
-    return torch.float64 if tensor.dtype == torch.float64 else torch.float32

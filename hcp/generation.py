@@ -10,22 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from hcp.adapter import HcpAdapter
-from hcp.attention_maps import MapRecorder, Word, select_words, word_map
+from hcp.attention_maps import MapRecorder, Word, select_words
 from hcp.base import BasePipeline
 from hcp.loader import tokenize
 from hcp.sites import find_sites
 from hcp.tokens import human_token_kinds
 
 Image8 = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WordMap:
-    """Where one human word looked while a picture was drawn, mean over layers and steps."""
-
-    word: str
-    base: NDArray[np.float32]  # [h, w], the frozen map M, sums to 1
-    human: NDArray[np.float32] | None  # [h, w], M_h; None without an adapter
 
 
 def generate(
@@ -126,31 +117,6 @@ def record_picture(
             pipeline, [prompt], seeds=[seed], steps=steps, guidance=guidance, adapter=adapter
         )[0]
     return Recording(image=image, words=tuple(words[0]), maps=recorder)
-
-
-def generate_with_maps(
-    pipeline: BasePipeline,
-    prompt: str,
-    *,
-    seed: int,
-    steps: int = 30,
-    guidance: float = 7.5,
-    adapter: HcpAdapter | None = None,
-) -> tuple[Image8, list[WordMap]]:
-    """A picture and, for each human word of its prompt, where it looked; see ``record_picture``."""
-    drawn = record_picture(
-        pipeline, prompt, seed=seed, steps=steps, guidance=guidance, adapter=adapter
-    )
-    base = drawn.maps.mean("base")[0]
-    human = None if adapter is None else drawn.maps.mean("human")[0]
-    return drawn.image, [
-        WordMap(
-            word=word.text,
-            base=word_map(base, word).numpy(),
-            human=None if human is None else word_map(human, word).numpy(),
-        )
-        for word in drawn.words
-    ]
 
 
 def default_sites(pipeline: BasePipeline) -> tuple[Any, ...]:

@@ -7,9 +7,7 @@ No scripts and no external addresses: the filters are CSS over radio buttons. Wh
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from hcp.report import TEMPLATES
+from hcp.report import page_environment
 from hcp.report_figures import jpeg_uri
 from storage.pose_image import decode_image, draw_people
 from storage.records import Reject, Sample
@@ -53,15 +51,9 @@ class _Tile:
 
 def render_inspection(data: Inspection) -> str:
     """The page as HTML."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     n_rejects = sum(data.rejects_by_reason.values())
-    return environment.get_template("inspect.html.j2").render(
+    template = page_environment().get_template("inspect.html.j2")
+    return template.render(
         data=data,
         n_rejects=n_rejects,
         n_records=n_rejects + data.n_samples,

@@ -10,6 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from hcp.attention import map_dtype
+
 _NOTHING = 1e-12
 """Squared norm, below any map of peak 1, that keeps the gradient at all-zero maps finite."""
 _FLAT = 1e-4
@@ -48,7 +50,7 @@ def alignment_loss(
         ValueError: the shapes do not fit, or the distance is unknown.
     """
     _check(attn_map, target, token_mask, distance)
-    dtype = torch.float64 if attn_map.dtype == torch.float64 else torch.float32
+    dtype = map_dtype(attn_map)
     floor = torch.finfo(attn_map.dtype).tiny
     token_mask = token_mask.to(device=attn_map.device, dtype=torch.bool)
     target = target.detach().to(device=attn_map.device, dtype=dtype)

@@ -15,7 +15,7 @@ from diffusers.models.attention_processor import (
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from hcp.attention import human_attention, human_map_columns
+from hcp.attention import human_attention, human_map_columns, map_dtype
 from hcp.attention_grad import attend_in_training
 from hcp.layer import HcpLayer
 from hcp.sites import Site
@@ -209,7 +209,6 @@ def _norm(norm: Any, tensor: Tensor) -> Tensor:
 
 
 def _columns(query: Tensor, key_h: Tensor, plan: RowPlan) -> Tensor:
-    # In float32 whatever the model runs in: gradients of small float16 maps overflow.
-    wide = torch.float64 if query.dtype == torch.float64 else torch.float32
+    wide = map_dtype(query)
     with torch.autocast(query.device.type, enabled=False):
         return human_map_columns(query.to(wide), key_h.to(wide), plan.columns)

@@ -67,15 +67,20 @@ def write_report(path: str | Path, data: ReportData) -> str:
     return uri
 
 
-def render(data: ReportData) -> str:
-    """The page as HTML."""
-    environment = Environment(
+def page_environment() -> Environment:
+    """What every page is rendered in: values are escaped, a missing one is an error."""
+    return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def render(data: ReportData) -> str:
+    """The page as HTML."""
+    environment = page_environment()
     environment.filters["num"] = _number
     environment.filters["percent"] = _percent
     return environment.get_template("report.html.j2").render(

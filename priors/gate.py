@@ -27,9 +27,7 @@ class GateConfig:
     min_caption_chars: int = 1  # after clean-up, as all of the caption's limits
     max_caption_chars: int = 1000
     min_caption_words: int = 1
-    min_letter_fraction: float = (
-        0.0  # of what is not blank: file names, numbers, emoji, wrong bytes
-    )
+    min_letter_fraction: float = 0.0  # of what is not blank; refuses numbers, emoji, wrong bytes
     caption_scripts: tuple[str, ...] = ()  # Unicode's names, such as LATIN, ARABIC, CJK; empty: any
     min_script_fraction: float = 0.8  # of the letters, in one of caption_scripts
     min_score: float = 0.35  # of the person's detection

@@ -108,6 +108,15 @@ def remove(uri: str) -> None:
         fs.rm_file(path)
 
 
+def remove_folder(uri: str) -> None:
+    """Remove a directory and all that is in it, as far as it can be removed on a local disk."""
+    if is_local(uri):
+        shutil.rmtree(local_path(uri), ignore_errors=True)
+        return
+    fs, path = filesystem(uri)
+    fs.rm(path, recursive=True)
+
+
 @contextmanager
 def local_copy(uri: str) -> Generator[Path, None, None]:
     """A local file with the location's content: the file itself, or a copy that goes afterwards."""

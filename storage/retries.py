@@ -11,7 +11,7 @@ from heapq import merge
 
 from storage.canonical import canonical_json, digest_of
 from storage.errors import ShardError
-from storage.locations import join, local_copy, names_in, read_bytes, write_atomic
+from storage.locations import file_size, join, local_copy, names_in, read_bytes, write_atomic
 from storage.plan import make_unit
 from storage.records import Reject, RejectReason, Unit
 from storage.shards import (
@@ -24,12 +24,12 @@ from storage.shards import (
 
 TRANSIENT: tuple[RejectReason, ...] = ("unreadable", "poison")
 """Reasons that may go away by themselves: a store that was down, a worker short of memory."""
+_NOTE_SUFFIX = ".json"
 
 
 def current_shards(root: str, fingerprints: Iterable[str]) -> Iterator[str]:
     """For each planned unit the shard that stands for it: its own, or that of its last retry."""
-    ending = ".json"
-    retried = {n.removesuffix(ending) for n in names_in(_directory(root)) if n.endswith(ending)}
+    retried = _retried_units(root)
     for fingerprint in fingerprints:
         yield _stand_in(root, fingerprint) if fingerprint in retried else fingerprint
 
@@ -42,8 +42,11 @@ def units_to_retry(
     The second unit is for an extractor whose shards go elsewhere: its result is merged by
     :func:`merge_retry`.
     """
+    retried = _retried_units(root)
     for unit in units:
-        shard = next(current_shards(root, [unit.fingerprint]))
+        shard = unit.fingerprint
+        if shard in retried:
+            shard = _stand_in(root, shard)
         if not is_committed(root, shard):
             continue
         if not reasons & set(read_shard_info(root, shard).rejects_by_reason):
@@ -70,7 +73,8 @@ def merge_retry(root: str, unit: Unit, *, retried: Unit, retry_root: str) -> str
     """
     if not read_shard_info(retry_root, retried.fingerprint).n_samples:
         return None
-    old = next(current_shards(root, [unit.fingerprint]))
+    noted = file_size(_note(root, unit.fingerprint)) is not None
+    old = _stand_in(root, unit.fingerprint) if noted else unit.fingerprint
     again = read_rejects(retry_root, retried.fingerprint)
     tried = {record.key for record in retried.records}
     gained = sorted(tried - {reject.key for reject in again})
@@ -90,7 +94,7 @@ def merge_retry(root: str, unit: Unit, *, retried: Unit, retry_root: str) -> str
         rejects=kept + again,
     )
     content = canonical_json({"unit": unit.fingerprint, "shard": new.fingerprint})
-    write_atomic(_directory(root), f"{unit.fingerprint}.json", content.encode())
+    write_atomic(_directory(root), f"{unit.fingerprint}{_NOTE_SUFFIX}", content.encode())
     return new.fingerprint
 
 
@@ -111,14 +115,23 @@ def read_rejects(root: str, fingerprint: str) -> list[Reject]:
         raise ShardError(f"{uri}: rejects cannot be read: {error}") from error
 
 
+def _retried_units(root: str) -> set[str]:
+    names = names_in(_directory(root))
+    return {n.removesuffix(_NOTE_SUFFIX) for n in names if n.endswith(_NOTE_SUFFIX)}
+
+
 def _stand_in(root: str, fingerprint: str) -> str:
-    uri = join(_directory(root), f"{fingerprint}.json")
+    uri = _note(root, fingerprint)
     try:
         shard = json.loads(read_bytes(uri))["shard"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ShardError(f"{uri}: not the note of a retry: {error}") from error
     # A shard that is gone (hcp gc) stands for nothing any more.
     return str(shard) if is_committed(root, str(shard)) else fingerprint
+
+
+def _note(root: str, fingerprint: str) -> str:
+    return join(_directory(root), f"{fingerprint}{_NOTE_SUFFIX}")
 
 
 def _directory(root: str) -> str:

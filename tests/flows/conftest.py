@@ -7,6 +7,7 @@ import pytest
 
 from demo.dataset import DrawnFolder, write_folder
 from flows.server import private_server
+from priors.cluster import ray_session
 from tests.flows.flow_samples import rebuild_params
 
 
@@ -36,6 +37,13 @@ def prefect_api(server: Mapping[str, str]) -> Iterator[str]:
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> DrawnFolder:
     """56 drawn photos and four broken ones."""
     return write_folder(tmp_path_factory.mktemp("drawn"), n=56, seed=400, defects=True)
+
+
+@pytest.fixture(scope="module")
+def one_ray() -> Iterator[None]:
+    """One Ray for all flows of a module; that a flow starts its own, test_rebuild shows."""
+    with ray_session("local"):
+        yield
 
 
 @pytest.fixture(scope="session")

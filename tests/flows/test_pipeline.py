@@ -1,7 +1,6 @@
 """The whole product in one flow, small: photos in, an evaluated and registered checkpoint out."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,13 @@ from flows.names import split_dataset
 from flows.outcomes import PipelineOutcome
 from flows.params import AblateParams, RebuildAndTrainParams
 from hcp import HcpAdapter
-from priors.cluster import ray_session
 from storage.errors import HcpError
 from storage.registry import Registry
 from storage.versions import open_version
 
-pytestmark = [pytest.mark.ray, pytest.mark.prefect, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.ray, pytest.mark.prefect, pytest.mark.slow, pytest.mark.usefixtures("one_ray")
+]  # fmt: skip
 
 SIZE = DemoSize(photos=1, unit_size=8, train_steps=6, seeds=1, inference_steps=2)
 
@@ -29,13 +29,6 @@ def params(drawn: DrawnFolder, out: Path) -> dict:
     fields["train"] |= {"batch_size": 4}
     fields["evaluate"] |= {"attention_photos": 2}
     return fields
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_ray() -> Iterator[None]:
-    """One Ray for all flows of this module; that a flow starts its own, test_rebuild shows."""
-    with ray_session("local"):
-        yield
 
 
 @pytest.fixture(scope="module")

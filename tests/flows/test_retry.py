@@ -1,6 +1,5 @@
 """retry-failed through Prefect and Ray: what was unreadable for a moment is in the next version."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,20 +10,12 @@ from flows import rebuild_dataset, retry_failed
 from flows.params import RebuildParams, RetryParams
 from flows.rebuild import extract, plan_work, publish
 from flows.retry import last_settings
-from priors.cluster import ray_session
 from storage.errors import HcpError
 from storage.verify import verify_root
 from storage.versions import open_version
 from tests.flows.flow_samples import rebuild_params
 
-pytestmark = [pytest.mark.ray, pytest.mark.prefect]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_ray() -> Iterator[None]:
-    """One Ray for the three flow runs."""
-    with ray_session("local"):
-        yield
+pytestmark = [pytest.mark.ray, pytest.mark.prefect, pytest.mark.usefixtures("one_ray")]
 
 
 @pytest.fixture

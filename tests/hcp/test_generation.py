@@ -4,7 +4,8 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from hcp import HcpAdapter, HcpConfig
-from hcp.generation import generate, generate_with_maps
+from hcp.attention_maps import word_map
+from hcp.generation import generate, record_picture
 
 PROMPTS = ["a woman doing yoga", "a red car", "two people dancing"]
 SEEDS = [1, 2, 3]
@@ -53,17 +54,16 @@ def test_an_error_leaves_the_pipeline_without_the_adapter(
 
 
 def test_maps_of_the_human_words(pipeline: StableDiffusionPipeline, adapter: HcpAdapter) -> None:
-    image, maps = generate_with_maps(pipeline, PROMPTS[0], seed=1, steps=2, adapter=adapter)
+    drawn = record_picture(pipeline, PROMPTS[0], seed=1, steps=2, adapter=adapter)
     plain = generate(pipeline, PROMPTS[:1], seeds=[1], steps=2, adapter=adapter)
-    np.testing.assert_array_equal(image, plain[0])
-    assert [m.word for m in maps] == ["woman", "yoga"]
-    for each in maps:
-        assert each.human is not None
-        assert each.base.shape == each.human.shape == (16, 16)
-        assert each.base.sum() == pytest.approx(1, abs=1e-3)
-        assert each.human.sum() == pytest.approx(1, abs=1e-3)
-    _, base_maps = generate_with_maps(pipeline, PROMPTS[0], seed=1, steps=2)
-    assert base_maps[0].human is None
-    _, none = generate_with_maps(pipeline, "a red car", seed=1, steps=1, adapter=adapter)
-    assert none == []
+    np.testing.assert_array_equal(drawn.image, plain[0])
+    assert [word.text for word in drawn.words] == ["woman", "yoga"]
+    for word in drawn.words:
+        base, human = (word_map(drawn.maps.mean(kind)[0], word) for kind in ("base", "human"))
+        assert base.shape == human.shape == (16, 16)
+        assert base.sum() == pytest.approx(1, abs=1e-3)
+        assert human.sum() == pytest.approx(1, abs=1e-3)
+    assert record_picture(pipeline, PROMPTS[0], seed=1, steps=2).maps.human == []
+    none = record_picture(pipeline, "a red car", seed=1, steps=1, adapter=adapter)
+    assert none.words == ()
     assert torch.is_grad_enabled()
