@@ -12,7 +12,7 @@ demo: $(STAMP)
 	$(BIN)/hcp demo --out $(OUT)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(STAMP)
 	$(BIN)/ruff check .
