@@ -21,6 +21,7 @@ from priors.extract import Extractor, ExtractorConfig
 from priors.gate import GateConfig
 from priors.masks import PersonMasks, empty_masks
 from priors.reports import UnitReport
+from storage.locations import TEMPORARY_PREFIX
 from storage.plan import PlanConfig, plan_units
 from storage.records import Person, Unit
 from storage.sources import Source
@@ -121,9 +122,11 @@ def units_of(source: Source, *, unit_size: int) -> list[Unit]:
 
 
 def shard_digest(root: Path) -> str:
-    """One digest of all the shards and versions of a data set."""
+    """One digest of all the shards and versions; what broken-off writes left is none of them."""
     whole = hashlib.sha256()
     for path in sorted([*(root / "shards").iterdir(), *(root / "versions").iterdir()]):
+        if path.name.startswith(TEMPORARY_PREFIX):
+            continue
         whole.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return whole.hexdigest()
 
