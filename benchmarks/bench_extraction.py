@@ -43,6 +43,7 @@ from priors.pool import run_units
 from priors.pose import PoseModel, UltralyticsPose
 from priors.sam import SamConfig, build_sam, load_sam, save_sam
 from priors.yolo import import_ultralytics
+from storage.retries import read_rejects
 from storage.shards import iter_samples
 from storage.sources import Source, resolve_source
 
@@ -57,11 +58,11 @@ def main() -> None:
     parser.add_argument(
         "--mask-weights",
         type=Path,
-        help="a Sam's folder; default: one of ViT-B's size with random weights (--quick: embedded)",
+        help="a Sam's folder; default: ViT-B at 512 px, random weights; --quick: embedded",
     )
     given = parser.parse_args()
     n_stub = 64 if given.quick else 1500
-    n_real = 12 if given.quick else 48
+    n_real = 12 if given.quick else 24
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         write_photos(place / "stub", [f"{i:06}" for i in range(n_stub)], side_px=320)
@@ -156,8 +157,9 @@ def two_actors(place: Path) -> dict[str, float]:
 
 
 def random_sam(folder: Path) -> Path:
-    """A Sam as large as ViT-B: how long it takes does not depend on its weights."""
-    save_sam(build_sam(SamConfig()), folder, config=SamConfig())
+    """ViT-B for inputs of 512 px: how long it takes does not depend on its weights."""
+    config = SamConfig(image_size=512)
+    save_sam(build_sam(config), folder, config=config)
     return folder
 
 
@@ -169,22 +171,24 @@ def real(place: Path, assets: Path, masks: Path, n: int) -> dict[str, Any]:
         mask_batch_size=BATCH,
         device="cpu",
     )
-    passing, empty = sorted_photos(place, assets, config, n)
+    passing, empty = sorted_photos(place, assets, config)
+    every = copied(place / "every", [*passing, *empty])
+    passing, empty = passing[:n], empty[:n]
     all_pass = copied(place / "all-pass", passing)
     half = copied(place / "half-empty", [*passing[: len(empty)], *empty[: len(passing)]])
     pose = UltralyticsPose(config.pose_model, batch_size=BATCH)
     return {
-        "yolo": efficiency(all_pass, place / "yolo-data", pose),
+        "yolo": efficiency(every, place / "yolo-data", pose),
         "all_pass": against_user(all_pass, place / "all-pass-data", config),
         "half_empty": against_user(half, place / "half-empty-data", config),
     }
 
 
 def sorted_photos(
-    place: Path, assets: Path, config: ExtractorConfig, n: int
+    place: Path, assets: Path, config: ExtractorConfig
 ) -> tuple[list[Path], list[Path]]:
-    """At most n photos that pass the gate, and n where the gate finds nobody."""
-    photos = sorted((assets / "photos").glob("*.jpg"))[: 4 * n]
+    """The photos that pass the gate, and those where it finds nobody."""
+    photos = sorted((assets / "photos").glob("*.jpg"))
     source = copied(place / "sorting", photos)
     extractor = Extractor(
         config, source, str(place / "sorting-data"), human_spans, masks=EmptyMasks()
@@ -193,9 +197,12 @@ def sorted_photos(
     run_units_inline(units, make_extractor=lambda: extractor, on_report=lambda _: None)
     root = str(place / "sorting-data")
     good = {s.uri for unit in units for s in iter_samples(root, unit.fingerprint)}
-    passing = [photo for photo in photos if photo.name in good]
-    rest = [photo for photo in photos if photo.name not in good]
-    return passing[:n], rest[:n]
+    rejects = [r for unit in units for r in read_rejects(root, unit.fingerprint)]
+    nobody = {r.uri for r in rejects if r.reason == "no_person"}
+    return (
+        [photo for photo in photos if photo.name in good],
+        [photo for photo in photos if photo.name in nobody],
+    )
 
 
 def copied(folder: Path, photos: Sequence[Path]) -> Source:
