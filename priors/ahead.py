@@ -12,7 +12,7 @@ _POLL_S = 0.1
 
 
 @contextmanager
-def ahead(items: Iterable[T], *, depth: int) -> Generator[Iterable[T]]:
+def ahead(items: Iterable[T], *, depth: int, name: str) -> Generator[Iterable[T]]:
     """The same items, made in another thread while the block uses the earlier ones.
 
     An exception of the generator is raised where its item would have come. When the block ends
@@ -20,12 +20,11 @@ def ahead(items: Iterable[T], *, depth: int) -> Generator[Iterable[T]]:
 
     Args:
         depth: at most so many items wait.
+        name: of the thread, for a debugger.
     """
     waiting: Queue[tuple[bool, object]] = Queue(maxsize=depth)
     stop = threading.Event()
-    thread = threading.Thread(
-        target=_produce, args=(items, waiting, stop), name="models", daemon=True
-    )
+    thread = threading.Thread(target=_produce, args=(items, waiting, stop), name=name, daemon=True)
     thread.start()
     try:
         yield _consume(waiting)

@@ -12,14 +12,11 @@ from itertools import islice
 from time import perf_counter
 from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from priors.ahead import ahead
 from priors.device import resolve_device
 from priors.gate import GateConfig, Refusal, check_people
 from priors.index_mask import index_people
-from priors.masks import MaskModel, load_masks
+from priors.masks import MaskModel, PersonMasks, load_masks
 from priors.pose import PoseModel, load_pose
 from priors.reading import Photo, PhotoReader, reject
 from priors.reports import PoolReport, ReportSum, StageClock, UnitReport
@@ -160,13 +157,15 @@ class Extractor:
                 skipped=True,
             )
         rejects: list[Reject] = []
-        samples = self._samples(unit.records, poison=poison, rejects=rejects, clock=clock)
-        # The models run ahead in a thread of their own: they do not wait for this one, the writer.
+        found = self._found(unit.records, poison=poison, rejects=rejects, clock=clock)
+        # The models run ahead in a thread of their own: neither mask painting nor PNG nor disk is
+        # in their way. Person masks are large: one batch of them waits, no more.
         with (
             clock.stage("commit"),
-            ahead(samples, depth=2 * self._config.mask_batch_size) as made,
+            ahead(found, depth=self._config.mask_batch_size, name="models") as ready,
         ):
-            info = commit_unit(self._root, unit, samples=clock.timed("wait", made), rejects=rejects)
+            samples = (self._sample(*each) for each in clock.timed("wait", ready))
+            info = commit_unit(self._root, unit, samples=samples, rejects=rejects)
         stages = clock.seconds()
         stages["write"] = round(stages.pop("commit") - stages.pop("wait", 0.0), 3)
         return UnitReport(
@@ -186,30 +185,32 @@ class Extractor:
         Returns:
             How many of them would be samples.
         """
-        samples = self._samples(records, poison=frozenset(), rejects=[], clock=StageClock())
-        return sum(1 for _ in samples)
+        found = self._found(records, poison=frozenset(), rejects=[], clock=StageClock())
+        return sum(1 for each in found if self._sample(*each))
 
-    def _samples(
+    def _found(
         self,
         records: Sequence[SourceRecord],
         *,
         poison: Set[str],
         rejects: list[Reject],
         clock: StageClock,
-    ) -> Iterator[Sample]:
+    ) -> Iterator[tuple[Photo, tuple[Person, ...], PersonMasks]]:
+        """Photos that pass, all their people, and the masks of those that pass the gate."""
         for record in records:
             if record.key in poison:
                 rejects.append(reject(record, "poison", "its worker died of it, three times"))
         healthy = [record for record in records if record.key not in poison]
-        readable = _only_photos(self._reader.read(healthy, clock=clock), rejects)
-        gated = self._gated(readable, rejects=rejects, clock=clock)
-        for chunk in chunks(gated, self._config.mask_batch_size):
-            passing = [tuple(p for p in people if p.passes_gate) for _, people in chunk]
-            with self._models, clock.stage("masks"):
-                found = self._masks([photo.pixels.rgb for photo, _ in chunk], passing)
-            for (photo, people), masks in zip(chunk, found, strict=True):
-                marked, index = index_people(people, masks)
-                yield _sample(photo, marked, index=index, spans=self._spans(photo.caption))
+        read = self._reader.read(healthy, clock=clock)
+        # Read ahead too: while another unit has the models, this one's next batch gets ready.
+        with ahead(read, depth=self._config.batch_size, name="read") as items:
+            gated = self._gated(_only_photos(items, rejects), rejects=rejects, clock=clock)
+            for chunk in chunks(gated, self._config.mask_batch_size):
+                passing = [tuple(p for p in people if p.passes_gate) for _, people in chunk]
+                with self._models, clock.stage("masks"):
+                    masks = self._masks([photo.pixels.rgb for photo, _ in chunk], passing)
+                for (photo, people), each in zip(chunk, masks, strict=True):
+                    yield photo, people, each
 
     def _gated(
         self, photos: Iterator[Photo], *, rejects: list[Reject], clock: StageClock
@@ -226,6 +227,24 @@ class Extractor:
                     rejects.append(reject(photo.record, outcome.reason, outcome.detail))
                 else:
                     yield photo, outcome
+
+    def _sample(self, photo: Photo, people: tuple[Person, ...], masks: PersonMasks) -> Sample:
+        height, width = photo.pixels.rgb.shape[:2]
+        marked, index = index_people(people, masks)
+        return Sample(
+            key=photo.record.key,
+            uri=photo.record.uri,
+            sha256=photo.pixels.sha256,
+            phash=photo.pixels.phash,
+            width_px=width,
+            height_px=height,
+            caption=photo.caption,
+            attributes=photo.record.attributes,
+            people=marked,
+            human_spans=tuple(self._spans(photo.caption)),
+            image_jpeg=photo.pixels.jpeg,
+            mask=index,
+        )
 
 
 def run_units_inline(
@@ -265,27 +284,3 @@ def _only_photos(items: Iterable[Photo | Reject], rejects: list[Reject]) -> Iter
             rejects.append(item)
         else:
             yield item
-
-
-def _sample(
-    photo: Photo,
-    people: tuple[Person, ...],
-    *,
-    index: NDArray[np.uint8],
-    spans: Sequence[Span],
-) -> Sample:
-    height, width = photo.pixels.rgb.shape[:2]
-    return Sample(
-        key=photo.record.key,
-        uri=photo.record.uri,
-        sha256=photo.pixels.sha256,
-        phash=photo.pixels.phash,
-        width_px=width,
-        height_px=height,
-        caption=photo.caption,
-        attributes=photo.record.attributes,
-        people=people,
-        human_spans=tuple(spans),
-        image_jpeg=photo.pixels.jpeg,
-        mask=index,
-    )
