@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.prefect, pytest.mark.slow]
 
 DEPLOYMENTS = {
     "rebuild-dataset/nightly",
+    "retry-failed/on-demand",
     "train-hcp/on-demand",
     "evaluate-hcp/on-demand",
     "rebuild-and-train/weekly",
@@ -57,11 +58,13 @@ def test_all_flows_are_deployed_with_valid_parameters(deployed: dict[str, str]) 
         EvaluateParams,
         RebuildAndTrainParams,
         RebuildParams,
+        RetryParams,
         TrainParams,
     )
 
     kinds = {
         "rebuild-dataset": RebuildParams,
+        "retry-failed": RetryParams,
         "train-hcp": TrainParams,
         "evaluate-hcp": EvaluateParams,
         "rebuild-and-train": RebuildAndTrainParams,
