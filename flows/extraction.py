@@ -13,6 +13,7 @@ from storage.canonical import digest_of
 from storage.sources import resolve_source
 
 if TYPE_CHECKING:
+    from priors.decode import Decode
     from priors.extract import Extractor, ExtractorConfig
 
 
@@ -21,6 +22,7 @@ class ExtractorFactory:
     """Builds the extractor inside an actor; pickles as its parameters."""
 
     params: RebuildParams
+    decode: "Decode | None" = None  # elsewhere; None: in the extractor's own threads
 
     def __call__(self) -> "Extractor":
         """Load the models."""
@@ -29,7 +31,8 @@ class ExtractorFactory:
 
         params = self.params
         source = resolve_source(params.source, format=params.format, images=params.images)
-        return Extractor(extractor_config(params), source, params.root, human_spans)
+        config = extractor_config(params)
+        return Extractor(config, source, params.root, human_spans, decode=self.decode)
 
 
 def extractor_config(params: RebuildParams) -> "ExtractorConfig":

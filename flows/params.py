@@ -63,6 +63,10 @@ class RebuildParams(ComputeParams):
     gpus_per_actor: Annotated[
         float | None, Field(ge=0, description="empty: 1 where Ray has a GPU, else 0")
     ] = None
+    decode_cpus: Annotated[
+        int,
+        Field(ge=0, description="CPUs of the cluster that decode for the extractors; 0: their own"),
+    ] = 0
 
 
 class RetryParams(RebuildParams):

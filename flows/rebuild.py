@@ -1,6 +1,7 @@
 """The flow rebuild-dataset: captioned photos in, a dataset version out."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from prefect import flow, get_run_logger, task
@@ -22,6 +23,7 @@ from storage.sources import resolve_source
 from storage.versions import DatasetVersion, list_versions, publish_version
 
 if TYPE_CHECKING:
+    from priors.remote_decode import RemoteDecode
     from priors.reports import PoolReport, UnitReport
 
 VERSION_FIELDS = (
@@ -112,17 +114,26 @@ def run_extractors(
     with (
         RunLog(log_root or params.root, "rebuild") as log,
         ray_session(params.ray_address) as cluster,
+        decoders(params) as decode,
     ):
         pool = run_units(
             units,
-            make_extractor=ExtractorFactory(params=params),
+            make_extractor=ExtractorFactory(params=params, decode=decode),
             n_actors=min(params.actors or n_units, n_units),
             num_cpus=params.cpus_per_actor,
             num_gpus=cluster.gpus_each(params.gpus_per_actor),
+            reserved_cpus=params.decode_cpus,
             on_report=on_report,
         )
         log.append("run", **pool.as_dict())
     return pool
+
+
+def decoders(params: RebuildParams) -> "AbstractContextManager[RemoteDecode | None]":
+    """CPUs that decode for the extractors, where the parameters ask for them."""
+    from priors.remote_decode import remote_decode
+
+    return remote_decode(params.decode_cpus) if params.decode_cpus else nullcontext()
 
 
 @task(name="publish")

@@ -9,7 +9,7 @@ import hashlib
 import io
 import warnings
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import imagehash
 import numpy as np
@@ -32,7 +32,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }  # by EXIF orientation; Pillow's exif_transpose also rewrites the EXIF block and fails on odd ones
 
-DecodeReason = Literal["unreadable", "too_large", "too_small", "aspect_ratio"]
+DecodeReason = Literal["unreadable", "too_large", "too_small", "aspect_ratio", "poison"]
 
 # Pillow warns about odd metadata; under `-W error` that would reject photos which it reads well.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -54,6 +54,12 @@ class DecodeFailure:
 
     reason: DecodeReason
     detail: str
+
+
+class Decode(Protocol):
+    """``decode_photo``, or what stands in for it."""
+
+    def __call__(self, data: bytes, *, gate: GateConfig) -> DecodedPhoto | DecodeFailure: ...
 
 
 def decode_photo(data: bytes, *, gate: GateConfig | None = None) -> DecodedPhoto | DecodeFailure:

@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import TypeVar
 
 from priors.ahead import ahead
+from priors.decode import Decode, decode_photo
 from priors.device import resolve_device
 from priors.gate import GateConfig, Refusal, check_people
 from priors.index_mask import index_people
@@ -92,6 +93,7 @@ class Extractor:
         *,
         pose: PoseModel | None = None,
         masks: MaskModel | None = None,
+        decode: Decode | None = None,
     ) -> None:
         """Load the models, once.
 
@@ -99,6 +101,7 @@ class Extractor:
             root: where shards are committed; local path or fsspec URL.
             spans: the human words of a caption.
             pose: used instead of ``config.pose_model``; so ``masks``.
+            decode: decodes elsewhere (``priors.remote_decode``); our threads only wait for it.
 
         Raises:
             WeightsError: a model cannot be loaded.
@@ -124,11 +127,14 @@ class Extractor:
             half=half,
             trust=trust,
         )
+        window = 2 * config.batch_size
+        n_threads = window if decode else config.decode_threads
         self._reader = PhotoReader(
             source=source,
             gate=config.gate,
-            threads=ThreadPoolExecutor(config.decode_threads, thread_name_prefix="decode"),
-            window=2 * config.batch_size,
+            threads=ThreadPoolExecutor(n_threads, thread_name_prefix="decode"),
+            window=window,
+            decode=decode or decode_photo,
         )
         self._models = threading.Lock()
 

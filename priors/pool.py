@@ -72,6 +72,7 @@ def run_units(
     n_actors: int | None = None,
     num_cpus: float = 1,
     num_gpus: float = 0,
+    reserved_cpus: float = 0,
     max_attempts: int = 3,
 ) -> PoolReport:
     """Run every unit on a pool of actors and report each as it is done, in no fixed order.
@@ -85,12 +86,13 @@ def run_units(
         make_extractor: called in each actor; must pickle.
         n_actors: at most so many; the cluster's room is the limit, and the default.
         num_cpus: of one actor; so ``num_gpus``, fractions allowed.
+        reserved_cpus: of the cluster, for others.
 
     Raises:
         PoolError: workers die while starting, or of a unit in which no record is guilty alone.
         HcpError, OSError: whatever an extractor raises for a unit as a whole; the others stop.
     """
-    wanted = _fitting(n_actors, num_cpus=num_cpus, num_gpus=num_gpus)
+    wanted = _fitting(n_actors, num_cpus=num_cpus, num_gpus=num_gpus, reserved_cpus=reserved_cpus)
     if isinstance(units, Sized):
         wanted = max(1, min(wanted, len(units)))
     options: dict[str, Any] = {
@@ -231,9 +233,11 @@ class _Driver:
         slot.running, slot.exclusive = {}, False
 
 
-def _fitting(n_actors: int | None, *, num_cpus: float, num_gpus: float) -> int:
+def _fitting(
+    n_actors: int | None, *, num_cpus: float, num_gpus: float, reserved_cpus: float
+) -> int:
     have: Any = ray.cluster_resources()
-    limits = [have.get("CPU", 0.0) / num_cpus] if num_cpus else []
+    limits = [(have.get("CPU", 0.0) - reserved_cpus) / num_cpus] if num_cpus else []
     if num_gpus:
         limits.append(have.get("GPU", 0.0) / num_gpus)
     if n_actors is not None:

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
 
-from priors.decode import DecodedPhoto, DecodeFailure, decode_photo
+from priors.decode import Decode, DecodedPhoto, DecodeFailure, decode_photo
 from priors.gate import GateConfig, Refusal, check_caption
 from priors.reports import StageClock
 from storage.records import Reject, RejectReason, SourceRecord
@@ -30,6 +30,7 @@ class PhotoReader:
     gate: GateConfig
     threads: ThreadPoolExecutor
     window: int
+    decode: Decode = decode_photo
 
     def read(
         self, records: Sequence[SourceRecord], *, clock: StageClock
@@ -46,7 +47,7 @@ class PhotoReader:
                     if item is None:
                         exhausted = True
                     else:
-                        waiting.append((item[0], self.threads.submit(_decode, item[1], self.gate)))
+                        waiting.append((item[0], self.threads.submit(self._decoded, item[1])))
                 if waiting:
                     record, future = waiting.popleft()
                     decoded, seconds = future.result()
@@ -55,6 +56,13 @@ class PhotoReader:
         finally:
             for _, future in waiting:
                 future.cancel()
+
+    def _decoded(self, data: bytes | ReadFailure) -> "tuple[_Decoded, float]":
+        start = perf_counter()
+        if isinstance(data, ReadFailure):
+            return DecodeFailure(reason="unreadable", detail=data.detail), 0.0
+        decoded = self.decode(data, gate=self.gate)
+        return decoded, perf_counter() - start
 
     def _checked(self, record: SourceRecord, decoded: "_Decoded") -> Photo | Reject:
         if isinstance(decoded, DecodeFailure):
@@ -71,11 +79,3 @@ def reject(record: SourceRecord, reason: RejectReason, detail: str) -> Reject:
 
 
 _Decoded = DecodedPhoto | DecodeFailure
-
-
-def _decode(data: bytes | ReadFailure, gate: GateConfig) -> tuple[_Decoded, float]:
-    start = perf_counter()
-    if isinstance(data, ReadFailure):
-        return DecodeFailure(reason="unreadable", detail=data.detail), 0.0
-    decoded = decode_photo(data, gate=gate)
-    return decoded, perf_counter() - start

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from priors.decode import Decode
 from priors.extract import Extractor, ExtractorConfig
 from priors.masks import PersonMasks
 from storage.plan import PlanConfig, make_unit, plan_units
@@ -106,7 +107,9 @@ def units_of(source: Source, *, size: int) -> list[Unit]:
     return list(plan_units(source.records(), config=PlanConfig(unit_size=size), salt="test"))
 
 
-def stub_extractor(source: Source, root: Path, *, may_kill: bool = False) -> Extractor:
+def stub_extractor(
+    source: Source, root: Path, *, may_kill: bool = False, decode: Decode | None = None
+) -> Extractor:
     return Extractor(
         ExtractorConfig(batch_size=4, mask_batch_size=3, device="cpu"),
         source,
@@ -114,4 +117,5 @@ def stub_extractor(source: Source, root: Path, *, may_kill: bool = False) -> Ext
         no_spans,
         pose=StubPose(may_kill=may_kill),
         masks=StubMasks(),
+        decode=decode,
     )
