@@ -36,7 +36,8 @@ class RemoteDecode:
 
     def __call__(self, data: bytes, *, gate: GateConfig) -> DecodedPhoto | DecodeFailure:
         """Wait for the photo; its pixels are ours, not the object store's."""
-        task: Any = ray.remote(self.decode).options(
+        function: Any = self.decode
+        task: Any = ray.remote(function).options(
             num_cpus=1,
             max_retries=MAX_ATTEMPTS - 1,
             scheduling_strategy=PlacementGroupSchedulingStrategy(self.group),

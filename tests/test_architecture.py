@@ -31,7 +31,7 @@ OWNERS = {
     "fsspec": {"storage"},
     "mlflow": {"storage"},
 }
-RAY_MODULES = {"priors/cluster.py", "priors/pool.py", "hcp/ray_train.py"}
+RAY_MODULES = {"priors/cluster.py", "priors/pool.py", "priors/remote_decode.py", "hcp/ray_train.py"}
 
 
 def modules(package: str) -> Iterator[Path]:

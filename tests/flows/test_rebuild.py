@@ -79,7 +79,7 @@ def test_the_run_shows_progress_tables_and_pictures_in_the_ui(
     assert "photos/s" in str(artifacts["extraction"])
 
 
-def test_killed_half_way_and_run_again_gives_the_same_bytes(
+def test_killed_half_way_and_run_again_decoding_elsewhere_gives_the_same_bytes(
     dataset: str, drawn: DrawnFolder, environment: dict[str, str], tmp_path: Path
 ) -> None:
     root = tmp_path / "data"
@@ -140,7 +140,7 @@ def test_real_photos_with_real_weights(prefect_api: str, assets: Path, tmp_path:
 
 def command(drawn: DrawnFolder, root: Path, folder: Path) -> list[str]:
     config = folder / "rebuild.yaml"
-    config.write_text(f"image_size_px: {POSE_PX}\nactors: 1\n")
+    config.write_text(f"image_size_px: {POSE_PX}\nactors: 1\ndecode_cpus: 1\n")
     return [
         sys.executable, "-m", "flows.cli", "rebuild", "--source", str(drawn.root),
         "--root", str(root), "--pose-model", "embedded", "--mask-model", "embedded",
