@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from hcp.attention import human_attention, human_map_columns, map_dtype
-from hcp.attention_grad import attend_in_training
+from hcp.attention_grad import human_in_training
 from hcp.layer import HcpLayer
 from hcp.sites import Site
 from hcp.token_state import RowPlan, TokenState
@@ -93,16 +93,9 @@ class HcpProcessor:
         frozen_text = attn.norm_encoder_hidden_states(text) if attn.norm_cross else text
         key = _norm(attn.norm_k, _heads(attn.to_k(frozen_text), attn.heads))
         value = _heads(attn.to_v(frozen_text), attn.heads)
-        if mask is None and torch.is_grad_enabled():
-            key_h = self._human_keys(attn, text, plan).to(query.dtype)
-            out, columns = attend_in_training(
-                query, key, value, key_h, strength=self.layer.strength(self.gamma), plan=plan
-            )
-            self._keep(columns, plan)
-        else:
-            out = scaled_dot_product_attention(query, key, value, attn_mask=mask)
-            update = self._human(attn, plan.take(query), plan.take(value), text, mask, plan)
-            out = plan.add(out, update)
+        out = scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        update = self._human(attn, plan.take(query), plan.take(value), text, mask, plan)
+        out = plan.add(out, update)
         out = attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2).to(query.dtype)))
         out = _as_image(out, hidden_states)
         if attn.residual_connection:
@@ -135,20 +128,19 @@ class HcpProcessor:
         query: Tensor,
         value: Tensor,
         text: Tensor,
-        attention_mask: Tensor | None,
+        mask: Tensor | None,
         plan: RowPlan,
     ) -> Tensor:
         # gamma g (M_h o m) V in the plan's rows: query and value [R, H, ., d], text [B, K, C].
         key_h = self._human_keys(attn, text, plan).to(query.dtype)
-        update = human_attention(
-            query,
-            key_h,
-            value,
-            plan.token_mask,
-            attention_mask=None if attention_mask is None else plan.take(attention_mask),
-        )
-        if self.site.name in self.state.record:
-            self._keep(_columns(query, key_h, plan), plan)
+        if mask is None and torch.is_grad_enabled():
+            update, columns = human_in_training(query, key_h, value, plan)
+            self._keep(columns, plan)
+        else:
+            rows_mask = None if mask is None else plan.take(mask)
+            update = human_attention(query, key_h, value, plan.token_mask, attention_mask=rows_mask)
+            if self.site.name in self.state.record:
+                self._keep(_columns(query, key_h, plan), plan)
         return self.layer.strength(self.gamma) * update
 
     def _keep(self, columns: Tensor, plan: RowPlan) -> None:

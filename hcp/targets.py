@@ -22,6 +22,9 @@ KINDS: tuple[SpanKind, ...] = get_args(SpanKind)
 _TOUCHES = 0.5
 """Squared map pixels from a pixel's centre to its corner: a skeleton this near is in the map."""
 
+_SEGMENTS = torch.tensor([*COCO_LIMBS, *((joint, joint) for joint in range(17))])
+"""[S, 2]: the joints that each drawn segment connects; a joint alone is a segment of length 0."""
+
 MapSize = tuple[int, int]
 """Height and width of an attention map."""
 
@@ -75,19 +78,13 @@ def heatmap_target(
     scale = keypoints.new_tensor([width / image_size[1], height / image_size[0]])
     points = (keypoints[..., :2] * scale).to(torch.float32)
     seen = keypoints[..., 2] >= min_confidence
-    y = torch.arange(height, device=points.device, dtype=torch.float32) + 0.5
-    x = torch.arange(width, device=points.device, dtype=torch.float32) + 0.5
-    pixels = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)  # [h, w, 2]
-    nearest = points.new_full((*points.shape[:2], height, width), torch.inf)
-    joints = [(joint, joint) for joint in range(points.shape[2])]
-    for a, b in (*COCO_LIMBS, *joints):
-        squared = _squared_distance(pixels, points[:, :, a], points[:, :, b])
-        drawn = (seen[:, :, a] & seen[:, :, b])[..., None, None]
-        nearest = torch.minimum(nearest, torch.where(drawn, squared, torch.inf))
-    # Without this the faint tail of somebody outside would be all there is, and count as a target.
-    inside = nearest.amin(dim=(2, 3), keepdim=True) <= _TOUCHES
-    nearest = torch.where(inside, nearest, torch.inf)
-    return torch.exp(nearest.amin(dim=1) / (-2 * sigma_px**2))
+    nearest = torch.stack(
+        [
+            _to_skeleton(p, s, map_size)
+            for p, s in zip(points.unbind(1), seen.unbind(1), strict=True)
+        ]
+    ).amin(dim=0)
+    return torch.exp(nearest / (-2 * sigma_px**2))
 
 
 def mask_target(masks: Tensor, *, map_size: MapSize) -> Tensor:
@@ -170,13 +167,26 @@ def build_targets(
         }
 
 
-def _squared_distance(pixels: Tensor, start: Tensor, end: Tensor) -> Tensor:
-    # To the segment: pixels [h, w, 2], start and end [B, P, 2] -> [B, P, h, w]
-    along = (end - start)[:, :, None, None]
-    offset = pixels - start[:, :, None, None]
-    length = along.square().sum(dim=-1)
-    share = ((offset * along).sum(dim=-1) / length.clamp_min(1e-6)).clamp(0.0, 1.0)
-    return (offset - share[..., None] * along).square().sum(dim=-1)
+def _to_skeleton(points: Tensor, seen: Tensor, map_size: MapSize) -> Tensor:
+    # Squared distance of each pixel's centre to one person's limbs and joints, infinite where
+    # nothing is seen: points [B, 17, 2] in map pixels, seen [B, 17] -> [B, h, w]. S segments at
+    # once, x and y apart, so that the axes broadcast: [B, S, h, 1] against [B, S, 1, w].
+    height, width = map_size
+    first, last = _SEGMENTS.to(points.device).unbind(1)
+    start, end = points[:, first], points[:, last]
+    along_x, along_y = (end - start)[..., None, None].unbind(2)
+    y = torch.arange(height, device=points.device, dtype=torch.float32)[:, None] + 0.5
+    x = torch.arange(width, device=points.device, dtype=torch.float32) + 0.5
+    start_x, start_y = start[..., None, None].unbind(2)
+    off_x, off_y = x - start_x, y - start_y
+    length = (along_x.square() + along_y.square()).clamp_min(1e-6)
+    share = (off_x * (along_x / length) + off_y * (along_y / length)).clamp_(0.0, 1.0)
+    squared = (off_x - share * along_x).square_() + (off_y - share * along_y).square_()
+    drawn = (seen[:, first] & seen[:, last])[..., None, None]
+    nearest = squared.masked_fill_(~drawn, torch.inf).amin(dim=1)
+    # Without this the faint tail of somebody outside would be all there is, and count as a target.
+    inside = nearest.amin(dim=(1, 2), keepdim=True) <= _TOUCHES
+    return nearest.masked_fill_(~inside, torch.inf)
 
 
 def _unit_peak(maps: Tensor) -> Tensor:

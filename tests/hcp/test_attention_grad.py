@@ -1,21 +1,22 @@
-"""The attention of a training step equals the formulas of hcp.attention, gradients included."""
+"""The human term of a training step equals the formulas of hcp.attention, gradients included."""
 
 import pytest
 import torch
 from torch import Tensor
 
-from hcp.attention import fused_attention, human_map_columns
-from hcp.attention_grad import attend_in_training
+from hcp import attention_grad
+from hcp.attention import human_attention, human_map_columns
+from hcp.attention_grad import human_in_training
 from hcp.token_state import RowPlan, TokenState
 
 MASK = torch.tensor([[0, 1, 1, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 1]], dtype=torch.bool)
 
 
-def _inputs(dtype: torch.dtype, *, pixels: int = 6) -> list[Tensor]:
+def _inputs(*, pixels: int = 6) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
     return [
-        torch.randn(3, 2, length, 4, generator=generator, dtype=torch.float64).to(dtype)
-        for length in (pixels, 5, 5, 5)
+        torch.randn(3, 2, length, 4, generator=generator, dtype=torch.float64)
+        for length in (pixels, 5, 5)
     ]
 
 
@@ -27,68 +28,68 @@ def _plan(mask: Tensor) -> RowPlan:
     return plan
 
 
-@pytest.mark.parametrize("mask", [MASK, MASK[[0, 2, 0]]], ids=["some_rows", "all_rows"])
-def test_output_maps_and_gradients_are_those_of_the_formulas(mask: Tensor) -> None:
+CASES = {"some": MASK[[0, 2]], "one": MASK[[2]], "first_token": MASK[[0, 2]].roll(1, dims=1)}
+
+
+@pytest.mark.parametrize("chunk", [1, 1 << 20], ids=["row_by_row", "at_once"])
+@pytest.mark.parametrize("case", list(CASES))
+def test_output_maps_and_gradients_are_those_of_the_formulas(
+    case: str, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention_grad, "_CHUNK", chunk)
+    mask = CASES[case]
     plan = _plan(mask)
-    found, expected = [], []
+    found: list[list[Tensor]] = []
     for ours in (True, False):
-        query, key, value, key_h = (x.requires_grad_() for x in _inputs(torch.float64))
-        gate = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
-        human_keys = plan.take(key_h)
+        query, key_h, value = (x[: len(mask)].clone().requires_grad_() for x in _inputs())
         if ours:
-            out, maps = attend_in_training(query, key, value, human_keys, strength=gate, plan=plan)
+            out, maps = human_in_training(query, key_h, value, plan)
         else:
-            out = fused_attention(query, key, value, key_h, mask, gamma=gate)
-            maps = human_map_columns(plan.take(query), human_keys, plan.columns)
-        (out.square().sum() + maps[..., 0].square().sum()).backward()
-        tensors = [out, maps, *(x.grad for x in (query, key, value, key_h, gate))]
-        (found if ours else expected).extend(t for t in tensors if t is not None)
-    assert len(found) == len(expected) == 7
-    for a, b in zip(found, expected, strict=True):
+            out = human_attention(query, key_h, value, mask)
+            maps = human_map_columns(query, key_h, plan.columns)
+        (out.square().sum() + (maps * maps.detach().cos()).sum()).backward()
+        grads = [x.grad for x in (query, key_h, value)]
+        found.append([out, maps, *(g for g in grads if g is not None)])
+    assert len(found[0]) == len(found[1]) == 5
+    for a, b in zip(*found, strict=True):
         assert torch.allclose(a, b, atol=1e-12)
 
 
 def test_gradients_in_float64() -> None:
-    plan = _plan(MASK[:2])
-    query, key, value, key_h = (x[:2].requires_grad_() for x in _inputs(torch.float64, pixels=3))
-    human_keys = key_h[:1].detach().requires_grad_()
-    gate = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
-
-    def call(q: Tensor, k: Tensor, v: Tensor, k_h: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-        return attend_in_training(q, k, v, k_h, strength=g, plan=plan)
-
-    leaves = (query.detach().requires_grad_(), key.detach().requires_grad_(),
-              value.detach().requires_grad_(), human_keys, gate)  # fmt: skip
-    assert torch.autograd.gradcheck(call, leaves)
+    plan = _plan(MASK[[0, 2]])
+    leaves = [x[:2].clone().requires_grad_() for x in _inputs(pixels=3)]
+    assert torch.autograd.gradcheck(lambda *x: human_in_training(*x, plan), leaves)
 
 
-def test_frozen_keys_and_values_get_no_gradient_and_no_map_is_kept() -> None:
-    query, key, value, key_h = _inputs(torch.float32, pixels=400)
+def test_one_of_the_two_outputs_may_go_unused() -> None:
+    plan = _plan(MASK[[0, 2]])
+    for used in (0, 1):
+        query, key_h, value = (x[:2].clone().requires_grad_() for x in _inputs())
+        human_in_training(query, key_h, value, plan)[used].sum().backward()
+        assert key_h.grad is not None
+        assert key_h.grad.abs().sum() > 0
+
+
+def test_nothing_but_the_projections_is_kept() -> None:
+    query, key_h, value = (x[:2] for x in _inputs())
     query.requires_grad_()
-    key_h.requires_grad_()
-    plan, kept = _plan(MASK[[0, 2, 0]]), []
+    kept: list[Tensor] = []
 
     def note(tensor: Tensor) -> Tensor:
         kept.append(tensor)
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        out, maps = attend_in_training(query, key, value, key_h, strength=1.0, plan=plan)
-    assert {t.data_ptr() for t in kept if t.ndim} == {
-        t.data_ptr() for t in (query, key, value, key_h)
-    }
-    (out.sum() + maps.sum()).backward()
-    assert key.grad is None
-    assert value.grad is None
+        human_in_training(query, key_h, value, _plan(MASK[[0, 2]]))
+    assert {t.data_ptr() for t in kept} == {t.data_ptr() for t in (query, key_h, value)}
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_gives_finite_float32_maps(dtype: torch.dtype) -> None:
-    query, key, value, key_h = (x.requires_grad_() for x in _inputs(dtype))
-    plan = _plan(MASK[[0, 2, 0]])
-    out, maps = attend_in_training(query, key, value, key_h, strength=1.0, plan=plan)
+def test_half_precision_gives_float32_maps_and_finite_gradients(dtype: torch.dtype) -> None:
+    query, key_h, value = (x[:2].to(dtype).requires_grad_() for x in _inputs())
+    out, maps = human_in_training(query, key_h, value, _plan(MASK[[0, 2]]))
     assert (out.dtype, maps.dtype) == (dtype, torch.float32)
     (out.float().sum() + maps.sum()).backward()
-    for leaf in (query, key, value, key_h):
+    for leaf in (query, key_h, value):
         assert leaf.grad is not None
         assert leaf.grad.isfinite().all()
