@@ -21,6 +21,7 @@ from peft import LoraConfig
 from benchmarks.measure import alternate, peak_mib, summary
 from benchmarks.unets import SIZES, Base, make_pipeline, make_unet
 from hcp import HcpAdapter, HcpConfig
+from hcp.frozen import LeanBackward
 from hcp.objective import aligned_stages, alignment_terms
 from hcp.targets import PriorBatch, build_targets
 
@@ -130,6 +131,7 @@ def hcp_trainer(base: Base, step: Step, *, width: int) -> Trained:
     config = HcpConfig(width=width)
     adapter = HcpAdapter.create(unet, config).to(base.device)
     injection = adapter.inject(unet)
+    LeanBackward(unet, adapter.card.sites)
     optimizer = torch.optim.AdamW(adapter.parameters(), lr=1e-4)
     kinds = torch.zeros(len(step.text), TOKENS, dtype=torch.long)
     kinds[:, 2], kinds[:, 4:6] = 1, 2

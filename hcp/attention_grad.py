@@ -1,9 +1,9 @@
-"""The human term and its maps in training: one pass, with a backward of its own.
+"""Cross-attention in training: the human term with its maps, and the frozen part beside it.
 
-The formulas are those of ``hcp.attention``. Left to autograd, two fused kernels (the term, and the
-columns of its map) each compute the softmax twice and keep their output for the backward pass.
-Here the softmax is computed once in each direction, a few rows at a time; nothing but projections
-is kept, and beside the softmax only the few human columns are touched.
+The formulas are those of ``hcp.attention``; the backward passes are written out. Left to autograd,
+two fused kernels (the human term, and the columns of its map) would each compute the softmax twice,
+and the frozen attention would compute gradients of keys and values that nobody wants. Here a
+softmax is computed once in each direction, a few heads at a time, and never kept.
 
 R rows, H heads, Q latent pixels, K text tokens, J human tokens, d head width. P = M_h, P_J its
 human columns, G_J their gradient. The softmax couples all columns:
@@ -15,12 +15,27 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import scaled_dot_product_attention
 
 from hcp.attention import map_dtype
 from hcp.token_state import RowPlan
 
-_CHUNK = 1 << 20
-"""Elements of M_h in memory at a time, about; at least one row's."""
+_CHUNK_CPU, _CHUNK = 1 << 19, 1 << 24
+"""Elements of a map in memory at a time, about; at least one head's."""
+
+
+def frozen_in_training(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """``softmax(Q K^T / sqrt d) V``, whose gradient reaches the query alone.
+
+    Args:
+        query: [R, H, Q, d].
+        key: [R, H, K, d], no gradient.
+        value: [R, H, K, d], no gradient.
+    Returns:
+        [R, H, Q, d].
+    """
+    return cast(Tensor, _Frozen.apply(query, key, value))
 
 
 def human_in_training(
@@ -39,6 +54,35 @@ def human_in_training(
     return cast(tuple[Tensor, Tensor], _Human.apply(query, key_h, value, plan))
 
 
+class _Frozen(torch.autograd.Function):
+    @staticmethod
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride] - torch types it as *args
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor
+    ) -> Tensor:
+        out = scaled_dot_product_attention(query, key, value)
+        ctx.save_for_backward(query, key, value, out)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, grad: Tensor
+    ) -> tuple[Tensor, None, None]:
+        # dQ = dS K / sqrt d with dS = P (G V^T - r), r = rows of G times the output.
+        query, key, value, out = ctx.saved_tensors
+        with torch.autocast(query.device.type, enabled=False):
+            wide = map_dtype(query)
+            grad = grad.to(wide)
+            grads, total = _flat(grad), _flat((grad * out).sum(dim=-1, keepdim=True))
+            keys, values = _flat(key.to(wide)).mT, _flat(value.to(wide)).mT
+            parts: list[Tensor] = []
+            for some, attn in _softmax(query, key):
+                through = (grads[some] @ values[some]).sub_(total[some]).mul_(attn)
+                parts.append(keys[some] @ through.mT)
+            grad_q = torch.cat(parts).mT.view_as(query) * query.shape[-1] ** -0.5
+        return grad_q.to(query.dtype), None, None
+
+
 class _Human(torch.autograd.Function):
     @staticmethod
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride] - torch types it as *args
@@ -46,76 +90,81 @@ class _Human(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         ctx.plan = plan
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(query, key_h, value)
-        updates: list[Tensor] = []
-        columns: list[Tensor] = []
         with torch.autocast(query.device.type, enabled=False):
-            for rows in _chunks(query, key_h):
-                human = _softmax(query[rows], key_h[rows])
-                picked = _columns(human, plan.columns[rows])
-                columns.append(picked.mean(dim=1))
-                updates.append((picked @ _values(value, plan, rows)).to(query.dtype))
-        return torch.cat(updates), torch.cat(columns)
+            index = _index(plan.columns, query)
+            picked = torch.cat(
+                [human.gather(2, index[some]) for some, human in _softmax(query, key_h)]
+            )
+            picked = picked.view(*query.shape[:3], -1)  # P_J [R, H, Q, J]
+            update = (picked @ _values(value, plan)).to(query.dtype)
+        ctx.save_for_backward(query, key_h, value, picked)
+        return update, picked.mean(dim=1)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
-        query, key_h, value = ctx.saved_tensors
-        parts: list[list[Tensor]] = []
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *grads: Tensor | None
+    ) -> tuple[Any, ...]:
+        plan: RowPlan = ctx.plan
+        query, key_h, value, picked = ctx.saved_tensors
+        grad_update, grad_columns = grads
+        grad_v: Tensor | None = None
         with torch.autocast(query.device.type, enabled=False):
-            for rows in _chunks(query, key_h):
-                given = [None if grad is None else grad[rows] for grad in grads]
-                parts.append(_backward(query, key_h, value, ctx.plan, rows, given))
-        grad_q, grad_k, grad_v = (torch.cat(part) for part in zip(*parts, strict=True))
-        return grad_q, grad_k, grad_v if ctx.needs_input_grad[2] else None, None
+            grad_picked = torch.zeros_like(picked)  # G_J
+            if grad_update is not None:
+                grad_update = grad_update.to(picked.dtype)
+                grad_picked = grad_update @ _values(value, plan).transpose(-1, -2)
+                if ctx.needs_input_grad[2]:
+                    own = picked.transpose(-1, -2) @ grad_update
+                    grad_v = _spread(own * _valid(plan, own), plan.columns, like=value)
+            if grad_columns is not None:
+                grad_picked = grad_picked + grad_columns.to(picked.dtype)[:, None] / picked.shape[1]
+            grad_q, grad_k = _through_softmax(query, key_h, plan, picked, picked * grad_picked)
+        return grad_q, grad_k, grad_v, None
 
 
-def _backward(
-    query: Tensor,
-    key_h: Tensor,
-    value: Tensor,
-    plan: RowPlan,
-    rows: slice,
-    grads: list[Tensor | None],
-) -> list[Tensor]:
-    grad_update, grad_columns = grads
-    human = _softmax(query[rows], key_h[rows])
-    picked = _columns(human, plan.columns[rows])  # P_J [R, H, Q, J]
-    grad_picked = torch.zeros_like(picked)  # G_J
-    grad_v = torch.zeros_like(value[rows])
-    if grad_update is not None:
-        grad_update = grad_update.to(human.dtype)
-        grad_picked = grad_update @ _values(value, plan, rows).transpose(-1, -2)
-        valid = _valid(plan, rows)[:, None, :, None].to(human.dtype)
-        own = valid * (picked.transpose(-1, -2) @ grad_update)
-        grad_v = _spread(own, plan.columns[rows], like=value[rows])
-    if grad_columns is not None:
-        grad_picked = grad_picked + grad_columns.to(human.dtype)[:, None] / human.shape[1]
-    through = picked * grad_picked
+def _through_softmax(
+    query: Tensor, key_h: Tensor, plan: RowPlan, picked: Tensor, through: Tensor
+) -> tuple[Tensor, Tensor]:
+    # `through`: P_J G_J [R, H, Q, J]. Products with the softmax are computed transposed, where its
+    # long side stays last: narrow results are slow on CPUs.
     total = through.sum(dim=-1, keepdim=True)  # r
+    keys, weighted = key_h.to(total.dtype), total * query.to(total.dtype)
+    rows_of_keys, rows_of_queries = _flat(keys).mT, _flat(weighted).mT
+    to_query: list[Tensor] = []
+    to_key: list[Tensor] = []
+    for some, human in _softmax(query, key_h):
+        to_query.append(rows_of_keys[some] @ human.mT)
+        to_key.append(rows_of_queries[some] @ human)
+    common_q = torch.cat(to_query).mT.view_as(query)
+    common_k = torch.cat(to_key).mT.view_as(key_h)
     scale = query.shape[-1] ** -0.5
-    wide_q, wide_k = query[rows].to(human.dtype), key_h[rows].to(human.dtype)
-    own_keys = _take(wide_k, plan.columns[rows])
-    grad_q = (through @ own_keys - total * (human @ wide_k)) * scale
-    grad_k = _spread(through.transpose(-1, -2) @ wide_q, plan.columns[rows], like=wide_k)
-    grad_k = (grad_k - human.transpose(-1, -2) @ (total * wide_q)) * scale
-    return [grad_q.to(query.dtype), grad_k.to(key_h.dtype), grad_v]
+    grad_q = through @ _take(keys, plan.columns) - total * common_q
+    own = through.transpose(-1, -2) @ query.to(total.dtype)
+    grad_k = _spread(own, plan.columns, like=keys) - common_k
+    return (grad_q * scale).to(query.dtype), (grad_k * scale).to(key_h.dtype)
 
 
-def _chunks(query: Tensor, key_h: Tensor) -> Iterator[slice]:
-    rows, heads, pixels, _ = query.shape
-    step = max(1, _CHUNK // (heads * pixels * key_h.shape[2]))
-    return (slice(start, start + step) for start in range(0, rows, step))
-
-
-def _softmax(query: Tensor, key: Tensor) -> Tensor:
+def _softmax(query: Tensor, key: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    # Slices of the R * H heads, row after row, and their maps [., Q, K].
     wide = map_dtype(query)
-    scaled = query.to(wide) * query.shape[-1] ** -0.5
-    return (scaled @ key.to(wide).transpose(-1, -2)).softmax(dim=-1)
+    queries = _flat(query.to(wide) * query.shape[-1] ** -0.5)
+    keys = _flat(key.to(wide)).mT
+    chunk = _CHUNK_CPU if query.device.type == "cpu" else _CHUNK
+    step = max(1, chunk // (query.shape[2] * key.shape[2]))
+    for start in range(0, len(queries), step):
+        some = slice(start, start + step)
+        yield some, (queries[some] @ keys[some]).softmax(dim=-1)
 
 
-def _columns(human: Tensor, columns: Tensor) -> Tensor:
-    # [R, H, Q, K] at [R, J] -> [R, H, Q, J]
-    return human.gather(3, columns[:, None, None].expand(-1, *human.shape[1:3], -1))
+def _flat(tensor: Tensor) -> Tensor:
+    return tensor.reshape(-1, *tensor.shape[2:])
+
+
+def _index(columns: Tensor, query: Tensor) -> Tensor:
+    # [R, J] -> [R * H, Q, J], for the columns of the flat M_h
+    heads, pixels = query.shape[1:3]
+    return columns[:, None, None].expand(-1, heads, pixels, -1).flatten(0, 1)
 
 
 def _take(tokens: Tensor, columns: Tensor) -> Tensor:
@@ -130,14 +179,14 @@ def _spread(picked: Tensor, columns: Tensor, *, like: Tensor) -> Tensor:
     return torch.zeros_like(like).scatter_add_(2, index, picked.to(like.dtype))
 
 
-def _values(value: Tensor, plan: RowPlan, rows: slice) -> Tensor:
+def _values(value: Tensor, plan: RowPlan) -> Tensor:
     # V of the human tokens in the softmax's type, zero where a row has fewer than J.
-    wide = map_dtype(value)
-    valid = _valid(plan, rows)[:, None, :, None]
-    return _take(value[rows], plan.columns[rows]).to(wide) * valid.to(wide)
+    found = _take(value, plan.columns).to(map_dtype(value))
+    return found * _valid(plan, found)
 
 
-def _valid(plan: RowPlan, rows: slice) -> Tensor:
-    mask = plan.token_mask[rows]
-    places = torch.arange(plan.columns.shape[1], device=mask.device)
-    return places < mask.sum(dim=1, keepdim=True)
+def _valid(plan: RowPlan, like: Tensor) -> Tensor:
+    # [R, 1, J, 1]: 1 where the row has a J-th human token
+    places = torch.arange(plan.columns.shape[1], device=plan.token_mask.device)
+    valid = places < plan.token_mask.sum(dim=1, keepdim=True)
+    return valid[:, None, :, None].to(like)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from hcp.attention import human_attention, human_map_columns, map_dtype
-from hcp.attention_grad import human_in_training
+from hcp.attention_grad import frozen_in_training, human_in_training
 from hcp.layer import HcpLayer
 from hcp.sites import Site
 from hcp.token_state import RowPlan, TokenState
@@ -93,14 +93,17 @@ class HcpProcessor:
         frozen_text = attn.norm_encoder_hidden_states(text) if attn.norm_cross else text
         key = _norm(attn.norm_k, _heads(attn.to_k(frozen_text), attn.heads))
         value = _heads(attn.to_v(frozen_text), attn.heads)
-        out = scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        if mask is None and query.requires_grad and not (key.requires_grad or value.requires_grad):
+            out = frozen_in_training(query, key, value)
+        else:
+            out = scaled_dot_product_attention(query, key, value, attn_mask=mask)
         update = self._human(attn, plan.take(query), plan.take(value), text, mask, plan)
         out = plan.add(out, update)
         out = attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2).to(query.dtype)))
         out = _as_image(out, hidden_states)
         if attn.residual_connection:
             out = out + hidden_states
-        return out / attn.rescale_output_factor
+        return out if attn.rescale_output_factor == 1 else out / attn.rescale_output_factor
 
     def _beside(
         self,

@@ -26,6 +26,7 @@ from hcp.base import BasePipeline, text_encoders
 from hcp.config import HcpConfig
 from hcp.data import DataConfig
 from hcp.denoising import denoising_loss, encode, prior_batch, step_generator
+from hcp.frozen import LeanBackward
 from hcp.inject import Injection
 from hcp.loader import Batch, LoaderState
 from hcp.objective import aligned_stages, alignment_terms
@@ -141,6 +142,7 @@ class Trainer:
             ", ".join(f"{stage}/{scale}: {n}" for (stage, scale), n in sizes.items()),
         )  # fmt: skip
         self.injection: Injection = self.adapter.inject(pipeline.unet)
+        self._lean = LeanBackward(pipeline.unet, self.adapter.card.sites)
         if config.gradient_checkpointing:
             pipeline.unet.enable_gradient_checkpointing()
         self.parameters: list[nn.Parameter] = list(self.adapter.parameters())
@@ -201,6 +203,7 @@ class Trainer:
 
     def close(self) -> None:
         """Take the layers out of the pipeline again."""
+        self._lean.remove()
         self.injection.remove()
         if self.config.gradient_checkpointing:
             self.pipeline.unet.disable_gradient_checkpointing()

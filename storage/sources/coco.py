@@ -1,4 +1,7 @@
-"""COCO captions: one or more ``captions*.json`` with the photos beside them."""
+"""COCO captions: one or more ``captions*.json`` with the photos beside them.
+
+Captions are annotations, as COCO has them, or the images' own ``description``, as Human-Art does.
+"""
 
 import json
 import os
@@ -39,9 +42,10 @@ class CocoSource:
         """
         photos: dict[str, dict[str, Any]] = {}
         for uri in self.captions:
-            folder = self._photo_folder(uri)
-            for name, image in _read_captions(uri).items():
-                path = f"{folder}/{name}" if folder else name
+            images = _read_captions(uri)
+            above, folder = self._photo_folder(uri, next(iter(images), ""))
+            for name, image in images.items():
+                path = folder + name.removeprefix(above)
                 known = photos.setdefault(path, {"ids": [], "texts": []})
                 known["ids"] += image["ids"]
                 known["texts"] += image["texts"]
@@ -69,17 +73,26 @@ class CocoSource:
             content_tag=tag_file(self.root, path, cache=cache),
         )
 
-    def _photo_folder(self, captions_uri: str) -> str:
-        """The folder below ``root`` with this file's photos: photos/, images/ or the split's."""
+    def _photo_folder(self, captions_uri: str, name: str) -> tuple[str, str]:
+        """Where a file's photos lie, by the name of one: what to cut off, what to put before it.
+
+        Names without a folder: photos/, images/ or the split's below ``root``. Human-Art's names
+        start at its root, or at the folder above.
+        """
         if self.images is not None:
-            return ""
+            return "", ""
+        top = name.split("/", 1)[0] if "/" in name else ""
+        if top == self.root.rsplit("/", 1)[-1]:
+            return f"{top}/", ""
+        if top not in ("", ".", "..") and is_directory(join(self.root, top)):
+            return "", ""
         split = re.fullmatch(r"captions_?(.*)\.json", captions_uri.rsplit("/", 1)[-1])
         split_name = split[1] if split else ""
         names = [split_name, f"images/{split_name}"] if split_name else []
         names += ["photos", "images"]
-        for name in names:
-            if is_directory(join(self.root, name)):
-                return name
+        for folder in names:
+            if is_directory(join(self.root, folder)):
+                return "", f"{folder}/"
         raise SourceError(
             f"photos of {captions_uri} not found: expected one of the folders "
             f"{', '.join(names)} in {self.root}, or the option --images"
@@ -115,23 +128,34 @@ def coco_source(uri: str, *, images: str | None) -> CocoSource:
 
 
 def _read_captions(uri: str) -> dict[str, dict[str, Any]]:
+    # File name -> ids and texts of an image, in the file's order.
     try:
         data = json.loads(read_bytes(uri).decode("utf-8-sig"))
         by_id: dict[Any, list[str]] = {}
         for annotation in data["annotations"]:
-            text = annotation["caption"]
-            if not isinstance(text, str):
-                raise TypeError(f"caption of image {annotation['image_id']} is not text")
-            by_id.setdefault(annotation["image_id"], []).append(text)
+            if "caption" in annotation:  # Human-Art's annotations are keypoints
+                by_id.setdefault(annotation["image_id"], []).append(_text(annotation, "caption"))
         photos: dict[str, dict[str, Any]] = {}
         for image in data["images"]:
             name = valid_text(str(image["file_name"]))
             photo = photos.setdefault(name, {"ids": [], "texts": []})
             photo["ids"].append(image["id"])
             photo["texts"] += by_id.get(image["id"], [])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            if image.get("description") is not None:
+                photo["texts"].append(_text(image, "description"))
+        if photos and not any(photo["texts"] for photo in photos.values()):
+            raise ValueError("no image has a caption or a description")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SourceError(
             f"{uri}: not a COCO captions file (objects 'images' with id, file_name and "
-            f"'annotations' with image_id, caption): {type(error).__name__}: {error}"
+            f"'annotations' with image_id, caption; or images with a description): "
+            f"{type(error).__name__}: {error}"
         ) from error
     return photos
+
+
+def _text(item: Mapping[str, object], field: str) -> str:
+    text = item[field]
+    if not isinstance(text, str):
+        raise TypeError(f"{field} of image {item.get('image_id', item.get('id'))} is not text")
+    return text

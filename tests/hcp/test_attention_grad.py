@@ -1,12 +1,13 @@
-"""The human term of a training step equals the formulas of hcp.attention, gradients included."""
+"""Attention of a training step equals the formulas of hcp.attention, gradients included."""
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention as attention
 
 from hcp import attention_grad
 from hcp.attention import human_attention, human_map_columns
-from hcp.attention_grad import human_in_training
+from hcp.attention_grad import frozen_in_training, human_in_training
 from hcp.token_state import RowPlan, TokenState
 
 MASK = torch.tensor([[0, 1, 1, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 1]], dtype=torch.bool)
@@ -36,7 +37,7 @@ CASES = {"some": MASK[[0, 2]], "one": MASK[[2]], "first_token": MASK[[0, 2]].rol
 def test_output_maps_and_gradients_are_those_of_the_formulas(
     case: str, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attention_grad, "_CHUNK", chunk)
+    monkeypatch.setattr(attention_grad, "_CHUNK_CPU", chunk)
     mask = CASES[case]
     plan = _plan(mask)
     found: list[list[Tensor]] = []
@@ -70,7 +71,7 @@ def test_one_of_the_two_outputs_may_go_unused() -> None:
         assert key_h.grad.abs().sum() > 0
 
 
-def test_nothing_but_the_projections_is_kept() -> None:
+def test_nothing_but_the_projections_and_the_human_columns_is_kept() -> None:
     query, key_h, value = (x[:2] for x in _inputs())
     query.requires_grad_()
     kept: list[Tensor] = []
@@ -81,7 +82,25 @@ def test_nothing_but_the_projections_is_kept() -> None:
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         human_in_training(query, key_h, value, _plan(MASK[[0, 2]]))
-    assert {t.data_ptr() for t in kept} == {t.data_ptr() for t in (query, key_h, value)}
+    *projections, columns = kept
+    assert [t.data_ptr() for t in projections] == [t.data_ptr() for t in (query, key_h, value)]
+    assert columns.shape == (*query.shape[:3], 2)
+
+
+@pytest.mark.parametrize("chunk", [1, 1 << 20], ids=["head_by_head", "at_once"])
+def test_the_frozen_part_gives_its_query_autograds_gradient(
+    monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    monkeypatch.setattr(attention_grad, "_CHUNK_CPU", chunk)
+    query, key, value = _inputs()
+    query.requires_grad_()
+    ours, reference = frozen_in_training(query, key, value), attention(query, key, value)
+    assert torch.equal(ours, reference)
+    weights = torch.randn_like(ours)
+    (found,) = torch.autograd.grad((ours * weights).sum(), query)
+    (expected,) = torch.autograd.grad((reference * weights).sum(), query)
+    assert torch.allclose(found, expected, atol=1e-12)
+    assert torch.autograd.gradcheck(lambda x: frozen_in_training(x, key, value), query)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -55,6 +55,33 @@ def test_images_option(tmp_path, jpeg):
     assert [(r.uri, data) for r, data in source.read(records)] == [("a.jpg", jpeg())]
 
 
+@pytest.mark.parametrize("above", ["", "HumanArt/"], ids=["from_the_root", "from_above"])
+def test_human_art_has_descriptions(tmp_path, jpeg, above):
+    root = tmp_path / "HumanArt"
+    (root / "annotations").mkdir(parents=True)
+    (root / "images/cartoon").mkdir(parents=True)
+    (root / "images/cartoon/1.jpg").write_bytes(jpeg())
+    folder = f"{above}images/cartoon"
+    data = {
+        "images": [
+            {"id": 1, "file_name": f"{folder}/1.jpg", "description": "a knight", "category": "x"},
+            {"id": 2, "file_name": f"{folder}/2.jpg", "description": None},
+        ],
+        "annotations": [{"id": 5, "image_id": 1, "keypoints": [0.0] * 51}],
+    }
+    file = root / "annotations/training_humanart.json"
+    file.write_text(json.dumps(data))
+    source = resolve_source(str(file))
+    records = list(source.records())
+    assert [(r.uri, r.caption) for r in records] == [
+        ("images/cartoon/1.jpg", "a knight"),
+        ("images/cartoon/2.jpg", None),
+    ]
+    first, second = (data for _, data in source.read(records))
+    assert first == jpeg()
+    assert isinstance(second, ReadFailure)
+
+
 def test_an_image_listed_twice_is_one_record(tmp_path, jpeg):
     _captions(tmp_path / "captions.json", ["a.jpg", "a.jpg"])
     (tmp_path / "photos").mkdir()
@@ -75,7 +102,15 @@ def test_paths_cannot_leave_the_root(tmp_path, jpeg):
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"images": []}', '{"images": [1], "annotations": []}']
+    "text",
+    [
+        "{",
+        "[]",
+        '{"images": []}',
+        '{"images": [1], "annotations": []}',
+        '{"images": [{"id": 1, "file_name": "a", "description": 3}], "annotations": []}',
+        '{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"keypoints": []}]}',
+    ],
 )
 def test_a_broken_json_is_named(tmp_path, text):
     (tmp_path / "captions.json").write_text(text)
