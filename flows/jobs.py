@@ -160,6 +160,7 @@ def render_page(
             report=evaluation.report,
             pictures=evaluation.pictures,
             photos=evaluation.photos.get(CANDIDATE, ()),
+            map_sheet=evaluation.map_sheet,
             metrics=read_metrics(params.training_log) if params.training_log else (),
             dataset=dataset_section(version) if version else None,
             facts=facts(params),

@@ -16,9 +16,11 @@ from hcp.adapter import HcpAdapter
 from hcp.base import BasePipeline
 from hcp.comparison import Pictures, compare
 from hcp.evaluation_report import BASE, CANDIDATE, CHAMPION, EvaluationConfig, EvaluationReport
-from hcp.generation import generate
+from hcp.generation import generate, record_picture
+from hcp.map_sheet import map_sheet
 from hcp.mechanism import PhotoMaps, probe_photos
 from hcp.similarity import TextScorer
+from hcp.tokens import human_spans
 from storage.records import Person, Sample
 
 __all__ = ["Evaluation", "EvaluationConfig", "EvaluationReport", "evaluate"]
@@ -37,6 +39,7 @@ class Evaluation:
     report: EvaluationReport
     pictures: Pictures
     photos: Mapping[str, Sequence[PhotoMaps]]  # adapter arms -> attention on held-out photos
+    map_sheet: Image8 | None  # the candidate's first human prompt, if any: hcp.map_sheet
 
 
 def evaluate(
@@ -83,7 +86,22 @@ def evaluate(
         if adapter is not None and val_samples
     }
     report = compare(pictures, photos, config=config, text_scorer=text_scorer, features=features)
-    return Evaluation(report=report, pictures=pictures, photos=photos)
+    sheet = _candidates_maps(pipeline, candidate, config)
+    return Evaluation(report=report, pictures=pictures, photos=photos, map_sheet=sheet)
+
+
+def _candidates_maps(
+    pipeline: BasePipeline, candidate: HcpAdapter, config: EvaluationConfig
+) -> Image8 | None:
+    for prompt in config.prompts:
+        if human_spans(prompt):
+            drawn = record_picture(
+                pipeline, prompt, seed=config.seeds[0], steps=config.steps,
+                guidance=config.guidance, adapter=candidate,
+            )  # fmt: skip
+            if drawn.words:  # none where the text encoder's length cuts them off
+                return map_sheet(drawn)
+    return None
 
 
 def _draw(

@@ -15,7 +15,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from hcp.evaluation_report import BASE, CANDIDATE, CHAMPION, EvaluationReport
 from hcp.gate import Verdict
 from hcp.metrics import MIN_SCORE, Interval, measure_people
-from hcp.report_figures import Chart, heat_overlay, jpeg_uri, line_chart, outline, skeleton_uri
+from hcp.report_figures import (
+    Chart,
+    Image8,
+    heat_overlay,
+    jpeg_uri,
+    line_chart,
+    outline,
+    skeleton_uri,
+)
 from hcp.tokens import human_spans
 from storage.locations import normalised, write_atomic
 from storage.pose_image import decode_image, draw_people
@@ -51,6 +59,7 @@ class ReportData:
     report: EvaluationReport | None = None
     pictures: "Pictures | None" = None
     photos: "Sequence[PhotoMaps]" = ()  # the candidate's, with its maps
+    map_sheet: Image8 | None = None  # of one drawn picture: hcp.map_sheet
     metrics: "Sequence[StepMetrics]" = ()
     dataset: DatasetSection | None = None
     facts: Mapping[str, str] = field(default_factory=dict[str, str])  # configuration, versions
@@ -91,6 +100,7 @@ def render(data: ReportData) -> str:
         people_rows=_picture_rows(data, human=True),
         scene_rows=_picture_rows(data, human=False),
         photos=[_photo(photo) for photo in data.photos[: data.max_photos]],
+        map_sheet=None if data.map_sheet is None else jpeg_uri(data.map_sheet, max_px=1400),
         charts=_charts(data.metrics),
         rejects=_rejects(data.dataset),
         gallery=_gallery(data.dataset),

@@ -55,6 +55,8 @@ def test_evaluating_an_adapter(pipeline: StableDiffusionPipeline) -> None:
     pictures = evaluation.pictures
     assert pictures.prompts[:2] == ("a woman doing yoga",) * 2
     assert pictures.seeds == (0, 1, 0, 1, 0, 1)
+    assert evaluation.map_sheet is not None
+    assert evaluation.map_sheet.std() > 0
 
 
 def test_the_champion_is_compared_too(pipeline: StableDiffusionPipeline) -> None:

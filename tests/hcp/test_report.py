@@ -82,6 +82,7 @@ def data() -> ReportData:
         report=report,
         pictures=pictures,
         photos=[photo()],
+        map_sheet=np.zeros((40, 60, 3), dtype=np.uint8),
         metrics=[
             StepMetrics(
                 step=i, loss=1.0, denoise=1 / i, alignment=0.5, learning_rate=1e-4, grad_norm=1.0,
@@ -103,7 +104,8 @@ def data() -> ReportData:
 def test_the_page_shows_everything(data: ReportData) -> None:
     page = Page(render(data))
     assert page.ids() == {
-        "numbers", "differences", "people", "attention", "scenes", "training", "dataset", "facts"
+        "numbers", "differences", "people", "attention", "maps", "scenes", "training", "dataset",
+        "facts",
     }  # fmt: skip
     assert "Does not pass the gate" in page.text
     assert "1,234 samples" in page.text
@@ -112,8 +114,8 @@ def test_the_page_shows_everything(data: ReportData) -> None:
     assert "no CLIP model is configured" in page.text
     assert page.text.count("bit-identical") >= 2
     # Base and HcP for 2 seeds of 2 prompts, skeletons over the people, one photo with 3 maps,
-    # one gallery picture.
-    assert sum(tag == "img" for tag, _ in page.tags) == 8 + 4 + 4 + 1
+    # the sheet of maps, one gallery picture.
+    assert sum(tag == "img" for tag, _ in page.tags) == 8 + 4 + 4 + 1 + 1
     assert sum(tag == "svg" for tag, _ in page.tags) == 3
 
 
