@@ -21,22 +21,27 @@ from hcp.sites import Site, plain
 
 
 class LeanBackward:
-    """Lean forms of a frozen U-Net's middle and up blocks, until ``remove``."""
+    """Lean forms of a frozen U-Net's middle and up blocks, until ``remove``.
+
+    For training the layers of ``sites`` alone: where gradients are wanted for the U-Net's own
+    inputs, use the blocks as they are.
+    """
 
     def __init__(self, unet: nn.Module, sites: Sequence[Site]) -> None:
         """Change the blocks that are frozen and of the plain kind; the others stay as they are.
 
         Args:
-            unet: a diffusers U-Net, its weights frozen.
-            sites: where its trainable layers are. With one in the down path, skips have gradients.
+            unet: a diffusers U-Net.
+            sites: where its trainable layers are. With one in the down path, or with weights of
+                the U-Net itself that train, skips have gradients.
         """
         self._changed: list[nn.Module] = []
         whole: Any = plain(unet)
-        widths = {} if any(site.stage == "down" for site in sites) else _hidden_widths(whole)
+        skips = any(site.stage == "down" for site in sites) or not _is_frozen(whole)
+        widths = {} if skips else _hidden_widths(whole)
         for part in (whole.mid_block, whole.up_blocks, whole.conv_out):
             for module in () if part is None else part.modules():
-                frozen = not any(p.requires_grad for p in module.parameters())
-                lean = _lean_form(module, widths) if frozen else None
+                lean = _lean_form(module, widths) if _is_frozen(module) else None
                 if lean is not None:
                     self._replace(module, lean)
 
@@ -64,6 +69,10 @@ def _lean_form(module: Any, widths: Mapping[nn.Module, int]) -> Callable[..., Te
     if type(module) is ResnetBlock2D and _is_plain(module):
         return lambda x, temb: _resnet(module, x, temb, width=widths.get(module))
     return None
+
+
+def _is_frozen(module: nn.Module) -> bool:
+    return not any(parameter.requires_grad for parameter in module.parameters())
 
 
 def _is_plain(block: Any) -> bool:

@@ -97,9 +97,10 @@ def test_lora_in_the_blocks_still_counts() -> None:
     _same(_step(unet, adapter, lean=True), _step(unet, adapter, lean=False))
 
 
-def test_trainable_blocks_keep_their_gradients() -> None:
+@pytest.mark.parametrize("part", ["up_blocks", "down_blocks"])
+def test_trainable_blocks_keep_their_gradients(part: str) -> None:
     unet = layout_unet("sd1").double()
-    convolution = unet.up_blocks[1].resnets[0].conv1.requires_grad_()
+    convolution = getattr(unet, part)[1].resnets[0].conv1.requires_grad_()
     adapter = HcpAdapter.create(unet, HcpConfig(width=8)).double()
     found = []
     for lean in (True, False):
