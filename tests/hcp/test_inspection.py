@@ -8,7 +8,7 @@ import pytest
 from hcp.inspection import render_inspection
 from priors.extract import run_units_inline
 from storage.plan import PlanConfig, plan_units
-from storage.profile import people_histograms, rejects_by_reason
+from storage.profile import rejects_by_reason
 from storage.sources import resolve_source
 from storage.versions import DatasetVersion, publish_version
 from tests.hostile import encoded, lenient_extractor, picture
@@ -69,11 +69,3 @@ def test_rejects_that_are_not_shown_are_counted(version: DatasetVersion) -> None
     assert page.count('<tr class="unreadable">') == 2
     assert "and 2 more" in page
     assert "and 0 more" not in page
-
-
-def test_histograms_count_the_people_that_pass(version: DatasetVersion) -> None:
-    found = people_histograms(version)
-    assert found["detection_score"] == {"0.90": 3}
-    assert found["visible_keypoints"] == {"17": 3}
-    assert found["mask_share"] == {"1.00": 3}
-    assert people_histograms(version, limit=2)["visible_keypoints"] == {"17": 2}
