@@ -79,6 +79,8 @@ class MapRecorder:
     ) -> Tensor:
         """Mean distribution over layers and calls, [B, J, h, w], float32; sums to 1 over h w.
 
+        A learned gate may be negative: where it makes a fused map negative, the map counts as 0.
+
         Args:
             which: the frozen map, the fused one, or the human one.
             stage: layers of this U-Net stage alone.
@@ -97,7 +99,7 @@ class MapRecorder:
         size = max((tuple(m.shape[-2:]) for m in maps), key=lambda s: s[0] * s[1])
         total = torch.zeros(*maps[0].shape[:2], *size)
         for m in maps:
-            resized = interpolate(m, size=size, mode="bilinear", align_corners=False)
+            resized = interpolate(m.clamp_min(0), size=size, mode="bilinear", align_corners=False)
             total += resized / resized.sum(dim=(2, 3), keepdim=True).clamp_min(1e-12)
         return total / len(maps)
 

@@ -69,6 +69,23 @@ def test_the_fused_map_is_the_base_map_plus_gamma_times_the_human_one(
         assert not torch.allclose(human, base, rtol=1e-3)
 
 
+def test_a_negative_gate_still_gives_distributions(
+    pipeline: StableDiffusionPipeline, sites: tuple[Site, ...]
+) -> None:
+    adapter = HcpAdapter.create(pipeline.unet, HcpConfig(width=16, gate="zero", gamma=1.0))
+    with torch.no_grad():
+        for name, parameter in adapter.named_parameters():
+            if name.endswith("gate"):
+                parameter.fill_(-0.9)
+    recorder = MapRecorder(pipeline.unet, sites, COLUMNS, adapter=adapter)
+    with recorder.recording():
+        call(pipeline.unet, 2)
+    assert any((m < 0).any() for m in recorder.fused)
+    fused = recorder.mean("fused")
+    assert (fused >= 0).all()
+    torch.testing.assert_close(fused.sum(dim=(2, 3)), torch.ones(2, 2))
+
+
 def test_layers_of_all_sizes_count_alike() -> None:
     recorder = MapRecorder(torch.nn.Identity(), (), COLUMNS[:1, :1])
     left = torch.zeros(1, 1, 4, 4)
