@@ -1,7 +1,8 @@
 """The flow ablate-hcp: variants of the method, trained and evaluated on one dataset version."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from prefect import flow
 
@@ -9,28 +10,37 @@ from flows.artifacts import Cell, publish_table
 from flows.evaluate import evaluate_hcp
 from flows.params import AblateParams, EvaluateParams
 from flows.train import train_hcp
-from hcp.config import AlignmentConfig, HcpConfig, PriorTable, StageTable
+from hcp.config import HcpConfig, PriorTable, StageTable
 from priors.cluster import ray_session
 from storage.errors import HcpError
 from storage.locations import join
 
-VARIANTS: Mapping[str, HcpConfig] = {
-    "default": HcpConfig(),
-    "no-alignment": HcpConfig(alignment=AlignmentConfig(alpha=0.0)),
-    "gate-zero": HcpConfig(gate="zero"),
-    "scale-only": HcpConfig(
-        alignment=AlignmentConfig(stages=StageTable(mid="constant", up="constant"))
-    ),
-    "step-swapped": HcpConfig(alignment=AlignmentConfig(stages=StageTable(mid="late", up="early"))),
-    "mid-only": HcpConfig(stages=("mid",)),
-    "all-stages": HcpConfig(
-        stages=("down", "mid", "up"),
-        alignment=AlignmentConfig(stages=StageTable(down="constant")),
-    ),
-    "centred-cosine": HcpConfig(alignment=AlignmentConfig(distance="centred_cosine")),
-    "pose-only": HcpConfig(alignment=AlignmentConfig(priors=PriorTable(person=("heatmap",)))),
+Change = Callable[[HcpConfig], HcpConfig]
+
+
+def _aligned(**changes: Any) -> Change:
+    return lambda config: replace(config, alignment=replace(config.alignment, **changes))
+
+
+def _all_stages(config: HcpConfig) -> HcpConfig:
+    # Layers of a stage without a loss would learn nothing about people.
+    stages = replace(config.alignment.stages, down="constant")
+    alignment = replace(config.alignment, stages=stages)
+    return replace(config, stages=("down", "mid", "up"), alignment=alignment)
+
+
+VARIANTS: Mapping[str, Change] = {
+    "default": lambda config: config,
+    "no-alignment": _aligned(alpha=0.0),
+    "gate-zero": lambda config: replace(config, gate="zero"),
+    "scale-only": _aligned(stages=StageTable(mid="constant", up="constant")),
+    "step-swapped": _aligned(stages=StageTable(mid="late", up="early")),
+    "mid-only": lambda config: replace(config, stages=("mid",)),
+    "all-stages": _all_stages,
+    "centred-cosine": _aligned(distance="centred_cosine"),
+    "pose-only": _aligned(priors=PriorTable(person=("heatmap",))),
 }
-"""One idea each, against the default; width and gamma follow the parameters' own ``hcp``."""
+"""One idea each, as a change of the parameters' own ``hcp``."""
 
 
 @flow(name="ablate-hcp")
@@ -53,8 +63,7 @@ def ablate_hcp(params: AblateParams) -> list[dict[str, Cell]]:
 def run_variant(params: AblateParams, name: str) -> dict[str, Cell]:
     """Train and evaluate one variant."""
     out = join(params.train.out, name)
-    mine = params.train.hcp
-    config = replace(VARIANTS[name], width=mine.width, gamma=mine.gamma, init_seed=mine.init_seed)
+    config = VARIANTS[name](params.train.hcp)
     trained = train_hcp(params.train.model_copy(update={"hcp": config, "out": out}))
     own = {
         "out": join(out, "report"),
@@ -63,15 +72,18 @@ def run_variant(params: AblateParams, name: str) -> dict[str, Cell]:
     }
     evaluation = evaluate_hcp(EvaluateParams.model_validate(dict(params.evaluate) | own))
     figures = evaluation.metrics
-    wanted = ("people_score", "attention_share", "human_map_share")
+    wanted = {
+        "people_score": "candidate.people_score",
+        "to base": "candidate-base.people_score.mean",
+        "low": "candidate-base.people_score.low",
+        "high": "candidate-base.people_score.high",
+        "attention_share": "candidate.attention_share",
+        "base's": "base.attention_share",
+        "human_map_share": "candidate.human_map_share",
+    }
     return {
         "variant": name,
         "alignment": round(trained.last["alignment"], 4),
-        **{
-            key: round(figures[f"candidate.{key}"], 4)
-            for key in wanted
-            if f"candidate.{key}" in figures
-        },
-        "base people_score": round(figures["base.people_score"], 4),
+        **{title: round(figures[key], 4) for title, key in wanted.items() if key in figures},
         "report": evaluation.report,
     }

@@ -10,9 +10,8 @@ from hcp.config import AlignmentConfig, HcpConfig
 from storage.errors import HcpError
 
 
-def changed(config: HcpConfig) -> set[str]:
-    """Names of the settings, alignment's own included, that differ from the default."""
-    default = HcpConfig()
+def changed(config: HcpConfig, default: HcpConfig) -> set[str]:
+    """Names of the settings, alignment's own included, that differ."""
     pairs = [("", config, default), ("alignment.", config.alignment, default.alignment)]
     return {
         prefix + field.name
@@ -23,29 +22,33 @@ def changed(config: HcpConfig) -> set[str]:
 
 
 def test_each_variant_changes_one_thing() -> None:
-    assert VARIANTS["default"] == HcpConfig()
-    ideas = {name: changed(config) for name, config in VARIANTS.items() if name != "default"}
+    configs = {name: change(HcpConfig()) for name, change in VARIANTS.items()}
+    default = configs.pop("default")
+    assert default == HcpConfig()
+    ideas = {name: changed(config, default) for name, config in configs.items()}
     # a stage that gets layers must get a loss too
     assert ideas.pop("all-stages") == {"stages", "alignment.stages"}
     assert {name: len(idea) for name, idea in ideas.items()} == dict.fromkeys(ideas, 1)
-    configs = [config.to_json() for config in VARIANTS.values()]
-    assert all(configs.count(config) == 1 for config in configs)
+    every = [config.to_json() for config in (default, *configs.values())]
+    assert all(every.count(config) == 1 for config in every)
 
 
-def test_variants_leave_to_the_parameters_what_is_theirs() -> None:
-    default = HcpConfig()
-    for config in VARIANTS.values():
-        mine = (config.width, config.gamma, config.init_seed)
-        assert mine == (default.width, default.gamma, default.init_seed)
+def test_variants_change_the_parameters_own_settings() -> None:
+    mine = HcpConfig(width=64, gate="zero", alignment=AlignmentConfig(alpha=0.5))
+    for name, change in VARIANTS.items():
+        config = change(mine)
+        assert (config.width, config.gate) == (64, "zero")
+        assert (config.alignment.alpha == 0.5) == (name != "no-alignment")
 
 
 def test_variants_do_what_they_are_called() -> None:
-    assert VARIANTS["no-alignment"].alignment.alpha == 0
-    assert VARIANTS["gate-zero"].gate == "zero"
-    assert VARIANTS["mid-only"].stages == ("mid",)
-    swapped, table = VARIANTS["step-swapped"].alignment.stages, AlignmentConfig().stages
+    variant = {name: change(HcpConfig()) for name, change in VARIANTS.items()}
+    assert variant["no-alignment"].alignment.alpha == 0
+    assert variant["gate-zero"].gate == "zero"
+    assert variant["mid-only"].stages == ("mid",)
+    swapped, table = variant["step-swapped"].alignment.stages, AlignmentConfig().stages
     assert (swapped.mid, swapped.up) == (table.up, table.mid)
-    assert VARIANTS["pose-only"].alignment.priors.names() == ("heatmap",)
+    assert variant["pose-only"].alignment.priors.names() == ("heatmap",)
 
 
 def test_an_unknown_variant_is_named_with_those_that_exist() -> None:

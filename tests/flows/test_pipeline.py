@@ -90,4 +90,5 @@ def test_ablation_gives_one_row_per_variant(
         ablate_hcp(AblateParams.model_validate(wanted | {"variants": ["nonsense"]}))
     rows = ablate_hcp(AblateParams.model_validate(wanted | {"variants": ["mid-only"]}))
     assert [row["variant"] for row in rows] == ["mid-only"]
+    assert float(rows[0]["low"]) <= float(rows[0]["to base"]) <= float(rows[0]["high"])
     assert all(Path(str(row["report"])).is_file() for row in rows)
