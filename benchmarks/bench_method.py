@@ -1,0 +1,92 @@
+"""Does HcP help? Variants of the method on the drawn world, trained and judged by the product.
+
+Draws 300 photos, rebuilds a dataset, and runs the flow ``ablate-hcp`` on the embedded base, once
+as the paper has it (fixed gate) and once with a learned gate, each with and without the alignment
+loss. The peer is the base itself: same prompts, same seeds, paired bootstrap over prompts. About
+40 minutes on two cores. Run: ``python -m benchmarks.bench_method [--steps N] [--seeds N]``.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from demo.dataset import write_folder
+from demo.run import DemoSize, demo_params
+from flows.server import private_server
+
+RESULTS = Path(__file__).parent / "results" / "method.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One base setting of the method, and the variants of it that are compared."""
+
+    hcp: dict[str, Any]
+    learning_rate: float
+    variants: tuple[str, ...] = ("default", "no-alignment")
+
+
+SETTINGS = {
+    "fixed gate (paper)": Setting(hcp={"width": 256}, learning_rate=1e-3),
+    "learned gate": Setting(hcp={"width": 256, "gate": "zero", "gamma": 10.0}, learning_rate=3e-3),
+}
+
+
+def run(work: Path, *, steps: int, seeds: int) -> list[dict[str, Any]]:
+    """One row per setting and variant."""
+    size = DemoSize(train_steps=steps, seeds=seeds)
+    write_folder(work / "photos", n=size.photos, seed=0)
+    with private_server(work / "prefect") as environment:
+        os.environ.update(environment)  # before prefect is imported: it reads its settings then
+        from flows import ablate_hcp, rebuild_dataset
+        from flows.params import AblateParams, RebuildParams
+
+        params = demo_params(work, size)
+        version_id = rebuild_dataset(RebuildParams.model_validate(params["rebuild"]))
+        dataset = f"{params['rebuild']['root']}@{version_id}"
+        params["evaluate"] |= {"register_model": False, "dataset": dataset, "attention_photos": 64}
+        rows: list[dict[str, Any]] = []
+        for name, setting in SETTINGS.items():
+            train = params["train"] | {
+                "dataset": dataset, "hcp": setting.hcp, "learning_rate": setting.learning_rate,
+                "out": str(work / name.split()[0]),
+            }  # fmt: skip
+            given = {"train": train, "evaluate": params["evaluate"], "variants": setting.variants}
+            for row in ablate_hcp(AblateParams.model_validate(given)):
+                rows.append({"setting": name} | {k: v for k, v in row.items() if k != "report"})
+    return rows
+
+
+def main() -> None:
+    """Run, print a table, write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--seeds", type=int, default=8, help="pictures per prompt")
+    parser.add_argument("--work", type=Path, help="folder to keep; else a temporary one")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        work = (options.work or Path(temporary)).resolve()
+        rows = run(work, steps=options.steps, seeds=options.seeds)
+    result = {
+        "rows": rows,
+        "steps": options.steps,
+        "seeds": options.seeds,
+        "environment": {
+            "cores": os.cpu_count(),
+            "versions": {name: version(name) for name in ("torch", "diffusers", "ray", "prefect")},
+        },
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    for row in rows:
+        print("  ".join(f"{name}={value}" for name, value in row.items()))
+
+
+if __name__ == "__main__":
+    main()
