@@ -91,7 +91,7 @@ def demo_params(out: Path, size: DemoSize) -> dict[str, Any]:
             "checkpoint_every": max(1, size.train_steps // 2),
             "resolution_px": 128,
             "resume": True,
-            "hcp": {"width": 256, "alignment": {"distance": "centred_cosine"}},
+            "hcp": {"width": 256},
         },
         "evaluate": {
             "base": "embedded",
