@@ -6,12 +6,13 @@ in the reduced layout. Run: ``python -m benchmarks.bench_exactness``.
 """
 
 import argparse
-import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from benchmarks.stub_models import RESULTS, finish
 from benchmarks.unets import SIZES, Base, make_unet
 from hcp import HcpAdapter, HcpConfig
 from hcp.attention import fused_attention
@@ -100,21 +101,23 @@ def _largest(difference: Tensor) -> float:
 def main() -> None:
     """Compare, print a table, write the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    here = Path(__file__).parent / "results" / "exactness.json"
-    parser.add_argument("--out", type=Path, default=here)
+    parser.add_argument("--out", type=Path, default=RESULTS / "exactness.json")
     options = parser.parse_args()
-    found: dict[str, object] = {
+    found: dict[str, Any] = {
         str(dtype).removeprefix("torch."): {
             name: float(f"{value:.3g}") for name, value in attention_differences(dtype).items()
         }
         for dtype in (torch.float32, torch.bfloat16, torch.float16)
     }
     found["lean_backward_float64"] = float(f"{gradient_difference():.3g}")
-    found["machine"] = {"device": "cpu", "torch": torch.__version__}
-    for name, figures in found.items():
-        print(f"{name:24s}{figures}")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(found, indent=1) + "\n")
+    rows = [
+        ("fused, float32", f"{found['float32']['fused']:.2g}", "<= 1e-5"),
+        ("fused, bfloat16", f"{found['bfloat16']['fused']:.2g}", "<= 5e-3"),
+        ("fused, bfloat16, RMS share", f"{found['bfloat16']['fused_rms_share']:.2g}", ""),
+        ("explicit maps in bfloat16", f"{found['bfloat16']['explicit_in_type']:.2g}", "peer"),
+        ("lean backward, float64", f"{found['lean_backward_float64']:.2g}", ""),
+    ]
+    finish(options.out, found, rows)
 
 
 if __name__ == "__main__":

@@ -7,19 +7,16 @@ loss. The peer is the base itself: same prompts, same seeds, paired bootstrap ov
 """
 
 import argparse
-import json
 import os
 import tempfile
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.stub_models import RESULTS, finish
 from demo.dataset import write_folder
 from demo.run import DemoSize, demo_params
 from flows.server import private_server
-
-RESULTS = Path(__file__).parent / "results" / "method.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,24 +65,20 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--seeds", type=int, default=8, help="pictures per prompt")
     parser.add_argument("--work", type=Path, help="folder to keep; else a temporary one")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=RESULTS / "method.json")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         work = (options.work or Path(temporary)).resolve()
         rows = run(work, steps=options.steps, seeds=options.seeds)
-    result = {
-        "rows": rows,
-        "steps": options.steps,
-        "seeds": options.seeds,
-        "environment": {
-            "cores": os.cpu_count(),
-            "versions": {name: version(name) for name in ("torch", "diffusers", "ray", "prefect")},
-        },
-    }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
-    for row in rows:
-        print("  ".join(f"{name}={value}" for name, value in row.items()))
+    shown = [
+        (
+            f"{row['setting']}, {row['variant']}",
+            f"{row['to base']:+.4f} ({row['low']:+.4f} to {row['high']:+.4f})",
+            "people score, to base",
+        )
+        for row in rows
+    ]
+    finish(options.out, {"rows": rows, "steps": options.steps, "seeds": options.seeds}, shown)
 
 
 if __name__ == "__main__":

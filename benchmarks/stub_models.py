@@ -26,6 +26,7 @@ from storage.plan import PlanConfig, plan_units
 from storage.records import Person, Unit
 from storage.sources import Source
 
+LIBRARIES = ("torch", "diffusers", "ultralytics", "ray", "prefect", "pyarrow")
 RESULTS = Path(__file__).parent / "results"
 SALT = "benchmark"
 
@@ -146,7 +147,7 @@ def finish(out: Path, result: dict[str, Any], rows: Sequence[tuple[str, object, 
         "load_average": round(os.getloadavg()[0], 1),
         "machine": platform.machine(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("torch", "ultralytics", "ray", "pyarrow")},
+        "versions": {name: version(name) for name in LIBRARIES},
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=1) + "\n")

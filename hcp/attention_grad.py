@@ -26,15 +26,17 @@ _CHUNK_CPU, _CHUNK = 1 << 19, 1 << 24
 
 
 def frozen_in_training(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """``softmax(Q K^T / sqrt d) V``, whose gradient reaches the query alone.
+    """``softmax(Q K^T / sqrt d) V``, with no gradient of keys and values where none is wanted.
 
     Args:
         query: [R, H, Q, d].
-        key: [R, H, K, d], no gradient.
-        value: [R, H, K, d], no gradient.
+        key: [R, H, K, d].
+        value: [R, H, K, d].
     Returns:
         [R, H, Q, d].
     """
+    if key.requires_grad or value.requires_grad:
+        return scaled_dot_product_attention(query, key, value)
     return cast(Tensor, _Frozen.apply(query, key, value))
 
 
@@ -71,14 +73,12 @@ class _Frozen(torch.autograd.Function):
         # dQ = dS K / sqrt d with dS = P (G V^T - r), r = rows of G times the output.
         query, key, value, out = ctx.saved_tensors
         with torch.autocast(query.device.type, enabled=False):
-            wide = map_dtype(query)
-            grad = grad.to(wide)
-            grads, total = _flat(grad), _flat((grad * out).sum(dim=-1, keepdim=True))
-            keys, values = _flat(key.to(wide)).mT, _flat(value.to(wide)).mT
+            grads, queries, keys, values = (_flat(each) for each in (grad, query, key, value))
+            total = (grads * _flat(out)).sum(dim=-1, keepdim=True)
             parts: list[Tensor] = []
-            for some, attn in _softmax(query, key):
-                through = (grads[some] @ values[some]).sub_(total[some]).mul_(attn)
-                parts.append(keys[some] @ through.mT)
+            for some, attn in _softmax(queries, keys):
+                through = (grads[some] @ values[some].mT).sub_(total[some]).mul_(attn)
+                parts.append(keys[some].mT @ through.mT)
             grad_q = torch.cat(parts).mT.view_as(query) * query.shape[-1] ** -0.5
         return grad_q.to(query.dtype), None, None
 
@@ -91,10 +91,10 @@ class _Human(torch.autograd.Function):
         ctx.plan = plan
         ctx.set_materialize_grads(False)
         with torch.autocast(query.device.type, enabled=False):
-            index = _index(plan.columns, query)
-            picked = torch.cat(
-                [human.gather(2, index[some]) for some, human in _softmax(query, key_h)]
-            )
+            heads, pixels = query.shape[1:3]
+            index = plan.columns.repeat_interleave(heads, dim=0)[:, None].expand(-1, pixels, -1)
+            maps = _softmax(_flat(query), _flat(key_h))
+            picked = torch.cat([human.gather(2, index[some]) for some, human in maps])
             picked = picked.view(*query.shape[:3], -1)  # P_J [R, H, Q, J]
             update = (picked @ _values(value, plan)).to(query.dtype)
         ctx.save_for_backward(query, key_h, value, picked)
@@ -119,52 +119,46 @@ class _Human(torch.autograd.Function):
                     grad_v = _spread(own * _valid(plan, own), plan.columns, like=value)
             if grad_columns is not None:
                 grad_picked = grad_picked + grad_columns.to(picked.dtype)[:, None] / picked.shape[1]
-            grad_q, grad_k = _through_softmax(query, key_h, plan, picked, picked * grad_picked)
+            grad_q, grad_k = _through_softmax(query, key_h, plan, picked * grad_picked)
         return grad_q, grad_k, grad_v, None
 
 
 def _through_softmax(
-    query: Tensor, key_h: Tensor, plan: RowPlan, picked: Tensor, through: Tensor
+    query: Tensor, key_h: Tensor, plan: RowPlan, through: Tensor
 ) -> tuple[Tensor, Tensor]:
     # `through`: P_J G_J [R, H, Q, J]. Products with the softmax are computed transposed, where its
     # long side stays last: narrow results are slow on CPUs.
     total = through.sum(dim=-1, keepdim=True)  # r
-    keys, weighted = key_h.to(total.dtype), total * query.to(total.dtype)
-    rows_of_keys, rows_of_queries = _flat(keys).mT, _flat(weighted).mT
+    queries, keys = _flat(query), _flat(key_h)
+    weighted = _flat(total) * queries
     to_query: list[Tensor] = []
     to_key: list[Tensor] = []
-    for some, human in _softmax(query, key_h):
-        to_query.append(rows_of_keys[some] @ human.mT)
-        to_key.append(rows_of_queries[some] @ human)
+    for some, human in _softmax(queries, keys):
+        to_query.append(keys[some].mT @ human.mT)
+        to_key.append(weighted[some].mT @ human)
     common_q = torch.cat(to_query).mT.view_as(query)
     common_k = torch.cat(to_key).mT.view_as(key_h)
     scale = query.shape[-1] ** -0.5
-    grad_q = through @ _take(keys, plan.columns) - total * common_q
-    own = through.transpose(-1, -2) @ query.to(total.dtype)
-    grad_k = _spread(own, plan.columns, like=keys) - common_k
+    wide_k = keys.view_as(key_h)
+    grad_q = through @ _take(wide_k, plan.columns) - total * common_q
+    own = through.transpose(-1, -2) @ queries.view_as(query)
+    grad_k = _spread(own, plan.columns, like=wide_k) - common_k
     return (grad_q * scale).to(query.dtype), (grad_k * scale).to(key_h.dtype)
 
 
-def _softmax(query: Tensor, key: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    # Slices of the R * H heads, row after row, and their maps [., Q, K].
-    wide = map_dtype(query)
-    queries = _flat(query.to(wide) * query.shape[-1] ** -0.5)
-    keys = _flat(key.to(wide)).mT
-    chunk = _CHUNK_CPU if query.device.type == "cpu" else _CHUNK
-    step = max(1, chunk // (query.shape[2] * key.shape[2]))
+def _softmax(queries: Tensor, keys: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    # Slices of the R * H heads, row after row, and their maps [., Q, K]; from _flat.
+    queries = queries * queries.shape[-1] ** -0.5
+    chunk = _CHUNK_CPU if queries.device.type == "cpu" else _CHUNK
+    step = max(1, chunk // (queries.shape[1] * keys.shape[1]))
     for start in range(0, len(queries), step):
         some = slice(start, start + step)
-        yield some, (queries[some] @ keys[some]).softmax(dim=-1)
+        yield some, (queries[some] @ keys[some].mT).softmax(dim=-1)
 
 
 def _flat(tensor: Tensor) -> Tensor:
-    return tensor.reshape(-1, *tensor.shape[2:])
-
-
-def _index(columns: Tensor, query: Tensor) -> Tensor:
-    # [R, J] -> [R * H, Q, J], for the columns of the flat M_h
-    heads, pixels = query.shape[1:3]
-    return columns[:, None, None].expand(-1, heads, pixels, -1).flatten(0, 1)
+    # [R, H, ...] -> [R * H, ...] in the softmax's type
+    return tensor.to(map_dtype(tensor)).reshape(-1, *tensor.shape[2:])
 
 
 def _take(tokens: Tensor, columns: Tensor) -> Tensor:

@@ -41,8 +41,8 @@ class LeanBackward:
         widths = {} if skips else _hidden_widths(whole)
         for part in (whole.mid_block, whole.up_blocks, whole.conv_out):
             for module in () if part is None else part.modules():
-                lean = _lean_form(module, widths) if _is_frozen(module) else None
-                if lean is not None:
+                lean = _lean_form(module, widths)
+                if lean is not None and _is_frozen(module) and not _is_hooked(module):
                     self._replace(module, lean)
 
     def remove(self) -> None:
@@ -64,7 +64,7 @@ class LeanBackward:
 def _lean_form(module: Any, widths: Mapping[nn.Module, int]) -> Callable[..., Tensor] | None:
     if type(module) is GEGLU:
         return lambda x: _Geglu.apply(module.proj(x))  # pyright: ignore[reportReturnType]
-    if type(module) is nn.Conv2d and module.padding_mode == "zeros":
+    if type(module) is nn.Conv2d and module.padding_mode == "zeros" and module.groups == 1:
         return lambda x: _conv(x, module)
     if type(module) is ResnetBlock2D and _is_plain(module):
         return lambda x, temb: _resnet(module, x, temb, width=widths.get(module))
@@ -73,6 +73,11 @@ def _lean_form(module: Any, widths: Mapping[nn.Module, int]) -> Callable[..., Te
 
 def _is_frozen(module: nn.Module) -> bool:
     return not any(parameter.requires_grad for parameter in module.parameters())
+
+
+def _is_hooked(module: nn.Module) -> bool:
+    # Others, as accelerate, replace forward passes too; what is inside a block counts.
+    return any("forward" in vars(part) for part in module.modules())
 
 
 def _is_plain(block: Any) -> bool:
@@ -128,9 +133,8 @@ class _Conv(torch.autograd.Function):
         ctx: Any, x: Tensor, conv: nn.Conv2d, width: int | None
     ) -> Tensor:
         ctx.conv, ctx.shape, ctx.dtype = conv, x.shape, x.dtype
-        ctx.width = min(width or x.shape[1], x.shape[1]) if conv.groups == 1 else x.shape[1]
-        return conv2d(x, conv.weight, conv.bias, conv.stride, conv.padding, conv.dilation,
-                      conv.groups)  # fmt: skip
+        ctx.width = x.shape[1] if width is None else width
+        return conv2d(x, conv.weight, conv.bias, conv.stride, conv.padding, conv.dilation)
 
     @staticmethod
     @once_differentiable
@@ -199,11 +203,11 @@ class _Geglu(torch.autograd.Function):
 def _conv_grad(conv: nn.Conv2d, grad: Tensor, shape: torch.Size, width: int) -> Tensor:
     # The gradient of the first `width` input channels, [N, width, h, w].
     batch, _, *size = shape
-    weight = conv.weight if conv.groups > 1 else conv.weight[:, :width]
-    if conv.kernel_size == (1, 1) == conv.stride and conv.padding == (0, 0) and conv.groups == 1:
-        return (weight.flatten(1).to(grad.dtype).mT @ grad.flatten(2)).unflatten(2, tuple(size))
-    how: Any = (conv.stride, conv.padding, conv.dilation, conv.groups)
-    return conv2d_input([batch, width, *size], weight.to(grad.dtype), grad, *how)
+    weight = conv.weight[:, :width].to(grad.dtype)
+    if conv.kernel_size == (1, 1) == conv.stride and conv.padding == (0, 0):
+        return (weight.flatten(1).mT @ grad.flatten(2)).unflatten(2, tuple(size))
+    how: Any = (conv.stride, conv.padding, conv.dilation)
+    return conv2d_input([batch, width, *size], weight, grad, *how)
 
 
 def _widen(grad: Tensor, channels: int) -> Tensor:

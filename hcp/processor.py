@@ -93,7 +93,7 @@ class HcpProcessor:
         frozen_text = attn.norm_encoder_hidden_states(text) if attn.norm_cross else text
         key = _norm(attn.norm_k, _heads(attn.to_k(frozen_text), attn.heads))
         value = _heads(attn.to_v(frozen_text), attn.heads)
-        if mask is None and query.requires_grad and not (key.requires_grad or value.requires_grad):
+        if _in_training(mask):
             out = frozen_in_training(query, key, value)
         else:
             out = scaled_dot_product_attention(query, key, value, attn_mask=mask)
@@ -136,7 +136,7 @@ class HcpProcessor:
     ) -> Tensor:
         # gamma g (M_h o m) V in the plan's rows: query and value [R, H, ., d], text [B, K, C].
         key_h = self._human_keys(attn, text, plan).to(query.dtype)
-        if mask is None and torch.is_grad_enabled():
+        if _in_training(mask):
             update, columns = human_in_training(query, key_h, value, plan)
             self._keep(columns, plan)
         else:
@@ -168,6 +168,11 @@ class HcpProcessor:
         if not torch.is_grad_enabled():
             self.state.keep_keys(self.site.name, encoder_hidden_states, key_h)
         return key_h
+
+
+def _in_training(mask: Tensor | None) -> bool:
+    # Whether hcp.attention_grad's forms apply; they know no attention mask.
+    return mask is None and torch.is_grad_enabled()
 
 
 def _heads(tensor: Tensor, heads: int) -> Tensor:

@@ -133,8 +133,9 @@ def _read_captions(uri: str) -> dict[str, dict[str, Any]]:
         data = json.loads(read_bytes(uri).decode("utf-8-sig"))
         by_id: dict[Any, list[str]] = {}
         for annotation in data["annotations"]:
-            if "caption" in annotation:  # Human-Art's annotations are keypoints
-                by_id.setdefault(annotation["image_id"], []).append(_text(annotation, "caption"))
+            if "keypoints" in annotation:  # Human-Art's annotations; its images have the text
+                continue
+            by_id.setdefault(annotation["image_id"], []).append(_text(annotation, "caption"))
         photos: dict[str, dict[str, Any]] = {}
         for image in data["images"]:
             name = valid_text(str(image["file_name"]))
@@ -145,7 +146,7 @@ def _read_captions(uri: str) -> dict[str, dict[str, Any]]:
                 photo["texts"].append(_text(image, "description"))
         if photos and not any(photo["texts"] for photo in photos.values()):
             raise ValueError("no image has a caption or a description")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise SourceError(
             f"{uri}: not a COCO captions file (objects 'images' with id, file_name and "
             f"'annotations' with image_id, caption; or images with a description): "

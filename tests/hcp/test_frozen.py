@@ -111,6 +111,23 @@ def test_trainable_blocks_keep_their_gradients(part: str) -> None:
     assert torch.allclose(*found, rtol=1e-9)
 
 
+def test_forward_passes_that_others_replaced_stay() -> None:
+    unet = layout_unet("sd1").double()
+    adapter = HcpAdapter.create(unet, HcpConfig(width=8)).double()
+    expected = _step(unet, adapter, lean=False)
+    convolution, calls = unet.up_blocks[1].resnets[0].conv1, []
+    own = convolution.forward
+
+    def counted(x: Tensor) -> Tensor:
+        calls.append(1)
+        return own(x)
+
+    convolution.forward = counted
+    _same(_step(unet, adapter, lean=True), expected)
+    assert calls == [1]
+    assert convolution.forward is counted
+
+
 def test_far_less_is_kept() -> None:
     unet = layout_unet("sd1")
     weights = {p.data_ptr() for p in unet.parameters()}

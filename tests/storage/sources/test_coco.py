@@ -110,6 +110,7 @@ def test_paths_cannot_leave_the_root(tmp_path, jpeg):
         '{"images": [1], "annotations": []}',
         '{"images": [{"id": 1, "file_name": "a", "description": 3}], "annotations": []}',
         '{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"keypoints": []}]}',
+        '{"images": [{"id": 1, "file_name": "a", "description": "x"}], "annotations": [{}]}',
     ],
 )
 def test_a_broken_json_is_named(tmp_path, text):
