@@ -29,7 +29,8 @@ def fused_attention(
 ) -> Tensor:
     """Attention with the fused map ``(M + gamma (M_h o m)) V``, without a map in memory.
 
-    The output is linear in the map, so it is ``SDPA(Q, K, V) + gamma SDPA(Q, K_h, m o V)``.
+    The output is linear in the map, so it is ``SDPA(Q, K, V) + gamma SDPA(Q, K_h, m o V)``. Both
+    terms are computed in ``map_dtype``, and half precision is rounded to once, in their sum.
 
     Args:
         query: [B, H, Q, d], from the frozen to_q.
@@ -50,10 +51,9 @@ def fused_attention(
             f"key_h {tuple(key_h.shape)} must equal key {tuple(key.shape)} and token_mask "
             f"{tuple(token_mask.shape)} must be [B, K] of it"
         )
-    base = scaled_dot_product_attention(query, key, value, attn_mask=attention_mask)
-    return base + gamma * human_attention(
-        query, key_h, value, token_mask, attention_mask=attention_mask
-    )
+    base = wide_attention(query, key, value, attention_mask=attention_mask)
+    human = human_attention(query, key_h, value, token_mask, attention_mask=attention_mask)
+    return (base + gamma * human).to(query.dtype)
 
 
 def human_attention(
@@ -64,9 +64,22 @@ def human_attention(
     *,
     attention_mask: Tensor | None = None,
 ) -> Tensor:
-    """``(M_h o m) V``: what the human tokens add. Shapes as in ``fused_attention``."""
+    """``(M_h o m) V``: what the human tokens add, in ``map_dtype``. As in ``fused_attention``."""
     human_value = value * token_mask[:, None, :, None].to(value.dtype)
-    return scaled_dot_product_attention(query, key_h, human_value, attn_mask=attention_mask)
+    return wide_attention(query, key_h, human_value, attention_mask=attention_mask)
+
+
+def wide_attention(
+    query: Tensor, key: Tensor, value: Tensor, *, attention_mask: Tensor | None = None
+) -> Tensor:
+    """``softmax(Q K^T / sqrt d) V`` in ``map_dtype``, also under autocast."""
+    wide = map_dtype(query)
+    if attention_mask is not None and attention_mask.is_floating_point():
+        attention_mask = attention_mask.to(wide)
+    with torch.autocast(query.device.type, enabled=False):
+        return scaled_dot_product_attention(
+            query.to(wide), key.to(wide), value.to(wide), attn_mask=attention_mask
+        )
 
 
 def human_attention_map(query: Tensor, key_h: Tensor) -> Tensor:

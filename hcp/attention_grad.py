@@ -16,9 +16,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import scaled_dot_product_attention
 
-from hcp.attention import map_dtype
+from hcp.attention import map_dtype, wide_attention
 from hcp.token_state import RowPlan
 
 _CHUNK_CPU, _CHUNK = 1 << 19, 1 << 24
@@ -33,10 +32,10 @@ def frozen_in_training(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         key: [R, H, K, d].
         value: [R, H, K, d].
     Returns:
-        [R, H, Q, d].
+        [R, H, Q, d] in ``map_dtype``.
     """
     if key.requires_grad or value.requires_grad:
-        return scaled_dot_product_attention(query, key, value)
+        return wide_attention(query, key, value)
     return cast(Tensor, _Frozen.apply(query, key, value))
 
 
@@ -51,7 +50,7 @@ def human_in_training(
         value: [R, H, K, d].
         plan: token mask and columns of the R rows.
     Returns:
-        [R, H, Q, d] in the query's type, and [R, Q, J] in float32 (float64 for float64).
+        [R, H, Q, d] and [R, Q, J], in ``map_dtype``.
     """
     return cast(tuple[Tensor, Tensor], _Human.apply(query, key_h, value, plan))
 
@@ -61,8 +60,8 @@ class _Frozen(torch.autograd.Function):
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride] - torch types it as *args
         ctx: Any, query: Tensor, key: Tensor, value: Tensor
     ) -> Tensor:
-        out = scaled_dot_product_attention(query, key, value)
-        ctx.save_for_backward(query, key, value, out)
+        out = wide_attention(query, key, value)
+        ctx.save_for_backward(query, key, value, out.to(query.dtype))
         return out
 
     @staticmethod
@@ -96,7 +95,7 @@ class _Human(torch.autograd.Function):
             maps = _softmax(_flat(query), _flat(key_h))
             picked = torch.cat([human.gather(2, index[some]) for some, human in maps])
             picked = picked.view(*query.shape[:3], -1)  # P_J [R, H, Q, J]
-            update = (picked @ _values(value, plan)).to(query.dtype)
+            update = picked @ _values(value, plan)
         ctx.save_for_backward(query, key_h, value, picked)
         return update, picked.mean(dim=1)
 
@@ -112,7 +111,6 @@ class _Human(torch.autograd.Function):
         with torch.autocast(query.device.type, enabled=False):
             grad_picked = torch.zeros_like(picked)  # G_J
             if grad_update is not None:
-                grad_update = grad_update.to(picked.dtype)
                 grad_picked = grad_update @ _values(value, plan).transpose(-1, -2)
                 if ctx.needs_input_grad[2]:
                     own = picked.transpose(-1, -2) @ grad_update

@@ -15,7 +15,7 @@ from diffusers.models.attention_processor import (
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from hcp.attention import human_attention, human_map_columns, map_dtype
+from hcp.attention import human_attention, human_map_columns, map_dtype, wide_attention
 from hcp.attention_grad import frozen_in_training, human_in_training
 from hcp.layer import HcpLayer
 from hcp.sites import Site
@@ -93,12 +93,17 @@ class HcpProcessor:
         frozen_text = attn.norm_encoder_hidden_states(text) if attn.norm_cross else text
         key = _norm(attn.norm_k, _heads(attn.to_k(frozen_text), attn.heads))
         value = _heads(attn.to_v(frozen_text), attn.heads)
+        update = self._human(attn, plan.take(query), plan.take(value), text, mask, plan)
         if _in_training(mask):
-            out = frozen_in_training(query, key, value)
+            out = plan.add(frozen_in_training(query, key, value), update)
         else:
             out = scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        update = self._human(attn, plan.take(query), plan.take(value), text, mask, plan)
-        out = plan.add(out, update)
+            if update.dtype == query.dtype:
+                out = plan.add(out, update)
+            else:  # half precision: of the sum alone, and only in the plan's rows
+                rows_mask = None if mask is None else plan.take(mask)
+                rows = (plan.take(query), plan.take(key), plan.take(value))
+                out = plan.put(out, wide_attention(*rows, attention_mask=rows_mask) + update)
         out = attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2).to(query.dtype)))
         out = _as_image(out, hidden_states)
         if attn.residual_connection:
@@ -134,7 +139,8 @@ class HcpProcessor:
         mask: Tensor | None,
         plan: RowPlan,
     ) -> Tensor:
-        # gamma g (M_h o m) V in the plan's rows: query and value [R, H, ., d], text [B, K, C].
+        # gamma g (M_h o m) V in the plan's rows, in map_dtype: query and value [R, H, ., d], text
+        # [B, K, C].
         key_h = self._human_keys(attn, text, plan).to(query.dtype)
         if _in_training(mask):
             update, columns = human_in_training(query, key_h, value, plan)

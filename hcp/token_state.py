@@ -38,6 +38,11 @@ class RowPlan:
             return rows + update
         return rows.index_add(0, self.index, update.to(rows.dtype))
 
+    def put(self, rows: Tensor, new: Tensor) -> Tensor:
+        """``rows`` [B, ...] with ``new`` [R, ...] in the plan's places; the others keep every bit."""
+        new = new.to(rows.dtype)
+        return new if self.index is None else rows.index_copy(0, self.index, new)
+
     def to(self, device: torch.device) -> "RowPlan":
         """The same plan with its tensors on ``device``."""
         return RowPlan(
