@@ -20,8 +20,8 @@ from torch.autograd.function import once_differentiable
 from hcp.attention import map_dtype, wide_attention
 from hcp.token_state import RowPlan
 
-_CHUNK_CPU, _CHUNK = 1 << 19, 1 << 24
-"""Elements of a map in memory at a time, about; at least one head's."""
+_CHUNK_CPU, _CHUNK = 1 << 17, 1 << 24
+"""Elements of a map in memory at a time, about; at least one head's. On CPUs it fits their caches."""
 
 
 def frozen_in_training(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

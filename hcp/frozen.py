@@ -19,6 +19,8 @@ from torch.nn.grad import conv2d_input
 
 from hcp.sites import Site, plain
 
+aten: Any = torch.ops.aten  # what torch's own derivatives are made of
+
 
 class LeanBackward:
     """Lean forms of a frozen U-Net's middle and up blocks, until ``remove``.
@@ -168,11 +170,15 @@ class _NormSiluConv(torch.autograd.Function):
         norm, width = ctx.norm, ctx.width
         through = _conv_grad(ctx.conv, grad, x.shape, width)
         groups = width * norm.num_groups // x.shape[1]
-        with torch.enable_grad():
-            part = x[:, :width].detach().to(norm.weight.dtype).requires_grad_()
-            weight, bias = norm.weight[:width], norm.bias[:width]
-            hidden = silu(group_norm(part, groups, weight, bias, norm.eps))
-        (found,) = torch.autograd.grad(hidden, part, through.to(hidden.dtype))
+        part = x[:, :width].contiguous().to(norm.weight.dtype)
+        weight, bias = norm.weight[:width], norm.bias[:width]
+        size = (*part.shape[:2], part[0, 0].numel(), groups)
+        hidden, *moments = aten.native_group_norm(part, weight, bias, *size, norm.eps)
+        through = aten.silu_backward(through.to(hidden.dtype), hidden)
+        only_input = [True, False, False]
+        found, _, _ = aten.native_group_norm_backward(
+            through, part, *moments, weight, *size, only_input
+        )
         return _widen(found.to(x.dtype), x.shape[1]), None, None, None
 
 
@@ -186,8 +192,8 @@ class _Geglu(torch.autograd.Function):
         hidden, gate = halves.chunk(2, dim=-1)
         slopes = halves.new_empty(*halves.shape[:-1], 2, hidden.shape[-1])
         by_hidden, by_gate = slopes.unbind(dim=-2)
-        torch.ops.aten.gelu.out(gate, out=by_hidden)
-        torch.ops.aten.gelu_backward.grad_input(hidden, gate, grad_input=by_gate)
+        aten.gelu.out(gate, out=by_hidden)
+        aten.gelu_backward.grad_input(hidden, gate, grad_input=by_gate)
         ctx.save_for_backward(slopes)
         return hidden * by_hidden
 
