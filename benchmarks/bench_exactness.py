@@ -16,7 +16,7 @@ from benchmarks.stub_models import RESULTS, finish
 from benchmarks.unets import SIZES, Base, make_unet
 from hcp import HcpAdapter, HcpConfig
 from hcp.attention import fused_attention
-from hcp.attention_grad import frozen_in_training, human_in_training
+from hcp.attention_grad import attention_in_training
 from hcp.frozen import LeanBackward
 from hcp.token_state import RowPlan
 
@@ -48,8 +48,8 @@ def attention_differences(dtype: torch.dtype) -> dict[str, float]:
         exact = (_map(query.float(), key.float()) + human * chosen) @ value.float()
         explicit = (_map(query, key) + _map(query, key_h) * chosen) @ value
         fused = fused_attention(query, key, value, key_h, mask, gamma=1.0).float()
-        update, columns = human_in_training(query, key_h, value, plan)
-        trained = frozen_in_training(query, key, value).float() + update.float()
+        frozen, update, columns = attention_in_training(query, key, value, key_h, plan)
+        trained = (frozen + update).to(dtype).float()
         exact_columns = human.mean(dim=1)[..., list(COLUMNS)]
         found = {
             "fused": _largest(fused - exact),

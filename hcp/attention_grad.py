@@ -1,13 +1,14 @@
-"""Cross-attention in training: the human term with its maps, and the frozen part beside it.
+"""Cross-attention in training: both terms of the fused map and the human map, in one pass.
 
-The formulas are those of ``hcp.attention``; the backward passes are written out. Left to autograd,
-two fused kernels (the human term, and the columns of its map) would each compute the softmax twice,
-and the frozen attention would compute gradients of keys and values that nobody wants. Here a
-softmax is computed once in each direction, a few heads at a time, and never kept.
+The formulas are those of ``hcp.attention``; the backward pass is written out. Left to autograd,
+three fused kernels (the frozen term, the human term, the columns of its map) would each compute a
+softmax again, and gradients of keys and values that nobody wants. Here both softmaxes are computed
+side by side, a few heads at a time, and never kept.
 
-R rows, H heads, Q latent pixels, K text tokens, J human tokens, d head width. P = M_h, P_J its
-human columns, G_J their gradient. The softmax couples all columns:
-``dS = P_J G_J (in the human columns) - r P``, ``r = sum over J of P_J G_J``.
+B rows, R of them with human tokens, H heads, Q latent pixels, K text tokens, J human tokens, d
+head width. P = M and G the gradient of its term; P_h = M_h, and G_J the gradient of its human
+columns P_J. A softmax couples all its columns: ``dS = P (G V^T - r)``, r the rows' sums of G times
+the term; ``dS_h = P_J G_J (in the human columns) - r_h P_h``, r_h the rows' sums of P_J G_J.
 """
 
 from collections.abc import Iterator
@@ -17,145 +18,113 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from hcp.attention import map_dtype, wide_attention
+from hcp.attention import human_attention, human_map_columns, map_dtype, wide_attention
 from hcp.token_state import RowPlan
 
-_CHUNK_CPU, _CHUNK = 1 << 17, 1 << 24
-"""Elements of a map in memory at a time, about; at least one head's. On CPUs it fits their caches."""
+_CHUNK_CPU, _CHUNK = 1 << 18, 1 << 24
+"""Elements of the maps in memory at a time, about; at least one head's. Fits a CPU's cache."""
 
 
-def frozen_in_training(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """``softmax(Q K^T / sqrt d) V``, with no gradient of keys and values where none is wanted.
-
-    Args:
-        query: [R, H, Q, d].
-        key: [R, H, K, d].
-        value: [R, H, K, d].
-    Returns:
-        [R, H, Q, d] in ``map_dtype``.
-    """
-    if key.requires_grad or value.requires_grad:
-        return wide_attention(query, key, value)
-    return cast(Tensor, _Frozen.apply(query, key, value))
-
-
-def human_in_training(
-    query: Tensor, key_h: Tensor, value: Tensor, plan: RowPlan
-) -> tuple[Tensor, Tensor]:
-    """``(M_h o m) V`` and the head mean of M_h at the plan's columns.
+def attention_in_training(
+    query: Tensor, key: Tensor, value: Tensor, key_h: Tensor, plan: RowPlan
+) -> tuple[Tensor, Tensor, Tensor]:
+    """``M V`` in all rows; ``(M_h o m) V`` and the columns of M_h in those with human tokens.
 
     Args:
-        query: [R, H, Q, d].
+        query: [B, H, Q, d].
+        key: [B, H, K, d].
+        value: [B, H, K, d].
         key_h: [R, H, K, d].
-        value: [R, H, K, d].
-        plan: token mask and columns of the R rows.
+        plan: which rows of B the R are, with their token mask and columns.
     Returns:
-        [R, H, Q, d] and [R, Q, J], in ``map_dtype``.
+        [B, H, Q, d], [R, H, Q, d] and the head mean [R, Q, J], all in ``map_dtype``.
     """
-    return cast(tuple[Tensor, Tensor], _Human.apply(query, key_h, value, plan))
+    if key.requires_grad or value.requires_grad:  # more trains than HcP
+        rows = plan.take(query)
+        wide = map_dtype(query)
+        columns = human_map_columns(rows.to(wide), key_h.to(wide), plan.columns)
+        human = human_attention(rows, key_h, plan.take(value), plan.token_mask)
+        return wide_attention(query, key, value), human, columns
+    return cast(tuple[Tensor, Tensor, Tensor], _Attention.apply(query, key, value, key_h, plan))
 
 
-class _Frozen(torch.autograd.Function):
+class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride] - torch types it as *args
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor
-    ) -> Tensor:
-        out = wide_attention(query, key, value)
-        ctx.save_for_backward(query, key, value, out.to(query.dtype))
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, grad: Tensor
-    ) -> tuple[Tensor, None, None]:
-        # dQ = dS K / sqrt d with dS = P (G V^T - r), r = rows of G times the output.
-        query, key, value, out = ctx.saved_tensors
-        with torch.autocast(query.device.type, enabled=False):
-            grads, queries, keys, values = (_flat(each) for each in (grad, query, key, value))
-            total = (grads * _flat(out)).sum(dim=-1, keepdim=True)
-            parts: list[Tensor] = []
-            for some, attn in _softmax(queries, keys):
-                through = (grads[some] @ values[some].mT).sub_(total[some]).mul_(attn)
-                parts.append(keys[some].mT @ through.mT)
-            grad_q = torch.cat(parts).mT.view_as(query) * query.shape[-1] ** -0.5
-        return grad_q.to(query.dtype), None, None
-
-
-class _Human(torch.autograd.Function):
-    @staticmethod
-    def forward(  # pyright: ignore[reportIncompatibleMethodOverride] - torch types it as *args
-        ctx: Any, query: Tensor, key_h: Tensor, value: Tensor, plan: RowPlan
-    ) -> tuple[Tensor, Tensor]:
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, key_h: Tensor, plan: RowPlan
+    ) -> tuple[Tensor, Tensor, Tensor]:
         ctx.plan = plan
-        ctx.set_materialize_grads(False)
         with torch.autocast(query.device.type, enabled=False):
-            heads, pixels = query.shape[1:3]
+            out = wide_attention(query, key, value)
+            rows = plan.take(query)
+            heads, pixels = rows.shape[1:3]
             index = plan.columns.repeat_interleave(heads, dim=0)[:, None].expand(-1, pixels, -1)
-            maps = _softmax(_flat(query), _flat(key_h))
-            picked = torch.cat([human.gather(2, index[some]) for some, human in maps])
-            picked = picked.view(*query.shape[:3], -1)  # P_J [R, H, Q, J]
-            update = picked @ _values(value, plan)
-        ctx.save_for_backward(query, key_h, value, picked)
-        return update, picked.mean(dim=1)
+            maps = _softmax(_flat(rows), _flat(key_h), n_maps=1)
+            picked = torch.cat([human[:, :, 0].gather(2, index[some]) for some, human in maps])
+            picked = picked.view(*rows.shape[:3], -1)  # P_J [R, H, Q, J]
+            update = picked @ _human_values(value, plan)
+        ctx.save_for_backward(query, key, value, key_h, out.to(query.dtype), picked)
+        return out, update, picked.mean(dim=1)
 
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, *grads: Tensor | None
+        ctx: Any, grad: Tensor, grad_update: Tensor, grad_columns: Tensor
     ) -> tuple[Any, ...]:
         plan: RowPlan = ctx.plan
-        query, key_h, value, picked = ctx.saved_tensors
-        grad_update, grad_columns = grads
-        grad_v: Tensor | None = None
+        query, key, value, key_h, out, picked = ctx.saved_tensors
+        wide = picked.dtype
         with torch.autocast(query.device.type, enabled=False):
-            grad_picked = torch.zeros_like(picked)  # G_J
-            if grad_update is not None:
-                grad_picked = grad_update @ _values(value, plan).transpose(-1, -2)
-                if ctx.needs_input_grad[2]:
-                    own = picked.transpose(-1, -2) @ grad_update
-                    grad_v = _spread(own * _valid(plan, own), plan.columns, like=value)
-            if grad_columns is not None:
-                grad_picked = grad_picked + grad_columns.to(picked.dtype)[:, None] / picked.shape[1]
-            grad_q, grad_k = _through_softmax(query, key_h, plan, picked * grad_picked)
-        return grad_q, grad_k, grad_v, None
+            rows, wide_h = plan.take(query).to(wide), key_h.to(wide)
+            through = grad_update @ _human_values(value, plan).mT  # G_J
+            through = (through + grad_columns[:, None] / picked.shape[1]) * picked
+            sums_h = through.sum(dim=-1, keepdim=True)
+            # in rows without human tokens r_h is 0, and so is all that comes through M_h
+            both = torch.cat([key.to(wide), plan.spread(wide_h)], dim=2)
+            grad_q, grad_h = _through_softmax(
+                query, both, value, grad=grad, term=out, sums_h=plan.spread(sums_h)
+            )
+            grad_q = plan.add(grad_q, through @ _take(wide_h, plan.columns))
+            own = _spread(through.mT @ rows, plan.columns, like=wide_h)
+            grad_h = plan.take(grad_h) + own
+            scale = query.shape[-1] ** -0.5
+        return (grad_q * scale).to(query.dtype), None, None, (grad_h * scale).to(key_h.dtype), None
 
 
 def _through_softmax(
-    query: Tensor, key_h: Tensor, plan: RowPlan, through: Tensor
+    query: Tensor, both: Tensor, value: Tensor, *, grad: Tensor, term: Tensor, sums_h: Tensor
 ) -> tuple[Tensor, Tensor]:
-    # `through`: P_J G_J [R, H, Q, J]. Products with the softmax are computed transposed, where its
+    # Gradients of queries and K_h, times sqrt d, without what the human columns have of their own.
+    # `both`: K and K_h [B, H, 2 K, d]. Products with maps are computed transposed, where their
     # long side stays last: narrow results are slow on CPUs.
-    total = through.sum(dim=-1, keepdim=True)  # r
-    queries, keys = _flat(query), _flat(key_h)
-    weighted = _flat(total) * queries
+    queries, keys, values, grads = (_flat(each) for each in (query, both, value, grad))
+    sums, minus_sums_h = (grads * _flat(term)).sum(dim=-1, keepdim=True), -_flat(sums_h)
     to_query: list[Tensor] = []
-    to_key: list[Tensor] = []
-    for some, human in _softmax(queries, keys):
-        to_query.append(keys[some].mT @ human.mT)
-        to_key.append(weighted[some].mT @ human)
-    common_q = torch.cat(to_query).mT.view_as(query)
-    common_k = torch.cat(to_key).mT.view_as(key_h)
-    scale = query.shape[-1] ** -0.5
-    wide_k = keys.view_as(key_h)
-    grad_q = through @ _take(wide_k, plan.columns) - total * common_q
-    own = through.transpose(-1, -2) @ queries.view_as(query)
-    grad_k = _spread(own, plan.columns, like=wide_k) - common_k
-    return (grad_q * scale).to(query.dtype), (grad_k * scale).to(key_h.dtype)
+    to_human: list[Tensor] = []
+    for some, maps in _softmax(queries, keys, n_maps=2):
+        frozen, human = maps.unbind(dim=2)
+        frozen.mul_((grads[some] @ values[some].mT).sub_(sums[some]))
+        human.mul_(minus_sums_h[some])
+        to_query.append(keys[some].mT @ maps.flatten(2).mT)
+        to_human.append(queries[some].mT @ human)
+    grad_q = torch.cat(to_query).mT.unflatten(0, query.shape[:2])
+    return grad_q, torch.cat(to_human).mT.unflatten(0, query.shape[:2])
 
 
-def _softmax(queries: Tensor, keys: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    # Slices of the R * H heads, row after row, and their maps [., Q, K]; from _flat.
+def _softmax(queries: Tensor, keys: Tensor, *, n_maps: int) -> Iterator[tuple[slice, Tensor]]:
+    # Slices of the B * H heads, row after row, and their maps [., Q, n, K]; from _flat. The keys
+    # of the maps follow each other.
     queries = queries * queries.shape[-1] ** -0.5
     chunk = _CHUNK_CPU if queries.device.type == "cpu" else _CHUNK
     step = max(1, chunk // (queries.shape[1] * keys.shape[1]))
     for start in range(0, len(queries), step):
         some = slice(start, start + step)
-        yield some, (queries[some] @ keys[some].mT).softmax(dim=-1)
+        logits = queries[some] @ keys[some].mT
+        yield some, logits.unflatten(2, (n_maps, -1)).softmax(dim=-1)
 
 
 def _flat(tensor: Tensor) -> Tensor:
-    # [R, H, ...] -> [R * H, ...] in the softmax's type
+    # [B, H, ...] -> [B * H, ...] in the softmax's type
     return tensor.to(map_dtype(tensor)).reshape(-1, *tensor.shape[2:])
 
 
@@ -168,17 +137,12 @@ def _take(tokens: Tensor, columns: Tensor) -> Tensor:
 def _spread(picked: Tensor, columns: Tensor, *, like: Tensor) -> Tensor:
     # The inverse of _take: [R, H, J, d] added up at [R, J] -> [R, H, K, d]
     index = columns[:, None, :, None].expand_as(picked)
-    return torch.zeros_like(like).scatter_add_(2, index, picked.to(like.dtype))
+    return torch.zeros_like(like).scatter_add_(2, index, picked)
 
 
-def _values(value: Tensor, plan: RowPlan) -> Tensor:
-    # V of the human tokens in the softmax's type, zero where a row has fewer than J.
-    found = _take(value, plan.columns).to(map_dtype(value))
-    return found * _valid(plan, found)
-
-
-def _valid(plan: RowPlan, like: Tensor) -> Tensor:
-    # [R, 1, J, 1]: 1 where the row has a J-th human token
-    places = torch.arange(plan.columns.shape[1], device=plan.token_mask.device)
+def _human_values(value: Tensor, plan: RowPlan) -> Tensor:
+    # [B, H, K, d] -> V of the human tokens [R, H, J, d], zero where a row has fewer than J.
+    found = _take(plan.take(value), plan.columns).to(map_dtype(value))
+    places = torch.arange(plan.columns.shape[1], device=value.device)
     valid = places < plan.token_mask.sum(dim=1, keepdim=True)
-    return valid[:, None, :, None].to(like)
+    return found * valid[:, None, :, None]

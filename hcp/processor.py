@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from hcp.attention import human_attention, human_map_columns, map_dtype, wide_attention
-from hcp.attention_grad import frozen_in_training, human_in_training
+from hcp.attention_grad import attention_in_training
 from hcp.layer import HcpLayer
 from hcp.sites import Site
 from hcp.token_state import RowPlan, TokenState
@@ -93,17 +93,20 @@ class HcpProcessor:
         frozen_text = attn.norm_encoder_hidden_states(text) if attn.norm_cross else text
         key = _norm(attn.norm_k, _heads(attn.to_k(frozen_text), attn.heads))
         value = _heads(attn.to_v(frozen_text), attn.heads)
-        update = self._human(attn, plan.take(query), plan.take(value), text, mask, plan)
-        if _in_training(mask):
-            out = plan.add(frozen_in_training(query, key, value), update)
+        key_h = self._human_keys(attn, text, plan).to(query.dtype)
+        if mask is None and torch.is_grad_enabled():
+            out, human, columns = attention_in_training(query, key, value, key_h, plan)
+            self._keep(columns, plan)
+            out = plan.add(out, self.layer.strength(self.gamma) * human)
         else:
             out = scaled_dot_product_attention(query, key, value, attn_mask=mask)
-            if update.dtype == query.dtype:
+            update = self._human(plan.take(query), key_h, plan.take(value), mask, plan)
+            if update.dtype == out.dtype:
                 out = plan.add(out, update)
-            else:  # half precision: of the sum alone, and only in the plan's rows
-                rows_mask = None if mask is None else plan.take(mask)
+            else:  # half precision is rounded to once, in the sum, and only in the plan's rows
                 rows = (plan.take(query), plan.take(key), plan.take(value))
-                out = plan.put(out, wide_attention(*rows, attention_mask=rows_mask) + update)
+                frozen = wide_attention(*rows, attention_mask=_take(plan, mask))
+                out = plan.put(out, frozen + update)
         out = attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2).to(query.dtype)))
         out = _as_image(out, hidden_states)
         if attn.residual_connection:
@@ -123,7 +126,8 @@ class HcpProcessor:
         frozen_text = attn.norm_encoder_hidden_states(rows) if attn.norm_cross else rows
         query = _norm(attn.norm_q, _heads(attn.to_q(plan.take(pixels)), attn.heads))
         value = _heads(attn.to_v(frozen_text), attn.heads)
-        update = self._human(attn, query, value, text, mask, plan)
+        key_h = self._human_keys(attn, text, plan).to(query.dtype)
+        update = self._human(query, key_h, value, mask, plan)
         update = update.transpose(1, 2).flatten(2).to(query.dtype)
         project = attn.to_out[0]
         update = project(update) - project(torch.zeros_like(update[:1, :1]))  # bias: in `out`
@@ -131,34 +135,20 @@ class HcpProcessor:
         return plan.add(out, update / attn.rescale_output_factor)
 
     def _human(
-        self,
-        attn: Any,
-        query: Tensor,
-        value: Tensor,
-        text: Tensor,
-        mask: Tensor | None,
-        plan: RowPlan,
+        self, query: Tensor, key_h: Tensor, value: Tensor, mask: Tensor | None, plan: RowPlan
     ) -> Tensor:
-        # gamma g (M_h o m) V in the plan's rows, in map_dtype: query and value [R, H, ., d], text
-        # [B, K, C].
-        key_h = self._human_keys(attn, text, plan).to(query.dtype)
-        if _in_training(mask):
-            update, columns = human_in_training(query, key_h, value, plan)
-            self._keep(columns, plan)
-        else:
-            rows_mask = None if mask is None else plan.take(mask)
-            update = human_attention(query, key_h, value, plan.token_mask, attention_mask=rows_mask)
-            if self.site.name in self.state.record:
-                self._keep(_columns(query, key_h, plan), plan)
+        # gamma g (M_h o m) V in the plan's rows, in map_dtype; mask [B, H, ., K].
+        if self.site.name in self.state.record:
+            self._keep(_columns(query, key_h, plan), plan)
+        rows_mask = _take(plan, mask)
+        update = human_attention(query, key_h, value, plan.token_mask, attention_mask=rows_mask)
         return self.layer.strength(self.gamma) * update
 
     def _keep(self, columns: Tensor, plan: RowPlan) -> None:
         # Human maps [R, Q, J] as [B, Q, J], zero in rows without human tokens.
         if self.site.name not in self.state.record:
             return
-        if plan.index is not None:
-            columns = plan.add(columns.new_zeros(plan.batch, *columns.shape[1:]), columns)
-        self.state.maps[self.site.name] = columns
+        self.state.maps[self.site.name] = plan.spread(columns)
 
     def _human_keys(self, attn: Any, text: Tensor, plan: RowPlan) -> Tensor:
         return _norm(attn.norm_k, _heads(self._keys(text, plan), attn.heads))
@@ -176,9 +166,8 @@ class HcpProcessor:
         return key_h
 
 
-def _in_training(mask: Tensor | None) -> bool:
-    # Whether hcp.attention_grad's forms apply; they know no attention mask.
-    return mask is None and torch.is_grad_enabled()
+def _take(plan: RowPlan, mask: Tensor | None) -> Tensor | None:
+    return None if mask is None else plan.take(mask)
 
 
 def _heads(tensor: Tensor, heads: int) -> Tensor:

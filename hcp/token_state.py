@@ -38,8 +38,14 @@ class RowPlan:
             return rows + update
         return rows.index_add(0, self.index, update.to(rows.dtype))
 
+    def spread(self, rows: Tensor) -> Tensor:
+        """Rows [R, ...] as [B, ...], zero outside the plan."""
+        if self.index is None:
+            return rows
+        return self.add(rows.new_zeros(self.batch, *rows.shape[1:]), rows)
+
     def put(self, rows: Tensor, new: Tensor) -> Tensor:
-        """``rows`` [B, ...] with ``new`` [R, ...] in the plan's places; the others keep every bit."""
+        """``rows`` [B, ...] with ``new`` [R, ...] in the plan's rows; the others keep every bit."""
         new = new.to(rows.dtype)
         return new if self.index is None else rows.index_copy(0, self.index, new)
 

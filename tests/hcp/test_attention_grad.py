@@ -7,18 +7,26 @@ from torch.nn.functional import scaled_dot_product_attention as attention
 
 from hcp import attention_grad
 from hcp.attention import human_attention, human_map_columns
-from hcp.attention_grad import frozen_in_training, human_in_training
+from hcp.attention_grad import attention_in_training
 from hcp.token_state import RowPlan, TokenState
 
 MASK = torch.tensor([[0, 1, 1, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 1]], dtype=torch.bool)
+CASES = {
+    "all": MASK[[0, 2]],
+    "one": MASK[[2]],
+    "some": MASK,
+    "first_token": MASK[[0, 2]].roll(1, dims=1),
+}
 
 
-def _inputs(*, pixels: int = 6) -> list[Tensor]:
+def _inputs(mask: Tensor = MASK, *, pixels: int = 6) -> list[Tensor]:
+    # query, key, value of all rows, human keys of those with human tokens
     generator = torch.Generator().manual_seed(0)
-    return [
-        torch.randn(3, 2, length, 4, generator=generator, dtype=torch.float64)
-        for length in (pixels, 5, 5)
-    ]
+    query, key, value, key_h = (
+        torch.randn(len(mask), 2, length, 4, generator=generator, dtype=torch.float64)
+        for length in (pixels, 5, 5, 5)
+    )
+    return [query, key, value, key_h[mask.any(dim=1)]]
 
 
 def _plan(mask: Tensor) -> RowPlan:
@@ -29,50 +37,62 @@ def _plan(mask: Tensor) -> RowPlan:
     return plan
 
 
-CASES = {"some": MASK[[0, 2]], "one": MASK[[2]], "first_token": MASK[[0, 2]].roll(1, dims=1)}
+def _formulas(
+    query: Tensor, key: Tensor, value: Tensor, key_h: Tensor, mask: Tensor
+) -> list[Tensor]:
+    some, columns = mask.any(dim=1), _plan(mask).columns
+    human = human_attention(query[some], key_h, value[some], mask[some])
+    return [attention(query, key, value), human, human_map_columns(query[some], key_h, columns)]
 
 
-@pytest.mark.parametrize("chunk", [1, 1 << 20], ids=["row_by_row", "at_once"])
+@pytest.mark.parametrize("trains", ["queries", "all"])
+@pytest.mark.parametrize("chunk", [1, 1 << 20], ids=["head_by_head", "at_once"])
 @pytest.mark.parametrize("case", list(CASES))
-def test_output_maps_and_gradients_are_those_of_the_formulas(
-    case: str, chunk: int, monkeypatch: pytest.MonkeyPatch
+def test_terms_maps_and_gradients_are_those_of_the_formulas(
+    case: str, chunk: int, trains: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attention_grad, "_CHUNK_CPU", chunk)
     mask = CASES[case]
-    plan = _plan(mask)
     found: list[list[Tensor]] = []
     for ours in (True, False):
-        query, key_h, value = (x[: len(mask)].clone().requires_grad_() for x in _inputs())
-        if ours:
-            out, maps = human_in_training(query, key_h, value, plan)
-        else:
-            out = human_attention(query, key_h, value, mask)
-            maps = human_map_columns(query, key_h, plan.columns)
-        (out.square().sum() + (maps * maps.detach().cos()).sum()).backward()
-        grads = [x.grad for x in (query, key_h, value)]
-        found.append([out, maps, *(g for g in grads if g is not None)])
-    assert len(found[0]) == len(found[1]) == 5
+        inputs = _inputs(mask)
+        leaves = [x.requires_grad_() for x in (inputs if trains == "all" else inputs[::3])]
+        out = [*attention_in_training(*inputs, _plan(mask))] if ours else _formulas(*inputs, mask)
+        loss = torch.stack([(x.square() * x.detach().cos()).sum() for x in out]).sum()
+        found.append([*out, *torch.autograd.grad(loss, leaves)])
     for a, b in zip(*found, strict=True):
         assert torch.allclose(a, b, atol=1e-12)
 
 
 def test_gradients_in_float64() -> None:
-    plan = _plan(MASK[[0, 2]])
-    leaves = [x[:2].clone().requires_grad_() for x in _inputs(pixels=3)]
-    assert torch.autograd.gradcheck(lambda *x: human_in_training(*x, plan), leaves)
+    query, key, value, key_h = _inputs(pixels=3)
+    leaves = (query.requires_grad_(), key_h.requires_grad_())
+    plan = _plan(MASK)
+    assert torch.autograd.gradcheck(
+        lambda q, k_h: attention_in_training(q, key, value, k_h, plan), leaves
+    )
 
 
-def test_one_of_the_two_outputs_may_go_unused() -> None:
-    plan = _plan(MASK[[0, 2]])
-    for used in (0, 1):
-        query, key_h, value = (x[:2].clone().requires_grad_() for x in _inputs())
-        human_in_training(query, key_h, value, plan)[used].sum().backward()
-        assert key_h.grad is not None
-        assert key_h.grad.abs().sum() > 0
+@pytest.mark.parametrize("used", [0, 1, 2])
+def test_any_output_alone_has_its_gradient(used: int) -> None:
+    query, key, value, key_h = _inputs()
+    leaves = (query.requires_grad_(), key_h.requires_grad_())
+    found: list[tuple[Tensor, ...]] = []
+    for out in (
+        attention_in_training(query, key, value, key_h, _plan(MASK)),
+        _formulas(query, key, value, key_h, MASK),
+    ):
+        found.append(
+            torch.autograd.grad(
+                out[used].square().sum(), leaves, allow_unused=True, materialize_grads=True
+            )
+        )
+    for a, b in zip(*found, strict=True):
+        assert torch.allclose(a, b, atol=1e-12)
 
 
-def test_nothing_but_the_projections_and_the_human_columns_is_kept() -> None:
-    query, key_h, value = (x[:2] for x in _inputs())
+def test_nothing_but_projections_output_and_human_columns_is_kept() -> None:
+    query, key, value, key_h = _inputs()
     query.requires_grad_()
     kept: list[Tensor] = []
 
@@ -81,34 +101,18 @@ def test_nothing_but_the_projections_and_the_human_columns_is_kept() -> None:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        human_in_training(query, key_h, value, _plan(MASK[[0, 2]]))
-    *projections, columns = kept
-    assert [t.data_ptr() for t in projections] == [t.data_ptr() for t in (query, key_h, value)]
-    assert columns.shape == (*query.shape[:3], 2)
-
-
-@pytest.mark.parametrize("chunk", [1, 1 << 20], ids=["head_by_head", "at_once"])
-def test_the_frozen_part_gives_its_query_autograds_gradient(
-    monkeypatch: pytest.MonkeyPatch, chunk: int
-) -> None:
-    monkeypatch.setattr(attention_grad, "_CHUNK_CPU", chunk)
-    query, key, value = _inputs()
-    query.requires_grad_()
-    ours, reference = frozen_in_training(query, key, value), attention(query, key, value)
-    assert torch.equal(ours, reference)
-    weights = torch.randn_like(ours)
-    (found,) = torch.autograd.grad((ours * weights).sum(), query)
-    (expected,) = torch.autograd.grad((reference * weights).sum(), query)
-    assert torch.allclose(found, expected, atol=1e-12)
-    assert torch.autograd.gradcheck(lambda x: frozen_in_training(x, key, value), query)
+        out, _, _ = attention_in_training(query, key, value, key_h, _plan(MASK))
+    *others, columns = kept
+    expected = [query, key, value, key_h, out]
+    assert [t.data_ptr() for t in others] == [t.data_ptr() for t in expected]
+    assert columns.shape == (*query[[0, 2]].shape[:3], 2)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_gives_float32_maps_and_finite_gradients(dtype: torch.dtype) -> None:
-    query, key_h, value = (x[:2].to(dtype).requires_grad_() for x in _inputs())
-    out, maps = human_in_training(query, key_h, value, _plan(MASK[[0, 2]]))
-    assert (out.dtype, maps.dtype) == (torch.float32, torch.float32)
-    (out.float().sum() + maps.sum()).backward()
-    for leaf in (query, key_h, value):
-        assert leaf.grad is not None
-        assert leaf.grad.isfinite().all()
+def test_half_precision_gives_float32_terms_and_finite_gradients(dtype: torch.dtype) -> None:
+    query, key, value, key_h = (x.to(dtype) for x in _inputs())
+    leaves = (query.requires_grad_(), key_h.requires_grad_())
+    found = attention_in_training(query, key, value, key_h, _plan(MASK))
+    assert {each.dtype for each in found} == {torch.float32}
+    grads = torch.autograd.grad(sum(each.sum() for each in found), leaves)
+    assert all(grad.dtype == dtype and grad.isfinite().all() for grad in grads)
