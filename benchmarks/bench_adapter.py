@@ -7,19 +7,16 @@ and diffusers do. ControlNet's cost stands beside HcP's. Memory is the peak of l
 included. Run: ``python -m benchmarks.bench_adapter``.
 """
 
-import argparse
-import json
-import os
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig
 
 from benchmarks.measure import alternate, peak_mib, summary
+from benchmarks.output import finish, options
 from benchmarks.unets import SIZES, Base, make_pipeline, make_unet
 from hcp import HcpAdapter, HcpConfig
 from hcp.frozen import LeanBackward
@@ -156,7 +153,7 @@ def hcp_trainer(base: Base, step: Step, *, width: int) -> Trained:
             step.timesteps, config=config.alignment, num_train_timesteps=1000,
         )  # fmt: skip
         loss = torch.nn.functional.mse_loss(predicted, step.noise)
-        finish(optimizer, loss + config.alignment.alpha * terms.total)
+        descend(optimizer, loss + config.alignment.alpha * terms.total)
 
     return Trained(run=run, parameters=_count(adapter), frozen_bytes=_bytes(unet))
 
@@ -171,7 +168,7 @@ def lora_trainer(base: Base, step: Step, *, size: int) -> Trained:
     optimizer = torch.optim.AdamW(trainable, lr=1e-4)
 
     def run() -> None:
-        finish(optimizer, torch.nn.functional.mse_loss(predict(unet, step), step.noise))
+        descend(optimizer, torch.nn.functional.mse_loss(predict(unet, step), step.noise))
 
     count = sum(p.numel() for p in trainable)
     frozen = _bytes(unet) - 4 * count
@@ -198,7 +195,7 @@ def _bytes(module: torch.nn.Module) -> int:
     return sum(p.numel() * p.element_size() for p in module.parameters())
 
 
-def finish(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
     """Backward and step."""
     optimizer.zero_grad()
     loss.backward()
@@ -207,38 +204,45 @@ def finish(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
 
 def main() -> None:
     """Run both comparisons, print a table, write the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser = options(__doc__, "adapter")
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--width", type=int, default=64, help="of phi in the training comparison")
     parser.add_argument("--size", choices=sorted(SIZES), default="reduced")
     parser.add_argument("--device", default="cpu")
-    here = Path(__file__).parent / "results" / "adapter.json"
-    parser.add_argument("--out", type=Path, default=here)
-    options = parser.parse_args()
+    given = parser.parse_args()
     torch.set_num_threads(1)
-    unet, side, text_dim = SIZES[options.size]
-    base = Base(unet=unet, side=side, text_dim=text_dim, device=torch.device(options.device))
+    unet, side, text_dim = SIZES[given.size]
+    base = Base(unet=unet, side=side, text_dim=text_dim, device=torch.device(given.device))
     cpu = base.device.type == "cpu"
-    found: dict[str, dict[str, object]] = {}
+    found: dict[str, Any] = {}
     if not base.pooled_dim:  # SDXL's pipeline is another; its training step is measured
-        found["generation"] = generation(base, options.rounds, steps=options.steps)
-    found["training_step"] = training(
-        base, options.rounds, batch=options.batch, width=options.width
-    )
-    for name, figures in found.items():
-        print(f"{name:14s}" + "  ".join(f"{k}={v}" for k, v in figures.items()))
-    found["machine"] = {
+        found["generation"] = generation(base, given.rounds, steps=given.steps)
+    found["training_step"] = training(base, given.rounds, batch=given.batch, width=given.width)
+    found["settings"] = {
         "device": platform.machine() if cpu else torch.cuda.get_device_name(),
-        "cores": os.cpu_count(),
-        "threads": 1,
-        "size": options.size,
-        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "size": given.size,
         "clock": "processor seconds" if cpu else "wall seconds",
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(found, indent=1) + "\n")
+    finish(given.out, found, table(found))
+
+
+def table(found: dict[str, Any]) -> list[tuple[str, object, str]]:
+    """Rows of what was measured."""
+    rows: list[tuple[str, object, str]] = []
+    if drawn := found.get("generation"):
+        rows.append(("generation, to the base", drawn["ratio"], "<= 1.05"))
+        rows.append(("ControlNet, to the base", drawn["controlnet_ratio"], "peer"))
+    step = found["training_step"]
+    return [
+        *rows,
+        ("training step, to LoRA: time", step["ratio"], "<= 0.75"),
+        ("training step, to LoRA: memory", step["memory_ratio"], "<= 0.75"),
+        ("training step, HcP: s", step["hcp_s"], f"LoRA {step['lora_s']}"),
+        ("training step, HcP: MiB", step["hcp_peak_mib"], f"LoRA {step['lora_peak_mib']}"),
+    ]
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ Each run kills one of: the driver, an actor, an actor while it writes a shard. T
 and started again; a dead actor is the driver's own matter. Redone work is counted from the
 extractors' own start log.
 
-    python benchmarks/bench_crash.py [--quick] [--actors N]
+    python -m benchmarks.bench_crash [--quick] [--actors N]
 """
 
 import os
@@ -19,16 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from stub_models import (
+
+from benchmarks.output import finish, options
+from benchmarks.stub_models import (
     MakeStub,
-    finish,
-    options,
     shard_digest,
     started,
     units_of,
     write_photos,
 )
-
 from priors.cluster import ray_session
 from priors.pool import run_units
 from storage.shards import committed
@@ -43,6 +42,7 @@ UNIT_SIZE = 20
 
 def main() -> None:
     parser = options(__doc__, "crash")
+    parser.add_argument("--quick", action="store_true", help="a tiny size: a try, no measurement")
     parser.add_argument("--actors", type=int, default=2)
     parser.add_argument("--drive", type=Path, help="run the pool on this folder (used inside)")
     given = parser.parse_args()
@@ -123,7 +123,15 @@ def run(place: Path, n_runs: int, n_photos: int, actors: int) -> dict[str, Any]:
 
 
 def start(folder: Path, actors: int) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, __file__, "--drive", str(folder), "--actors", str(actors)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.bench_crash",
+        "--drive",
+        str(folder),
+        "--actors",
+        str(actors),
+    ]
     return subprocess.Popen(command)
 
 

@@ -5,14 +5,12 @@ Diffusion 1.5's cross-attentions; a training step with the lean backward pass ag
 in the reduced layout. Run: ``python -m benchmarks.bench_exactness``.
 """
 
-import argparse
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.stub_models import RESULTS, finish
+from benchmarks.output import finish, options
 from benchmarks.unets import SIZES, Base, make_unet
 from hcp import HcpAdapter, HcpConfig
 from hcp.attention import fused_attention
@@ -100,9 +98,7 @@ def _largest(difference: Tensor) -> float:
 
 def main() -> None:
     """Compare, print a table, write the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=RESULTS / "exactness.json")
-    options = parser.parse_args()
+    given = options(__doc__, "exactness").parse_args()
     found: dict[str, Any] = {
         str(dtype).removeprefix("torch."): {
             name: float(f"{value:.3g}") for name, value in attention_differences(dtype).items()
@@ -117,7 +113,7 @@ def main() -> None:
         ("explicit maps in bfloat16", f"{found['bfloat16']['explicit_in_type']:.2g}", "peer"),
         ("lean backward, float64", f"{found['lean_backward_float64']:.2g}", ""),
     ]
-    finish(options.out, found, rows)
+    finish(given.out, found, rows)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@
    ``SamPredictor.set_image``, then ``TarWriter``), on photos that pass the gate, and on a set where
    half have no people.
 
-    python benchmarks/bench_extraction.py [--quick] [--assets DIR] [--mask-weights DIR]
+    python -m benchmarks.bench_extraction [--quick] [--assets DIR] [--mask-weights DIR]
 """
 
 import io
@@ -25,18 +25,17 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from segment_anything import SamPredictor
-from stub_models import (
+from webdataset.writer import TarWriter
+
+from benchmarks.output import finish, options
+from benchmarks.stub_models import (
     EmptyMasks,
     MakeStub,
     SleepPose,
-    finish,
-    options,
     started,
     units_of,
     write_photos,
 )
-from webdataset.writer import TarWriter
-
 from demo.embedded import SAM_DIR
 from hcp.tokens import human_spans
 from priors.cluster import ray_session
@@ -56,6 +55,7 @@ BATCH = 8
 
 def main() -> None:
     parser = options(__doc__, "extraction")
+    parser.add_argument("--quick", action="store_true", help="a tiny size: a try, no measurement")
     default = os.environ.get("HCP_ASSETS", str(Path(__file__).parents[2] / "shared" / "assets"))
     parser.add_argument("--assets", type=Path, default=Path(default))
     parser.add_argument(

@@ -3,7 +3,7 @@
 Adding, deleting and changing happen in one place (a folder that was crawled, dropped, fixed), and,
 for comparison and without a target, all over the source.
 
-    python benchmarks/bench_incremental.py [--quick]
+    python -m benchmarks.bench_incremental [--quick]
 """
 
 import random
@@ -13,8 +13,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from stub_models import MakeStub, finish, options, photo, units_of, write_photos
-
+from benchmarks.output import finish, options
+from benchmarks.stub_models import MakeStub, photo, units_of, write_photos
 from priors.extract import run_units_inline
 from storage.shards import committed
 from storage.sources import resolve_source
@@ -23,7 +23,9 @@ SIDE_PX = 32
 
 
 def main() -> None:
-    given = options(__doc__, "incremental").parse_args()
+    parser = options(__doc__, "incremental")
+    parser.add_argument("--quick", action="store_true", help="a tiny size: a try, no measurement")
+    given = parser.parse_args()
     n_photos, unit_size = (600, 10) if given.quick else (20_000, 100)
     with tempfile.TemporaryDirectory() as folder:
         result = run(Path(folder), n_photos, unit_size)

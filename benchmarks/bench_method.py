@@ -6,14 +6,13 @@ loss. The peer is the base itself: same prompts, same seeds, paired bootstrap ov
 40 minutes on two cores. Run: ``python -m benchmarks.bench_method [--steps N] [--seeds N]``.
 """
 
-import argparse
 import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.stub_models import RESULTS, finish
+from benchmarks.output import finish, options
 from demo.dataset import write_folder
 from demo.run import DemoSize, demo_params
 from flows.server import private_server
@@ -61,15 +60,14 @@ def run(work: Path, *, steps: int, seeds: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Run, print a table, write the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__, "method")
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--seeds", type=int, default=8, help="pictures per prompt")
     parser.add_argument("--work", type=Path, help="folder to keep; else a temporary one")
-    parser.add_argument("--out", type=Path, default=RESULTS / "method.json")
-    options = parser.parse_args()
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        work = (options.work or Path(temporary)).resolve()
-        rows = run(work, steps=options.steps, seeds=options.seeds)
+        work = (given.work or Path(temporary)).resolve()
+        rows = run(work, steps=given.steps, seeds=given.seeds)
     shown = [
         (
             f"{row['setting']}, {row['variant']}",
@@ -78,7 +76,7 @@ def main() -> None:
         )
         for row in rows
     ]
-    finish(options.out, {"rows": rows, "steps": options.steps, "seeds": options.seeds}, shown)
+    finish(given.out, {"rows": rows, "steps": given.steps, "seeds": given.seeds}, shown)
 
 
 if __name__ == "__main__":

@@ -4,18 +4,14 @@ Runs the whole path (source, plan, extractor, shards) over the COCO photos of th
 what is in the shards with pycocotools. The yardstick is `ultralytics.YOLO(...).predict` with the
 same weights on the same photos.
 
-    python benchmarks/bench_real_photos.py [--assets DIR] [--ray ACTORS]
+    python -m benchmarks.bench_real_photos [--assets DIR] [--ray ACTORS]
 """
 
-import argparse
 import contextlib
 import io
-import json
 import os
-import platform
 import tempfile
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -26,6 +22,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from benchmarks.output import ROOT, finish, options
 from hcp.tokens import human_spans
 from priors.extract import Extractor, ExtractorConfig, config_digest, run_units_inline
 from priors.reports import PoolReport, UnitReport
@@ -35,7 +32,6 @@ from storage.records import Sample, Unit
 from storage.shards import iter_samples
 from storage.sources import Source, resolve_source
 
-HERE = Path(__file__).parent
 UNIT_SIZE = 40
 LARGE_AREA_PX = 96 * 96
 MATCH_IOU = 0.5
@@ -43,17 +39,14 @@ TARGETS = {"ap_difference": 0.01, "mask_iou": 0.80}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    default = os.environ.get("HCP_ASSETS", str(HERE.parents[1] / "shared" / "assets"))
+    parser = options(__doc__, "real_photos")
+    default = os.environ.get("HCP_ASSETS", str(ROOT.parent / "shared" / "assets"))
     parser.add_argument("--assets", type=Path, default=Path(default))
     parser.add_argument("--ray", type=int, default=0, help="actors; 0: inline, without Ray")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "real_photos.json")
-    options = parser.parse_args()
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
-        result = run(options.assets, root, actors=options.ray)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
-    print_table(result)
+        result = run(given.assets, root, actors=given.ray)
+    finish(given.out, result, table(result))
 
 
 def run(assets: Path, root: str, *, actors: int) -> dict[str, Any]:
@@ -100,13 +93,6 @@ def run(assets: Path, root: str, *, actors: int) -> dict[str, Any]:
             "ray_actors": actors,
         },
         "targets": TARGETS,
-        "environment": {
-            "cores": os.cpu_count(),
-            "load_average": round(os.getloadavg()[0], 1),
-            "machine": platform.machine(),
-            "python": platform.python_version(),
-            "versions": {n: version(n) for n in ("torch", "ultralytics", "pycocotools", "ray")},
-        },
     }
 
 
@@ -217,24 +203,18 @@ def best_pairs(
     return pairs
 
 
-def print_table(result: dict[str, Any]) -> None:
+def table(result: dict[str, Any]) -> list[tuple[str, object, str]]:
     pose, masks, speed = result["pose"], result["masks"], result["speed"]
-    whole = result["samples"] + result["rejects"] == result["records"]
-    rows = [
-        ("samples + rejects", f"{result['samples']} + {result['rejects']} of {result['records']}",
-         "all", whole),
+    matched = f"{masks['mean_iou']:.4f} of {masks['matched']}/{masks['large_people']}"
+    return [
+        ("samples + rejects", f"{result['samples']} + {result['rejects']}",
+         f"= {result['records']}"),
         ("pose AP, shards", f"{pose['ap_shards']:.4f} on {pose['photos']} photos",
-         f"{pose['ap_bare_model']:.4f} bare", abs(pose["difference"]) <= TARGETS["ap_difference"]),
-        ("mean mask IoU", f"{masks['mean_iou']:.4f} of {masks['matched']}/{masks['large_people']}",
-         f">= {TARGETS['mask_iou']}", masks["mean_iou"] >= TARGETS["mask_iou"]),
-        ("images/s", f"{speed['images_per_s']:.2f}",
-         f"{speed['bare_pose_model_images_per_s']:.2f} bare pose only", None),
+         f"{pose['ap_bare_model']:.4f} bare, within {TARGETS['ap_difference']}"),
+        ("mean mask IoU", matched, f">= {TARGETS['mask_iou']}"),
+        ("images/s", speed["images_per_s"],
+         f"{speed['bare_pose_model_images_per_s']:.2f} bare pose only"),
     ]  # fmt: skip
-    print(f"{'measure':20} {'result':28} {'peer or target':26} ok")
-    for name, value, peer, good in rows:
-        print(f"{name:20} {value:28} {peer:26} {'' if good is None else good}")
-    print("rejects:", result["rejects_by_reason"])
-    print("seconds:", speed["stage_seconds"])
 
 
 if __name__ == "__main__":

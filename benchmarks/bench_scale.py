@@ -3,7 +3,7 @@
 Every size runs in a process of its own. Actors commit units without looking at pixels, so that
 the driver, the plan and the commits are what is measured.
 
-    python benchmarks/bench_scale.py [--quick] [--actors N]
+    python -m benchmarks.bench_scale [--quick] [--actors N]
 """
 
 import json
@@ -17,8 +17,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal, cast
 
-from stub_models import SALT, finish, options
-
+from benchmarks.output import finish, options
+from benchmarks.stub_models import SALT
 from priors.cluster import ray_session
 from priors.extract import Extractor
 from priors.pool import run_units
@@ -96,6 +96,7 @@ class MakeCommitOnly:
 
 def main() -> None:
     parser = options(__doc__, "scale")
+    parser.add_argument("--quick", action="store_true", help="a tiny size: a try, no measurement")
     parser.add_argument("--actors", type=int, default=2)
     parser.add_argument("--one", type=int, help="measure this size here and print JSON")
     given = parser.parse_args()
@@ -134,7 +135,15 @@ def main() -> None:
 
 
 def measure_apart(n: int, actors: int) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--one", str(n), "--actors", str(actors)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.bench_scale",
+        "--one",
+        str(n),
+        "--actors",
+        str(actors),
+    ]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 

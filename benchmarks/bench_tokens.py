@@ -6,23 +6,19 @@ labelled ones; per kind, the kind has to agree as well. Run: ``python -m benchma
 [--captions FILE] [--out FILE]``, FILE with one caption a line.
 """
 
-import argparse
 import json
-import os
-import platform
 import random
 import statistics
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from benchmarks.output import ROOT, finish, options
 from hcp.tokens import SPAN_KINDS, human_spans
 from storage.records import SpanKind
 
-ROOT = Path(__file__).parents[1]
 LABELLED = ROOT / "tests" / "data" / "human_spans.jsonl"
-RESULTS = ROOT / "benchmarks" / "results" / "tokens.json"
 RESAMPLES = 1000
 
 SpanSet = frozenset[tuple[int, int, str]]
@@ -112,27 +108,29 @@ def captions_per_s(captions: Sequence[str], *, rounds: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__, "tokens")
     parser.add_argument(
         "--captions", type=Path, help="text file, one caption a line, for the speed"
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    args = parser.parse_args()
+    given = parser.parse_args()
     lines: list[str] = []
-    if args.captions is not None:
-        lines = [line for line in args.captions.read_text(encoding="utf-8").splitlines() if line]
-    rows = read_labelled(LABELLED)
-    speed = captions_per_s(lines or [row.caption for row in rows] * 20, rounds=args.rounds)
-    result = {
-        "machine": {"cpus": os.cpu_count(), "python": platform.python_version()},
+    if given.captions is not None:
+        lines = [line for line in given.captions.read_text(encoding="utf-8").splitlines() if line]
+    labelled = read_labelled(LABELLED)
+    speed = captions_per_s(lines or [row.caption for row in labelled] * 20, rounds=given.rounds)
+    result: dict[str, Any] = {
         "speed_one_core": speed,
-        "dev": quality([row for row in rows if row.split == "dev"]),
-        "test": quality([row for row in rows if row.split == "test"]),
+        "dev": quality([row for row in labelled if row.split == "dev"]),
+        "test": quality([row for row in labelled if row.split == "test"]),
     }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(result, indent=2))
+    test: Any = result["test"]["all"]
+    rows = [
+        ("precision, untouched split", test["precision"], ">= 0.95"),
+        ("recall, untouched split", test["recall"], ">= 0.95"),
+        ("captions/s, one core", speed["median_captions_per_s"], ">= 20,000"),
+    ]
+    finish(given.out, result, rows)
 
 
 if __name__ == "__main__":

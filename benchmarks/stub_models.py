@@ -1,17 +1,11 @@
-"""What the extraction benchmarks share: models that only take time, photos, results on disk."""
+"""What the extraction benchmarks share: models that only take time, and photos."""
 
-import argparse
 import hashlib
 import io
-import json
-import os
-import platform
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from time import sleep, time
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +20,6 @@ from storage.plan import PlanConfig, plan_units
 from storage.records import Person, Unit
 from storage.sources import Source
 
-LIBRARIES = ("torch", "diffusers", "ultralytics", "ray", "prefect", "pyarrow")
-RESULTS = Path(__file__).parent / "results"
 SALT = "benchmark"
 
 
@@ -60,7 +52,7 @@ class LoggedExtractor(Extractor):
 
     log: Path
 
-    def process(self, unit: Unit, *, poison: Any = frozenset()) -> UnitReport:
+    def process(self, unit: Unit, *, poison: Set[str] = frozenset()) -> UnitReport:
         with self.log.open("a") as file:
             file.write(f"{time()} {unit.fingerprint}\n")
         return super().process(unit, poison=poison)
@@ -130,31 +122,6 @@ def shard_digest(root: Path) -> str:
             continue
         whole.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return whole.hexdigest()
-
-
-def options(doc: str | None, name: str) -> argparse.ArgumentParser:
-    """A parser with ``--quick`` and ``--out``."""
-    parser = argparse.ArgumentParser(description=doc)
-    parser.add_argument("--quick", action="store_true", help="a tiny size: a try, no measurement")
-    parser.add_argument("--out", type=Path, default=RESULTS / f"{name}.json")
-    return parser
-
-
-def finish(out: Path, result: dict[str, Any], rows: Sequence[tuple[str, object, str]]) -> None:
-    """Write the result with its environment, and print rows of (measure, value, target)."""
-    result["environment"] = {
-        "cores": os.cpu_count(),
-        "load_average": round(os.getloadavg()[0], 1),
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in LIBRARIES},
-    }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"{'measure':44} {'result':>16}  target")
-    for name, value, target in rows:
-        shown = f"{value:,.3f}" if isinstance(value, float) else f"{value}"
-        print(f"{name:44} {shown:>16}  {target}")
 
 
 def _whole(image: NDArray[np.uint8]) -> Person:

@@ -1,0 +1,47 @@
+"""What all benchmarks end in: a table on the screen, and a JSON file with the environment."""
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = (
+    "torch",
+    "diffusers",
+    "peft",
+    "ultralytics",
+    "pycocotools",
+    "ray",
+    "prefect",
+    "pyarrow",
+)
+ROOT = Path(__file__).parents[1]
+
+
+def options(doc: str | None, name: str) -> argparse.ArgumentParser:
+    """A parser with ``--out``; the default is the committed file."""
+    parser = argparse.ArgumentParser(description=doc)
+    default = ROOT / "benchmarks" / "results" / f"{name}.json"
+    parser.add_argument("--out", type=Path, default=default)
+    return parser
+
+
+def finish(out: Path, result: dict[str, Any], rows: Sequence[tuple[str, object, str]]) -> None:
+    """Write the result with its environment, and print rows of (measure, value, target)."""
+    result["environment"] = {
+        "cores": os.cpu_count(),
+        "load_average": round(os.getloadavg()[0], 1),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in LIBRARIES},
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"{'measure':44} {'result':>24}  peer or target")
+    for name, value, target in rows:
+        shown = f"{value:,.3f}" if isinstance(value, float) else f"{value}"
+        print(f"{name:44} {shown:>24}  {target}")
