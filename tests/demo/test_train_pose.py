@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from demo.pose_batches import make_batch
-from demo.scene_store import SIZE_PX, DrawnScenes, draw_scenes, held_out_seeds, training_seeds
+from demo.scene_store import DrawnScenes, draw_scenes, training_seeds
 from demo.train_pose import PoseTrainer, PoseTraining, score
-from storage.records import COCO_KEYPOINTS
 
 
 @pytest.fixture(scope="module")
@@ -31,49 +30,6 @@ def test_the_loss_falls_on_a_batch_seen_again(scenes: DrawnScenes) -> None:
     losses = [_weighted(trainer.step(batch, progress=0.2)) for _ in range(4)]
     assert all(np.isfinite(losses))
     assert losses[-1] < 0.9 * losses[0]
-
-
-def test_training_and_held_out_seeds_do_not_meet() -> None:
-    assert not set(training_seeds(100_000)) & set(held_out_seeds(100_000))
-
-
-def test_a_batch_is_a_function_of_its_seed(scenes: DrawnScenes) -> None:
-    first, again, other = _batch(scenes), _batch(scenes), _batch(scenes, seed=1)
-    assert all(torch.equal(first[name], again[name]) for name in first)
-    assert not torch.equal(first["img"], other["img"])
-
-
-def test_labels_lie_in_the_picture_and_belong_to_its_images(scenes: DrawnScenes) -> None:
-    batch = _batch(scenes, size_px=SIZE_PX)
-    assert batch["img"].shape == (12, 3, SIZE_PX, SIZE_PX)
-    assert 0.0 <= float(batch["img"].min()) < float(batch["img"].max()) <= 1.0
-    people = len(batch["batch_idx"])
-    assert 0 < people <= len(scenes.boxes)
-    low = batch["bboxes"][:, :2] - batch["bboxes"][:, 2:] / 2
-    high = batch["bboxes"][:, :2] + batch["bboxes"][:, 2:] / 2
-    assert float(low.min()) >= -1e-5
-    assert float(high.max()) <= 1 + 1e-5
-    points = batch["keypoints"]
-    assert points.shape == (people, 17, 3)
-    seen = points[..., 2] > 0
-    assert bool(((points[..., :2] >= 0) & (points[..., :2] < 1)).all())
-    assert float(seen.float().mean()) > 0.7
-
-
-def test_mirrored_people_keep_their_left_and_right(scenes: DrawnScenes) -> None:
-    """The left shoulder's colour neighbourhood does not matter, the order of the ears does: a
-    person who faces us has the left eye at greater x, mirrored or not."""
-    left, right = COCO_KEYPOINTS.index("left_shoulder"), COCO_KEYPOINTS.index("right_shoulder")
-    facing = scenes.keypoints[:, left, 0] - scenes.keypoints[:, right, 0] > 15
-    assert facing.any()
-    chosen = np.unique(scenes.scene_of[facing])
-    lonely = [int(s) for s in chosen if len(scenes.people_of(int(s))) == 1]
-    rng = np.random.default_rng(3)
-    batch = make_batch(scenes, np.repeat(lonely, 12), size_px=128, rng=rng)
-    both = (batch["keypoints"][:, [left, right], 2] > 0).all(dim=1)
-    order = batch["keypoints"][both, left, 0] - batch["keypoints"][both, right, 0]
-    assert len(order) >= 6
-    assert bool((order > 0).all())
 
 
 def test_a_resumed_run_ends_with_the_same_weights(scenes: DrawnScenes, tmp_path: Path) -> None:

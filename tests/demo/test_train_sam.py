@@ -29,25 +29,6 @@ def test_the_loss_falls_on_a_batch_seen_again(scenes: DrawnScenes) -> None:
     assert losses[-1] < losses[0]
 
 
-def test_prompts_lie_on_their_people(scenes: DrawnScenes) -> None:
-    batch = _batch(scenes, seed=2)
-    half = batch.images.shape[-1] // 2
-    prompts = len(batch.targets)
-    assert prompts >= 8
-    assert batch.targets.shape == (prompts, half, half)
-    assert len(batch.boxes) <= prompts
-    for box, target in zip(batch.boxes.tolist(), batch.targets, strict=False):
-        ys, xs = torch.nonzero(target > 0.5, as_tuple=True)
-        drawn = (xs.min() * 2, ys.min() * 2, xs.max() * 2 + 2, ys.max() * 2 + 2)
-        size = max(drawn[2] - drawn[0], drawn[3] - drawn[1])
-        assert all(
-            abs(a - float(b)) < 0.15 * float(size) + 3 for a, b in zip(box, drawn, strict=True)
-        )
-    assert bool((batch.labels[:, -1] == -1).all())
-    boxless = batch.labels[len(batch.boxes) :]
-    assert bool((boxless == 1).any(dim=1).all())
-
-
 def test_growing_keeps_the_weights_and_interpolates_positions(scenes: DrawnScenes) -> None:
     trainer = SamTrainer(SamTraining())
     trainer.step(_batch(scenes), progress=0.2)

@@ -9,10 +9,9 @@ import torch
 from diffusers import StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
-from demo import sd_data, sd_loop, sd_model, train_sd
+from demo import sd_data, sd_model, train_sd
 from demo.embedded import POSE_DIR, POSE_PX, SD_DIR, WEIGHTS_DIR
 from demo.scenes import render_scene
-from demo.schedule import Budget
 from priors.pose import load_pose
 
 
@@ -143,42 +142,6 @@ def test_stages_write_a_loadable_pipeline(work: Path) -> None:
     configs = [p.read_text() for p in (work / "out").rglob("*.json")]
     assert not any(str(work) in text for text in configs)
     assert json.loads((work / "unet.json").read_text())["steps"] == 1
-
-
-def _fit(path: Path, steps: int, *, total: int) -> torch.nn.Linear:
-    """A linear model trained to ``steps`` of a schedule of ``total``, resuming from path."""
-    torch.manual_seed(0)
-    model = torch.nn.Linear(3, 1)
-
-    def loss_of(step: int, rank: int) -> torch.Tensor:
-        if step == steps:
-            raise KeyboardInterrupt
-        return (model(torch.randn(8, 3)) - 1).square().mean()
-
-    config = sd_loop.LoopConfig(
-        budget=Budget(steps=total, minutes=60), ema_decay=0.5, checkpoint_every_s=-1
-    )
-    try:
-        sd_loop.train({"m": model}, loss_of, config=config, team=sd_loop.Team(), checkpoint=path)
-    except KeyboardInterrupt:
-        return model
-    return model
-
-
-def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path) -> None:
-    whole = _fit(tmp_path / "whole.pt", 99, total=12)
-    _fit(tmp_path / "cut.pt", 5, total=12)
-    resumed = _fit(tmp_path / "cut.pt", 99, total=12)
-    assert torch.equal(whole.weight, resumed.weight)
-
-
-def test_gradients_of_a_team_are_averaged() -> None:
-    """With one process the average is the process's own; extras come back after the gradients."""
-    param = torch.nn.Parameter(torch.zeros(3))
-    param.grad = torch.tensor([1.0, 2.0, 3.0])
-    extra = sd_loop._average_gradients([param], torch.tensor([7.0, 8.0]), sd_loop.Team())
-    assert extra.tolist() == [7.0, 8.0]
-    assert param.grad.tolist() == [1.0, 2.0, 3.0]
 
 
 def test_denoising_loss_is_one_for_a_silent_network_at_high_noise() -> None:
