@@ -87,6 +87,40 @@ def test_it_computes_the_fused_attention() -> None:
     assert torch.allclose(processor(attn, hidden, text), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("masked", [True, False], ids=["mask", "no_mask"])
+@torch.no_grad()
+def test_half_precision_rounds_the_sum_once_and_leaves_other_rows_alone(masked: bool) -> None:
+    attn = _block({"out_bias": False}).to(torch.bfloat16)
+    attn.to_out[0] = torch.nn.Identity()  # what is compared is the attention itself
+    hidden, text, mask = (x.bfloat16() if x.is_floating_point() else x for x in _inputs())
+    hidden = hidden.flatten(2).transpose(1, 2)
+    attention_mask = None
+    if masked:
+        attention_mask = torch.zeros(3, 1, 5, dtype=torch.bfloat16)
+        attention_mask[:, :, 4] = -10000.0
+    processor = _processor(gamma=0.7, mask=mask)
+    base = AttnProcessor2_0()(attn, hidden, text, attention_mask)
+    found = processor(attn, hidden, text, attention_mask)
+    assert found.dtype == torch.bfloat16
+    assert torch.equal(found[1], base[1])
+
+    def heads(x: Tensor) -> Tensor:
+        return x.float().unflatten(-1, (2, 8)).transpose(1, 2)
+
+    some = mask.any(dim=1)
+    exact = fused_attention(
+        heads(attn.to_q(hidden))[some],
+        heads(attn.to_k(text))[some],
+        heads(attn.to_v(text))[some],
+        heads(processor.layer(text[some].float()).bfloat16()),
+        mask[some],
+        gamma=0.7,
+        attention_mask=None if attention_mask is None else attention_mask[some][:, None].float(),
+    ).transpose(1, 2).flatten(2)  # fmt: skip
+    half_step = torch.finfo(torch.bfloat16).eps / 2 * exact.abs()
+    assert ((found[some].float() - exact).abs() <= half_step + 1e-6).all()
+
+
 def test_keys_are_never_cached_where_gradients_flow() -> None:
     attn = _block({})
     hidden, text, mask = _inputs()

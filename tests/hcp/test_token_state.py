@@ -39,6 +39,11 @@ def test_a_plan_touches_only_rows_with_human_tokens() -> None:
     added = plan.add(rows, torch.ones(2, 4))
     assert torch.equal(added[1], rows[1])
     assert torch.equal(added[[0, 2]], rows[[0, 2]] + 1)
+    replaced = plan.put(rows, torch.ones(2, 4, dtype=torch.float64))
+    assert replaced.dtype == rows.dtype
+    assert torch.equal(replaced[1], rows[1])
+    assert torch.equal(replaced[[0, 2]], torch.ones(2, 4))
+    assert torch.equal(plan.spread(taken), rows * torch.tensor([[1.0], [0.0], [1.0]]))
 
 
 def test_a_plan_of_all_rows_needs_no_index() -> None:
@@ -47,6 +52,8 @@ def test_a_plan_of_all_rows_needs_no_index() -> None:
     assert plan.index is None
     assert plan.take(rows) is rows
     assert torch.equal(plan.add(rows, rows), 2 * rows)
+    assert plan.put(rows, taken := 3 * rows) is taken
+    assert plan.spread(rows) is rows
 
 
 def test_guidance_puts_rows_without_human_tokens_first() -> None:
