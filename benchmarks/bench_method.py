@@ -1,9 +1,9 @@
 """Does HcP help? Variants of the method on the drawn world, trained and judged by the product.
 
-Draws 300 photos, rebuilds a dataset, and runs the flow ``ablate-hcp`` on the embedded base, once
+Draws photos, rebuilds a dataset of them, and runs the flow ``ablate-hcp`` on the embedded base, once
 as the paper has it (fixed gate) and once with a learned gate, each with and without the alignment
-loss. The peer is the base itself: same prompts, same seeds, paired bootstrap over prompts. About
-40 minutes on two cores. Run: ``python -m benchmarks.bench_method [--steps N] [--seeds N]``.
+loss. The peer is the base itself: same prompts, same seeds, paired bootstrap over prompts. About an hour
+on two cores. Run: ``python -m benchmarks.bench_method [--photos N] [--steps N] [--seeds N]``.
 """
 
 import os
@@ -33,9 +33,9 @@ SETTINGS = {
 }
 
 
-def run(work: Path, *, steps: int, seeds: int) -> list[dict[str, Any]]:
+def run(work: Path, *, photos: int, steps: int, seeds: int) -> list[dict[str, Any]]:
     """One row per setting and variant."""
-    size = DemoSize(train_steps=steps, seeds=seeds)
+    size = DemoSize(photos=photos, train_steps=steps, seeds=seeds)
     write_folder(work / "photos", n=size.photos, seed=0)
     with private_server(work / "prefect") as environment:
         os.environ.update(environment)  # before prefect is imported: it reads its settings then
@@ -61,13 +61,15 @@ def run(work: Path, *, steps: int, seeds: int) -> list[dict[str, Any]]:
 def main() -> None:
     """Run, print a table, write the figures."""
     parser = options(__doc__, "method")
+    parser.add_argument("--photos", type=int, default=3000)
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--seeds", type=int, default=8, help="pictures per prompt")
     parser.add_argument("--work", type=Path, help="folder to keep; else a temporary one")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         work = (given.work or Path(temporary)).resolve()
-        rows = run(work, steps=given.steps, seeds=given.seeds)
+        settings = {"photos": given.photos, "steps": given.steps, "seeds": given.seeds}
+        rows = run(work, **settings)
     shown = [
         (
             f"{row['setting']}, {row['variant']}",
@@ -76,7 +78,7 @@ def main() -> None:
         )
         for row in rows
     ]
-    finish(given.out, {"rows": rows, "steps": given.steps, "seeds": given.seeds}, shown)
+    finish(given.out, {"rows": rows} | settings, shown)
 
 
 if __name__ == "__main__":
