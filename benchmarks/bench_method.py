@@ -1,9 +1,10 @@
 """Does HcP help? Variants of the method on the drawn world, trained and judged by the product.
 
-Draws photos, rebuilds a dataset of them, and runs the flow ``ablate-hcp`` on the embedded base, once
-as the paper has it (fixed gate) and once with a learned gate, each with and without the alignment
-loss. The peer is the base itself: same prompts, same seeds, paired bootstrap over prompts. About an hour
-on two cores. Run: ``python -m benchmarks.bench_method [--photos N] [--steps N] [--seeds N]``.
+Draws photos, rebuilds a dataset of them, and runs the flow ``ablate-hcp`` on the embedded base,
+once as the paper has it (fixed gate) and once with a learned gate, each with and without the
+alignment loss. The peer is the base itself: same prompts, same seeds, paired bootstrap over
+prompts. About an hour on two cores.
+Run: ``python -m benchmarks.bench_method [--photos N] [--steps N] [--seeds N]``.
 """
 
 import os
