@@ -22,6 +22,8 @@ _CARRIED = frozenset(
     ("on", "in", "with", "atop", "aboard", "through", "over", "onto", "into", "object", "conj")
 )
 _GAMES = frozenset(("game", "games", "match", "round", "set"))
+_NEAR = 3
+"""Words from a participle to what it is done as: "dressed up as a man"."""
 _HUNG = ("on the wall", "on a wall", "hanging", "framed", "in a frame")
 
 
@@ -113,12 +115,16 @@ class Phrases:
             phrase.stands_for = HUMAN  # nobody is there: nothing to point at
         elif word == "model" and following == "of":
             return
-        elif self.passives and not self.doer and phrase.role in ("as", "like"):
+        elif self.passives and not self.doer and self._is_guise(phrase):
             phrase.stands_for = ANIMATE  # "a bear dressed as a man"
         elif word == "couple" and following == "of":
             phrase.stands_for = HUMAN
         else:
             self._mark_person(phrase)
+
+    def _is_guise(self, phrase: Phrase) -> bool:
+        near = phrase.start - self.passives[-1] <= _NEAR
+        return near and phrase.role in ("as", "like")
 
     def _mark_person(self, phrase: Phrase) -> None:
         phrase.stands_for = HUMAN
@@ -175,7 +181,15 @@ class Phrases:
             return owner.stands_for == HUMAN
         if first & lx.POSSESSIVE:
             return not self.animals
+        if self._does_something(phrase):
+            return True
         return not self.met or phrase.role not in ("with", "of", "object")
+
+    def _does_something(self, phrase: Phrase) -> bool:
+        """ "a table with two hands holding knives"; not "a clock with hands showing noon"."""
+        following = self.flags[phrase.end] if phrase.end < len(self.flags) else 0
+        shows = following & (lx.SHOWING | lx.THING_DOES | lx.ING_NOUN)
+        return bool(following & lx.ING) and not shows and not self.animals
 
     def _is_next_ing(self, phrase: Phrase) -> bool:
         bare = phrase.start == phrase.head and phrase.end < len(self.flags)
@@ -199,7 +213,8 @@ class Phrases:
         """Relate a finished phrase to what stands before it: of-phrases, by-phrases, subjects."""
         before = self.met[-1] if self.met else None
         if phrase.role == "of" and before is not None:
-            self._of(before, phrase)
+            if self._word(before.end) == "of":  # not "a couple standing outside of a restaurant"
+                self._of(before, phrase)
         elif phrase.role == "by" and self.passives:
             if phrase.stands_for == HUMAN:
                 self.kinds.update(dict.fromkeys(self.passives, "action"))

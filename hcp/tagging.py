@@ -14,6 +14,7 @@ from hcp.verbs import (
     continues_verb,
     is_done,
     is_light,
+    is_sport,
     is_verb_after,
     lists_people,
     takes_gerund,
@@ -51,6 +52,11 @@ class Tagger:
     def run(self) -> dict[int, SpanKind]:
         """Return the kind of each human word by position."""
         for i, f in enumerate(self.flags):
+            if self._opens_sport(i):
+                self._flush(i)
+                continue
+            if is_sport(self.words, i - 1):
+                f &= ~lx.ING_NOUN
             if f & lx.CLOSED and self._function_word(i, f):
                 continue
             if f & _DETERMINED:
@@ -77,6 +83,13 @@ class Tagger:
     def _last_head(self) -> str:
         return self.words[self.phrases.met[-1].head] if self.phrases.met else ""
 
+    def _opens_sport(self, i: int) -> bool:
+        """Whether a person does a sport of several words that begins or goes on here."""
+        if self.start >= 0 and self.head < 0:
+            return False  # "a snow boarding jacket"
+        people = self.head < 0 or self.flags[self.head] & (lx.PERSON | lx.GROUP)
+        return bool(people) and is_sport(self.words, i)
+
     def _noun(self, i: int, f: int) -> None:
         """Extend the open noun phrase by a noun, adjective or genitive; an adverb ends it."""
         owned = f & lx.BODY and self._flag(i - 1) & (lx.POSSESSIVE | lx.GENITIVE)
@@ -98,6 +111,8 @@ class Tagger:
     def _ends_phrase(self, i: int) -> bool:
         """An adjective that ends its phrase is its head ("a man in black", "two adults")."""
         following = self._flag(i + 1)
+        if following & lx.ING_NOUN and self._flag(i + 2) & _DETERMINED:
+            following &= ~lx.ING_NOUN  # "a male serving a ball"
         if following & (lx.ING | lx.VERB_S) and not following & (lx.ING_NOUN | lx.ANIMAL):
             return bool(self.flags[i] & lx.PERSON) or (self.role == "in" and self.start < 0)
         return bool(following & _STOP)
@@ -161,7 +176,7 @@ class Tagger:
     def _ing(self, i: int, f: int) -> bool:
         """Handle a word in -ing; False where it is a noun or opens the phrase to come."""
         following, phrases = self._flag(i + 1), self.phrases
-        before_noun = not following & (_STOP | lx.ING)
+        before_noun = not following & _STOP and following & (lx.ING | lx.ING_NOUN) != lx.ING
         if f & lx.ING_NOUN:
             after_be = self.event == "be" and self.start < 0
             if not (self.head >= 0 and is_done(self.flags[self.head], following)) and not after_be:

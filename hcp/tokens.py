@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import BoolTensor, LongTensor
     from transformers import PreTrainedTokenizerBase
 
-TOKENS_VERSION = 2
+TOKENS_VERSION = 3
 """Counts changes that alter ``human_spans``; part of every shard's fingerprint."""
 SPAN_KINDS: tuple[SpanKind, ...] = get_args(SpanKind)
 """The kinds in the order of ``human_token_kinds``: kind ``SPAN_KINDS[n - 1]`` has number n."""

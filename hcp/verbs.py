@@ -10,6 +10,11 @@ _ACT_OF = frozenset(("midst", "middle", "process", "act", "way", "motion", "day"
 _LISTED = frozenset(("both", "all", "one", "each"))
 _COUNTED_OUT = frozenset(("two", "three", "some"))
 _ONTO = frozenset(("into", "on", "onto", "off", "out", "in", "up"))
+_SPORTS = frozenset(("boarding", "skiing", "surfing", "skating", "sailing", "gliding", "diving"))
+_SPORT_OPENERS = frozenset((
+    "snow", "skate", "kite", "parachute", "para", "water", "body", "wake", "wind", "sky", "boogie",
+    "figure", "ice", "roller", "speed", "scuba", "hang", "sail", "country",
+))  # fmt: skip
 
 
 class Noun(NamedTuple):
@@ -60,7 +65,15 @@ def _is_plural(noun: Noun, words: Sequence[str], flags: Sequence[int]) -> bool:
         return True
     if noun.role == "conj" and head & (lx.PERSON | lx.ANIMAL):
         return True  # "a man and his dog enjoy"
-    return word.endswith("s") and not word.endswith("ss")
+    return word.endswith("s") and not word.endswith(("ss", "us", "tennis"))
+
+
+def is_sport(words: Sequence[str], i: int) -> bool:
+    """Tell whether word ``i`` opens a sport written apart ("snow boarding"), or goes on with it."""
+    first, second = words[i] if i >= 0 else "", words[i + 1] if i + 1 < len(words) else ""
+    if (first, second) == ("cross", "country"):
+        return is_sport(words, i + 1)
+    return first in _SPORT_OPENERS and second in _SPORTS
 
 
 def is_light(verb: int, following: str) -> bool:
@@ -91,8 +104,8 @@ def is_done(head: int, following: int) -> bool:
 
     ``head`` and ``following`` are the readings of the noun before it and of the word after it.
     """
-    people = head & lx.PEOPLE and not head & lx.QUALIFIER  # not "a pedestrian crossing"
-    return bool(people or following & (lx.DET | lx.POSSESSIVE))
+    animate = head & (lx.PEOPLE | lx.ANIMAL) and not head & lx.QUALIFIER  # no "pedestrian crossing"
+    return bool(animate or following & (lx.DET | lx.POSSESSIVE))
 
 
 def continues_verb(word: int, last_verb: int, *, following: int, human: bool) -> bool:

@@ -8,14 +8,15 @@ from hcp.phrases import ANIMATE, DEPICTED, HUMAN, THING, WORN, Phrase, Phrases
 
 def parsed(*phrases: tuple[str, str]) -> Phrases:
     """Phrases (role, words) in reading order, the last word of each its head."""
-    words = [word for _, text in phrases for word in text.split()]
+    texts = [(role, "of " * (role == "of") + text) for role, text in phrases]
+    words = [word for _, text in texts for word in text.split()]
     flags = [lx.readings(word) for word in words]
     found = Phrases(words, flags, any(f & lx.ANIMAL for f in flags))
     start = 0
-    for role, text in phrases:
+    for role, text in texts:
         end = start + len(text.split())
         head = end - 1
-        found.add(Phrase(start, head, end, flags=flags[head], role=role), -1)
+        found.add(Phrase(start + (role == "of"), head, end, flags=flags[head], role=role), -1)
         start = end
     return found
 
@@ -48,6 +49,11 @@ def test_the_thing_that_depicts_takes_the_person_away() -> None:
         "group": "person", "women": "person"
     }  # fmt: skip
     assert human_words(parsed(("subject", "a family"), ("of", "bears"))) == {}
+
+
+def test_of_belongs_to_the_phrase_right_before_it() -> None:
+    apart = parsed(("subject", "a couple"), ("outside", "outside"), ("of", "a restaurant"))
+    assert human_words(apart) == {"couple": "person"}
 
 
 def test_a_body_part_is_its_owners() -> None:

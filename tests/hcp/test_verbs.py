@@ -3,7 +3,15 @@
 import pytest
 
 from hcp import lexicon as lx
-from hcp.verbs import Noun, continues_verb, is_light, is_verb_after, lists_people, takes_gerund
+from hcp.verbs import (
+    Noun,
+    continues_verb,
+    is_light,
+    is_sport,
+    is_verb_after,
+    lists_people,
+    takes_gerund,
+)
 
 
 @pytest.mark.parametrize(
@@ -20,6 +28,7 @@ from hcp.verbs import Noun, continues_verb, is_light, is_verb_after, lists_peopl
         ("players close behind", "subject", False),
         ("men close the door", "subject", True),
         ("picnic set", "with", False),
+        ("bus stop", "at", False),
     ],
 )
 def test_verb_after_noun(text: str, role: str, expected: bool) -> None:
@@ -27,6 +36,21 @@ def test_verb_after_noun(text: str, role: str, expected: bool) -> None:
     flags = [lx.readings(word) for word in words]
     noun = Noun(start=0, head=0, role=role, helped=False)
     assert is_verb_after(noun, 1, words, flags) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "opens"),
+    [
+        ("snow boarding", [True, False]),
+        ("cross country skiing", [True, True, False]),
+        ("cross country skis", [False, False, False]),
+        ("country road", [False, False]),
+    ],
+)
+def test_sports_written_apart(text: str, opens: list[bool]) -> None:
+    words = text.split()
+    assert [is_sport(words, i) for i in range(len(words))] == opens
+    assert not is_sport(words, -1)
 
 
 def test_object_of_a_helping_verb_takes_a_base_form() -> None:
