@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 GALLERY = 12
 REJECTS_EACH = 50  # shown of each reason
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 SCAN_PER_PHOTO = 4  # val photos looked through for one with a human word
 
 
@@ -236,7 +237,8 @@ def generate_picture(
     Returns:
         The files written; the maps' one is absent where the prompt has no human word.
     Raises:
-        HcpError: the base or the checkpoint cannot be used.
+        HcpError: the base or the checkpoint cannot be used, or ``out`` is no picture's name. What
+            is quick to tell is told before the base is loaded.
     """
     from PIL import Image
 
@@ -246,8 +248,10 @@ def generate_picture(
     from hcp.map_sheet import map_sheet
     from priors.device import resolve_device
 
-    pipeline = load_base(model_path(base, "base"), device=resolve_device(device))
+    if out.suffix.lower() not in PICTURE_SUFFIXES:
+        raise HcpError(f"out: expected a name ending in {' or '.join(PICTURE_SUFFIXES)}, got {out}")
     adapter = HcpAdapter.from_pretrained(checkpoint) if checkpoint else None
+    pipeline = load_base(model_path(base, "base"), device=resolve_device(device))
     settings: Any = {"steps": steps, "guidance": guidance}
     files: dict[Path, Any] = {}
     if maps:
