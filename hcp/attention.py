@@ -108,7 +108,7 @@ def human_map_columns(query: Tensor, key_h: Tensor, columns: Tensor) -> Tensor:
         key_h: [B, H, K, d].
         columns: [B, J], int64 token positions; a position may repeat.
     Returns:
-        [B, Q, J].
+        [B, Q, J], in ``map_dtype``.
     """
     heads, width = query.shape[1], query.shape[-1]
     wanted = columns.shape[1]
@@ -116,7 +116,5 @@ def human_map_columns(query: Tensor, key_h: Tensor, columns: Tensor) -> Tensor:
     one_hot = (tokens[None, :, None] == columns[:, None, :]).to(query.dtype)
     if wanted < width:  # fused kernels want values as wide as the keys
         one_hot = pad(one_hot, (0, width - wanted))
-    selected = scaled_dot_product_attention(
-        query, key_h, one_hot[:, None].expand(-1, heads, -1, -1)
-    )
+    selected = wide_attention(query, key_h, one_hot[:, None].expand(-1, heads, -1, -1))
     return selected.mean(dim=1)[..., :wanted]

@@ -41,9 +41,8 @@ def attention_in_training(
     """
     if key.requires_grad or value.requires_grad:  # more trains than HcP
         rows = plan.take(query)
-        wide = map_dtype(query)
-        columns = human_map_columns(rows.to(wide), key_h.to(wide), plan.columns)
         human = human_attention(rows, key_h, plan.take(value), plan.token_mask)
+        columns = human_map_columns(rows, key_h, plan.columns)
         return wide_attention(query, key, value), human, columns
     return cast(tuple[Tensor, Tensor, Tensor], _Attention.apply(query, key, value, key_h, plan))
 

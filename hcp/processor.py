@@ -15,7 +15,7 @@ from diffusers.models.attention_processor import (
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from hcp.attention import human_attention, human_map_columns, map_dtype, wide_attention
+from hcp.attention import human_attention, human_map_columns, wide_attention
 from hcp.attention_grad import attention_in_training
 from hcp.layer import HcpLayer
 from hcp.sites import Site
@@ -100,13 +100,15 @@ class HcpProcessor:
             out = plan.add(out, self.layer.strength(self.gamma) * human)
         else:
             out = scaled_dot_product_attention(query, key, value, attn_mask=mask)
-            update = self._human(plan.take(query), key_h, plan.take(value), mask, plan)
+            rows, values = plan.take(query), plan.take(value)
+            rows_mask = None if mask is None else plan.take(mask)
+            update = self._human(rows, key_h, values, rows_mask, plan)
             if update.dtype == out.dtype:
                 out = plan.add(out, update)
             else:  # half precision is rounded to once, in the sum, and only in the plan's rows
-                rows = (plan.take(query), plan.take(key), plan.take(value))
-                frozen = wide_attention(*rows, attention_mask=_take(plan, mask))
-                out = plan.put(out, frozen + update)
+                keys = plan.take(key)
+                update = update + wide_attention(rows, keys, values, attention_mask=rows_mask)
+                out = plan.put(out, update)
         out = attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2).to(query.dtype)))
         out = _as_image(out, hidden_states)
         if attn.residual_connection:
@@ -127,7 +129,8 @@ class HcpProcessor:
         query = _norm(attn.norm_q, _heads(attn.to_q(plan.take(pixels)), attn.heads))
         value = _heads(attn.to_v(frozen_text), attn.heads)
         key_h = self._human_keys(attn, text, plan).to(query.dtype)
-        update = self._human(query, key_h, value, mask, plan)
+        rows_mask = None if mask is None else plan.take(mask)
+        update = self._human(query, key_h, value, rows_mask, plan)
         update = update.transpose(1, 2).flatten(2).to(query.dtype)
         project = attn.to_out[0]
         update = project(update) - project(torch.zeros_like(update[:1, :1]))  # bias: in `out`
@@ -137,11 +140,10 @@ class HcpProcessor:
     def _human(
         self, query: Tensor, key_h: Tensor, value: Tensor, mask: Tensor | None, plan: RowPlan
     ) -> Tensor:
-        # gamma g (M_h o m) V in the plan's rows, in map_dtype; mask [B, H, ., K].
+        # gamma g (M_h o m) V in map_dtype; tensors are the plan's rows, the mask's [R, H, ., K].
         if self.site.name in self.state.record:
-            self._keep(_columns(query, key_h, plan), plan)
-        rows_mask = _take(plan, mask)
-        update = human_attention(query, key_h, value, plan.token_mask, attention_mask=rows_mask)
+            self._keep(human_map_columns(query, key_h, plan.columns), plan)
+        update = human_attention(query, key_h, value, plan.token_mask, attention_mask=mask)
         return self.layer.strength(self.gamma) * update
 
     def _keep(self, columns: Tensor, plan: RowPlan) -> None:
@@ -164,10 +166,6 @@ class HcpProcessor:
         if not torch.is_grad_enabled():
             self.state.keep_keys(self.site.name, encoder_hidden_states, key_h)
         return key_h
-
-
-def _take(plan: RowPlan, mask: Tensor | None) -> Tensor | None:
-    return None if mask is None else plan.take(mask)
 
 
 def _heads(tensor: Tensor, heads: int) -> Tensor:
@@ -201,9 +199,3 @@ def _as_image(rows: Tensor, like: Tensor) -> Tensor:
 
 def _norm(norm: Any, tensor: Tensor) -> Tensor:
     return tensor if norm is None else norm(tensor)
-
-
-def _columns(query: Tensor, key_h: Tensor, plan: RowPlan) -> Tensor:
-    wide = map_dtype(query)
-    with torch.autocast(query.device.type, enabled=False):
-        return human_map_columns(query.to(wide), key_h.to(wide), plan.columns)

@@ -116,3 +116,15 @@ def test_half_precision_gives_float32_terms_and_finite_gradients(dtype: torch.dt
     assert {each.dtype for each in found} == {torch.float32}
     grads = torch.autograd.grad(sum(each.sum() for each in found), leaves)
     assert all(grad.dtype == dtype and grad.isfinite().all() for grad in grads)
+
+
+@pytest.mark.parametrize("trains", ["queries", "all"])
+def test_autocast_leaves_the_terms_and_maps_wide(trains: str) -> None:
+    inputs = [x.float() for x in _inputs()]
+    for leaf in inputs if trains == "all" else inputs[::3]:
+        leaf.requires_grad_()
+    expected = attention_in_training(*inputs, _plan(MASK))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = attention_in_training(*inputs, _plan(MASK))
+    for a, b in zip(found, expected, strict=True):
+        assert torch.equal(a, b)
