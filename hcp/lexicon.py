@@ -12,7 +12,7 @@ _DATA = Path(__file__).parent / "wordlists"
 
 # Nouns.
 PERSON, WEAK, GROUP, ANIMAL, BODY, WORN, PLACE, VEHICLE = (1 << bit for bit in range(8))
-(OPAQUE, PHOTO, ALWAYS, PLAYED, VERBAL, ING_NOUN, PLURAL, GENITIVE) = (
+(OPAQUE, FRAMABLE, ALWAYS, PLAYED, VERBAL, ING_NOUN, PLURAL, GENITIVE) = (
     1 << bit for bit in range(8, 16)
 )
 # Verb forms, and what a verb's doer may be.
@@ -25,9 +25,9 @@ PERSON, WEAK, GROUP, ANIMAL, BODY, WORN, PLACE, VEHICLE = (1 << bit for bit in r
 ) = (1 << bit for bit in range(25, 39))  # fmt: skip
 # Habits of single words.
 (
-    BALLGAME, ARTIFICIAL, AIRBORNE, NOUNY, ADJECTIVAL, QUALIFIER, COUNTED, OWNER, FRAMABLE,
+    BALLGAME, ARTIFICIAL, AIRBORNE, NOUNY, ADJECTIVAL, QUALIFIER, COUNTED, OWNER,
     PREPARING, GETTING, HELPING, SHOWING, PLAYING, STATIVE,
-) = (1 << bit for bit in range(39, 54))  # fmt: skip
+) = (1 << bit for bit in range(39, 53))  # fmt: skip
 
 PEOPLE = PERSON | GROUP | BODY
 FINITE = VERB_S | VERB_BASE | VERB_PAST
@@ -46,7 +46,8 @@ _SECTIONS = {
     "played": PLAYED,
     "verbal": VERBAL,
     "opaque": OPAQUE,
-    "photo": PHOTO,
+    "photo": 0,
+    "framable": FRAMABLE,
     "vehicle": VEHICLE,
     "worn": WORN,
     "place": PLACE,
@@ -78,7 +79,6 @@ _SECTIONS = {
     "qualifier": QUALIFIER,
     "counted": COUNTED,
     "owner": OWNER,
-    "framable": FRAMABLE,
     "preparing": PREPARING,
     "getting": GETTING,
     "helping": HELPING,

@@ -186,14 +186,17 @@ class Phrases:
         return not self.met or phrase.role not in ("with", "of", "object")
 
     def _does_something(self, phrase: Phrase) -> bool:
-        """ "a table with two hands holding knives"; not "a clock with hands showing noon"."""
-        following = self.flags[phrase.end] if phrase.end < len(self.flags) else 0
+        """Tell "two hands holding knives" from "a clock with hands showing noon"."""
+        following = self._next(phrase)
         shows = following & (lx.SHOWING | lx.THING_DOES | lx.ING_NOUN)
         return bool(following & lx.ING) and not shows and not self.animals
 
     def _is_next_ing(self, phrase: Phrase) -> bool:
-        bare = phrase.start == phrase.head and phrase.end < len(self.flags)
-        return bare and bool(self.flags[phrase.end] & lx.ING)
+        return phrase.start == phrase.head and bool(self._next(phrase) & lx.ING)
+
+    def _next(self, phrase: Phrase) -> int:
+        """Return the readings of the word after the phrase, none at the caption's end."""
+        return self.flags[phrase.end] if phrase.end < len(self.flags) else 0
 
     def _is_activity(self, phrase: Phrase) -> bool:
         flags = phrase.flags
@@ -212,9 +215,8 @@ class Phrases:
     def _relate(self, phrase: Phrase) -> None:
         """Relate a finished phrase to what stands before it: of-phrases, by-phrases, subjects."""
         before = self.met[-1] if self.met else None
-        if phrase.role == "of" and before is not None:
-            if self._word(before.end) == "of":  # not "a couple standing outside of a restaurant"
-                self._of(before, phrase)
+        if phrase.role == "of" and before is not None and self._word(before.end) == "of":
+            self._of(before, phrase)  # not "a couple standing outside of a restaurant"
         elif phrase.role == "by" and self.passives:
             if phrase.stands_for == HUMAN:
                 self.kinds.update(dict.fromkeys(self.passives, "action"))
