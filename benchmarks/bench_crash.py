@@ -41,8 +41,7 @@ UNIT_SIZE = 20
 
 
 def main() -> None:
-    parser = options(__doc__, "crash")
-    parser.add_argument("--quick", action="store_true", help="a tiny size: a try, no measurement")
+    parser = options(__doc__, "crash", quick=True)
     parser.add_argument("--actors", type=int, default=2)
     parser.add_argument("--drive", type=Path, help="run the pool on this folder (used inside)")
     given = parser.parse_args()
@@ -124,14 +123,9 @@ def run(place: Path, n_runs: int, n_photos: int, actors: int) -> dict[str, Any]:
 
 def start(folder: Path, actors: int) -> "subprocess.Popen[bytes]":
     command = [
-        sys.executable,
-        "-m",
-        "benchmarks.bench_crash",
-        "--drive",
-        str(folder),
-        "--actors",
-        str(actors),
-    ]
+        sys.executable, "-m", "benchmarks.bench_crash",
+        "--drive", str(folder), "--actors", str(actors),
+    ]  # fmt: skip
     return subprocess.Popen(command)
 
 

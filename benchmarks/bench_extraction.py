@@ -13,7 +13,6 @@
 """
 
 import io
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ from PIL import Image
 from segment_anything import SamPredictor
 from webdataset.writer import TarWriter
 
-from benchmarks.output import finish, options
+from benchmarks.output import ASSETS, finish, options
 from benchmarks.stub_models import (
     EmptyMasks,
     MakeStub,
@@ -54,10 +53,8 @@ BATCH = 8
 
 
 def main() -> None:
-    parser = options(__doc__, "extraction")
-    parser.add_argument("--quick", action="store_true", help="a tiny size: a try, no measurement")
-    default = os.environ.get("HCP_ASSETS", str(Path(__file__).parents[2] / "shared" / "assets"))
-    parser.add_argument("--assets", type=Path, default=Path(default))
+    parser = options(__doc__, "extraction", quick=True)
+    parser.add_argument("--assets", type=Path, default=ASSETS)
     parser.add_argument(
         "--mask-weights",
         type=Path,

@@ -23,9 +23,7 @@ SIDE_PX = 32
 
 
 def main() -> None:
-    parser = options(__doc__, "incremental")
-    parser.add_argument("--quick", action="store_true", help="a tiny size: a try, no measurement")
-    given = parser.parse_args()
+    given = options(__doc__, "incremental", quick=True).parse_args()
     n_photos, unit_size = (600, 10) if given.quick else (20_000, 100)
     with tempfile.TemporaryDirectory() as folder:
         result = run(Path(folder), n_photos, unit_size)

@@ -9,7 +9,6 @@ same weights on the same photos.
 
 import contextlib
 import io
-import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from benchmarks.output import ROOT, finish, options
+from benchmarks.output import ASSETS, finish, options
 from hcp.tokens import human_spans
 from priors.extract import Extractor, ExtractorConfig, config_digest, run_units_inline
 from priors.reports import PoolReport, UnitReport
@@ -40,8 +39,7 @@ TARGETS = {"ap_difference": 0.01, "mask_iou": 0.80}
 
 def main() -> None:
     parser = options(__doc__, "real_photos")
-    default = os.environ.get("HCP_ASSETS", str(ROOT.parent / "shared" / "assets"))
-    parser.add_argument("--assets", type=Path, default=Path(default))
+    parser.add_argument("--assets", type=Path, default=ASSETS)
     parser.add_argument("--ray", type=int, default=0, help="actors; 0: inline, without Ray")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:

@@ -95,8 +95,7 @@ class MakeCommitOnly:
 
 
 def main() -> None:
-    parser = options(__doc__, "scale")
-    parser.add_argument("--quick", action="store_true", help="a tiny size: a try, no measurement")
+    parser = options(__doc__, "scale", quick=True)
     parser.add_argument("--actors", type=int, default=2)
     parser.add_argument("--one", type=int, help="measure this size here and print JSON")
     given = parser.parse_args()
@@ -136,14 +135,8 @@ def main() -> None:
 
 def measure_apart(n: int, actors: int) -> dict[str, Any]:
     command = [
-        sys.executable,
-        "-m",
-        "benchmarks.bench_scale",
-        "--one",
-        str(n),
-        "--actors",
-        str(actors),
-    ]
+        sys.executable, "-m", "benchmarks.bench_scale", "--one", str(n), "--actors", str(actors),
+    ]  # fmt: skip
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -10,23 +10,21 @@ from pathlib import Path
 from typing import Any
 
 LIBRARIES = (
-    "torch",
-    "diffusers",
-    "peft",
-    "ultralytics",
-    "pycocotools",
-    "ray",
-    "prefect",
-    "pyarrow",
-)
+    "torch", "diffusers", "peft", "ultralytics", "pycocotools", "ray", "prefect", "pyarrow",
+)  # fmt: skip
 ROOT = Path(__file__).parents[1]
+ASSETS = Path(os.environ.get("HCP_ASSETS", ROOT.parent / "shared" / "assets"))
+"""Real photos and weights."""
 
 
-def options(doc: str | None, name: str) -> argparse.ArgumentParser:
-    """A parser with ``--out``; the default is the committed file."""
+def options(doc: str | None, name: str, *, quick: bool = False) -> argparse.ArgumentParser:
+    """A parser with ``--out``, the committed file by default, and ``--quick`` if wanted."""
     parser = argparse.ArgumentParser(description=doc)
     default = ROOT / "benchmarks" / "results" / f"{name}.json"
     parser.add_argument("--out", type=Path, default=default)
+    if quick:
+        what = "a tiny size: a try, no measurement"
+        parser.add_argument("--quick", action="store_true", help=what)
     return parser
 
 
