@@ -1,4 +1,4 @@
-"""Articulated figures: limb lengths, joint limits, distinct poses."""
+"""Drawn figures: each pose has a silhouette of its own."""
 
 import numpy as np
 from PIL import Image, ImageDraw

@@ -1,17 +1,11 @@
 """Labels of augmented scenes follow the picture."""
 
 import numpy as np
-import pytest
 import torch
 
 from demo.pose_batches import make_batch
-from demo.scene_store import SIZE_PX, DrawnScenes, draw_scenes, training_seeds
+from demo.scene_store import SIZE_PX, DrawnScenes
 from storage.records import COCO_KEYPOINTS
-
-
-@pytest.fixture(scope="module")
-def scenes() -> DrawnScenes:
-    return draw_scenes(training_seeds(12))
 
 
 def _batch(scenes: DrawnScenes, *, seed: int = 0, size_px: int = 128) -> dict[str, torch.Tensor]:
@@ -43,8 +37,7 @@ def test_labels_lie_in_the_picture_and_belong_to_its_images(scenes: DrawnScenes)
 
 
 def test_mirrored_people_keep_their_left_and_right(scenes: DrawnScenes) -> None:
-    """The left shoulder's colour neighbourhood does not matter, the order of the ears does: a
-    person who faces us has the left eye at greater x, mirrored or not."""
+    """A person who faces us has the left shoulder at greater x, mirrored or not."""
     left, right = COCO_KEYPOINTS.index("left_shoulder"), COCO_KEYPOINTS.index("right_shoulder")
     facing = scenes.keypoints[:, left, 0] - scenes.keypoints[:, right, 0] > 15
     assert facing.any()

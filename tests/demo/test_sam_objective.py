@@ -6,13 +6,12 @@ import torch
 
 from demo.sam_objective import mask_loss, predict
 from demo.sam_prompts import make_batch
-from demo.scene_store import draw_scenes, training_seeds
+from demo.scene_store import DrawnScenes
 from demo.train_sam import SamTrainer, SamTraining
 
 
 @pytest.mark.parametrize("seed", [0, 2, 5])
-def test_the_batched_decoder_equals_segment_anything(seed: int) -> None:
-    scenes = draw_scenes(training_seeds(10))
+def test_the_batched_decoder_equals_segment_anything(scenes: DrawnScenes, seed: int) -> None:
     rng = np.random.default_rng(seed)
     indexes = np.unique(scenes.scene_of)[:4].tolist()
     batch = make_batch(scenes, indexes, size_px=128, points_only=0.3, rng=rng)

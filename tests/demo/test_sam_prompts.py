@@ -4,11 +4,10 @@ import numpy as np
 import torch
 
 from demo.sam_prompts import make_batch
-from demo.scene_store import draw_scenes, training_seeds
+from demo.scene_store import DrawnScenes
 
 
-def test_prompts_lie_on_their_people() -> None:
-    scenes = draw_scenes(training_seeds(10))
+def test_prompts_lie_on_their_people(scenes: DrawnScenes) -> None:
     indexes = np.unique(scenes.scene_of)[:4].tolist()
     rng = np.random.default_rng(2)
     batch = make_batch(scenes, indexes, size_px=128, points_only=0.3, rng=rng)

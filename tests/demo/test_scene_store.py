@@ -43,9 +43,9 @@ def test_stored_scenes_are_drawn_once(tmp_path: Path, monkeypatch: pytest.Monkey
     seeds = training_seeds(3)
     first = stored_scenes(seeds, folder=tmp_path)
     monkeypatch.setattr(scene_store, "render_scene", None)  # drawing again would fail
-    again, fresh = stored_scenes(seeds, folder=tmp_path), first
-    assert np.array_equal(again.images, fresh.images)
-    assert np.array_equal(again.packed_masks, fresh.packed_masks)
+    again = stored_scenes(seeds, folder=tmp_path)
+    assert np.array_equal(again.images, first.images)
+    assert np.array_equal(again.packed_masks, first.packed_masks)
     monkeypatch.undo()
     assert np.array_equal(again.images, draw_scenes(seeds).images)
 

@@ -3,17 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
 from demo.pose_batches import make_batch
-from demo.scene_store import DrawnScenes, draw_scenes, training_seeds
+from demo.scene_store import DrawnScenes
 from demo.train_pose import PoseTrainer, PoseTraining, score
-
-
-@pytest.fixture(scope="module")
-def scenes() -> DrawnScenes:
-    return draw_scenes(training_seeds(12))
 
 
 def _batch(scenes: DrawnScenes, *, seed: int = 0, size_px: int = 128) -> dict[str, torch.Tensor]:

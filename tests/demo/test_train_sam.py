@@ -3,17 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
 from demo.sam_prompts import PromptBatch, make_batch
-from demo.scene_store import DrawnScenes, draw_scenes, training_seeds
+from demo.scene_store import DrawnScenes
 from demo.train_sam import SamTrainer, SamTraining, box_prompt_iou
-
-
-@pytest.fixture(scope="module")
-def scenes() -> DrawnScenes:
-    return draw_scenes(training_seeds(10))
 
 
 def _batch(scenes: DrawnScenes, *, seed: int = 0, size_px: int = 128) -> PromptBatch:

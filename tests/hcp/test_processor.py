@@ -90,7 +90,7 @@ def test_it_computes_the_fused_attention() -> None:
 @pytest.mark.parametrize("masked", [True, False], ids=["mask", "no_mask"])
 @torch.no_grad()
 def test_half_precision_rounds_the_sum_once_and_leaves_other_rows_alone(masked: bool) -> None:
-    attn = _block({"out_bias": False}).to(torch.bfloat16)
+    attn = _block({}).to(torch.bfloat16)
     attn.to_out[0] = torch.nn.Identity()  # what is compared is the attention itself
     hidden, text, mask = (x.bfloat16() if x.is_floating_point() else x for x in _inputs())
     hidden = hidden.flatten(2).transpose(1, 2)
