@@ -2,8 +2,8 @@
 
 The U-Net has random weights and the layout of Stable Diffusion 1.5, at reduced width unless
 ``--size`` says otherwise. Variants take turns inside one run, so that a busy machine slows all of
-them; each pair's ratio is the median over rounds. HcP trains as ``hcp.training`` does, LoRA as peft
-and diffusers do. ControlNet's cost stands beside HcP's. Memory is the peak of live tensors, weights
+them; each pair's ratio is the median over rounds. HcP trains as ``hcp.training.trainer`` does, LoRA
+as peft and diffusers do. ControlNet's cost stands beside HcP's. Memory is the peak of live tensors, weights
 included. Run: ``python -m benchmarks.bench_adapter``.
 """
 
@@ -19,9 +19,9 @@ from benchmarks.measure import alternate, peak_mib, summary
 from benchmarks.output import finish, options
 from benchmarks.unets import SIZES, Base, make_pipeline, make_unet
 from hcp import HcpAdapter, HcpConfig
-from hcp.frozen import LeanBackward
 from hcp.objective import aligned_stages, alignment_terms
 from hcp.targets import PriorBatch, build_targets
+from hcp.training.frozen import LeanBackward
 
 PROJECTIONS = ["to_q", "to_k", "to_v", "to_out.0"]
 TOKENS = 77

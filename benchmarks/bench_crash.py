@@ -28,7 +28,7 @@ from benchmarks.stub_models import (
     units_of,
     write_photos,
 )
-from priors.cluster import ray_session
+from flows.ray_session import ray_session
 from priors.pool import run_units
 from storage.shards import committed
 from storage.sources import resolve_source

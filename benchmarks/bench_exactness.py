@@ -15,8 +15,8 @@ from benchmarks.unets import SIZES, Base, make_unet
 from hcp import HcpAdapter, HcpConfig
 from hcp.attention import fused_attention
 from hcp.attention_grad import attention_in_training
-from hcp.frozen import LeanBackward
 from hcp.token_state import RowPlan
+from hcp.training.frozen import LeanBackward
 
 TOKENS, HEADS, ROWS = 77, 8, 2
 SHAPES = {1024: 80, 256: 160, 64: 160}

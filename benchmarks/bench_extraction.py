@@ -36,8 +36,8 @@ from benchmarks.stub_models import (
     write_photos,
 )
 from demo.embedded import SAM_DIR
+from flows.ray_session import ray_session
 from hcp.tokens import human_spans
-from priors.cluster import ray_session
 from priors.decode import DecodedPhoto, decode_photo
 from priors.extract import Extractor, ExtractorConfig, chunks, run_units_inline
 from priors.pool import run_units

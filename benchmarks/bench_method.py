@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.output import finish, options
-from demo.dataset import write_folder
 from demo.run import DemoSize, demo_params
+from demo.world.dataset import write_folder
 from flows.server import private_server
 
 

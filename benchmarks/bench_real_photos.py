@@ -104,7 +104,7 @@ def extract(
 
     reports: list[UnitReport] = []
     if actors:
-        from priors.cluster import ray_session
+        from flows.ray_session import ray_session
         from priors.pool import run_units
 
         with ray_session():

@@ -19,7 +19,7 @@ from typing import Any, Literal, cast
 
 from benchmarks.output import finish, options
 from benchmarks.stub_models import SALT
-from priors.cluster import ray_session
+from flows.ray_session import ray_session
 from priors.extract import Extractor
 from priors.pool import run_units
 from priors.reports import UnitReport

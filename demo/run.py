@@ -13,8 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from demo.dataset import write_folder
 from demo.embedded import POSE_PX
+from demo.world.dataset import write_folder
 from flows.server import private_server
 
 PROMPTS = Path(__file__).parent / "prompts.txt"

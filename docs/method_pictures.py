@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from demo.embedded import SD_DIR
-from demo.scenes import Scene, render_scene
+from demo.world.scenes import Scene, render_scene
 from hcp import HcpAdapter
 from hcp.base import load_base
-from hcp.generation import record_picture
+from hcp.evaluation.generation import record_picture
 from hcp.losses import stage_weight
-from hcp.map_sheet import SheetConfig, map_sheet
-from hcp.report_figures import heat_overlay
+from hcp.pages.figures import heat_overlay
+from hcp.pages.map_sheet import SheetConfig, map_sheet
+from hcp.pose_image import draw_pose
 from hcp.targets import heatmap_target, mask_target
-from storage.pose_image import draw_pose
 
 FOLDER = Path(__file__).parent / "pictures"
 TILE_PX = 160

@@ -9,9 +9,9 @@ from prefect import flow
 from flows.artifacts import Cell, publish_table
 from flows.evaluate import evaluate_hcp
 from flows.params import AblateParams, EvaluateParams
+from flows.ray_session import ray_session
 from flows.train import train_hcp
 from hcp.config import HcpConfig, PriorTable, StageTable
-from priors.cluster import ray_session
 from storage.errors import HcpError
 from storage.locations import join
 

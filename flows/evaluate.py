@@ -20,7 +20,7 @@ def evaluate_hcp(params: EvaluateParams) -> EvaluateOutcome:
     """Compare a checkpoint with its base and the champion on the same prompts and seeds.
 
     With ``register_model`` the checkpoint enters the registry, and becomes champion if it passes
-    the gate (``hcp.gate``).
+    the gate (``hcp.evaluation.promotion``).
 
     Raises:
         HcpError: a model, the prompts, the dataset or the registry cannot be used.
@@ -54,7 +54,7 @@ def find_champion(params: EvaluateParams) -> ModelEntry | None:
 @task(name="compare")
 def compare(job: EvaluationJob) -> EvaluationResult:
     """Draw, detect, probe and decide, as one Ray task with a GPU where there is one."""
-    from priors.cluster import ray_session, run_remote
+    from flows.ray_session import ray_session, run_remote
 
     params = job.params
     with ray_session(params.ray_address) as cluster:

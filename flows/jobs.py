@@ -14,9 +14,9 @@ from flows.params import EvaluateParams
 from storage.errors import HcpError
 
 if TYPE_CHECKING:
-    from hcp.evaluation import Evaluation, EvaluationConfig
-    from hcp.gate import Verdict
-    from hcp.report import DatasetSection
+    from hcp.evaluation.promotion import Verdict
+    from hcp.evaluation.run import Evaluation, EvaluationConfig
+    from hcp.pages.report import DatasetSection
     from storage.records import Sample
     from storage.versions import DatasetVersion
 
@@ -53,9 +53,9 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
     """
     from hcp import HcpAdapter
     from hcp.base import load_base
-    from hcp.evaluation import evaluate
-    from hcp.gate import decide
-    from hcp.similarity import clip_text_scorer
+    from hcp.evaluation.promotion import decide
+    from hcp.evaluation.run import evaluate
+    from hcp.evaluation.similarity import clip_text_scorer
     from priors.device import resolve_device
     from priors.pose import load_pose
 
@@ -96,8 +96,8 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
 
 def evaluation_config(params: EvaluateParams) -> "EvaluationConfig":
     """The evaluation's own configuration; prompts from the file where one is given."""
-    from hcp.evaluation import EvaluationConfig
-    from hcp.prompts import DEFAULT_PROMPTS
+    from hcp.evaluation.prompts import DEFAULT_PROMPTS
+    from hcp.evaluation.run import EvaluationConfig
 
     return EvaluationConfig(
         prompts=read_prompts(params.prompts) if params.prompts else DEFAULT_PROMPTS,
@@ -148,9 +148,9 @@ def render_page(
     version: "DatasetVersion | None",
 ) -> str:
     """The HTML report of an evaluation, with its training and dataset where they are known."""
-    from hcp.evaluation_report import CANDIDATE
-    from hcp.report import ReportData, render
-    from hcp.run_folder import read_metrics
+    from hcp.evaluation.results import CANDIDATE
+    from hcp.pages.report import ReportData, render
+    from hcp.training.run_folder import read_metrics
 
     params = job.params
     return render(
@@ -187,8 +187,8 @@ def facts(params: EvaluateParams) -> dict[str, str]:
 
 def inspect_version(version: "DatasetVersion") -> str:
     """The HTML page about a dataset version alone."""
-    from hcp.inspection import Inspection, render_inspection
-    from storage.profile import people_histograms, rejects_by_reason
+    from hcp.pages.inspection import Inspection, render_inspection
+    from hcp.pages.profile import people_histograms, rejects_by_reason
 
     card = ("people_per_image", "longer_side_px", "caption_chars")
     return render_inspection(
@@ -209,7 +209,7 @@ def inspect_version(version: "DatasetVersion") -> str:
 
 def dataset_section(version: "DatasetVersion") -> "DatasetSection":
     """What the report says about a dataset version."""
-    from hcp.report import DatasetSection
+    from hcp.pages.report import DatasetSection
 
     return DatasetSection(
         version=version.id,
@@ -232,7 +232,7 @@ def generate_picture(
     device: str = "auto",
     maps: bool = False,
 ) -> list[Path]:
-    """Draw one picture and write it; with ``maps`` also ``<out>.maps.png`` (hcp.map_sheet).
+    """Draw one picture and write it; with ``maps`` also ``<out>.maps.png`` (hcp.pages.map_sheet).
 
     Returns:
         The files written; the maps' one is absent where the prompt has no human word.
@@ -244,8 +244,8 @@ def generate_picture(
 
     from hcp import HcpAdapter
     from hcp.base import load_base
-    from hcp.generation import generate, record_picture
-    from hcp.map_sheet import map_sheet
+    from hcp.evaluation.generation import generate, record_picture
+    from hcp.pages.map_sheet import map_sheet
     from priors.device import resolve_device
 
     if out.suffix.lower() not in PICTURE_SUFFIXES:

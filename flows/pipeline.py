@@ -5,9 +5,9 @@ from prefect import flow
 from flows.evaluate import evaluate_hcp
 from flows.outcomes import PipelineOutcome
 from flows.params import EvaluateParams, RebuildAndTrainParams, TrainParams
+from flows.ray_session import ray_session
 from flows.rebuild import rebuild_dataset
 from flows.train import train_hcp
-from priors.cluster import ray_session
 
 
 @flow(name="rebuild-and-train")

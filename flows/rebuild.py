@@ -11,7 +11,7 @@ from prefect.runtime import flow_run
 from flows.artifacts import Cell, Progress, publish_picture, publish_table
 from flows.extraction import ExtractorFactory, extraction_digest
 from flows.params import RebuildParams
-from flows.pictures import sample_sheet
+from hcp.pages.sample_sheet import sample_sheet
 from storage.duplicates import duplicate_keys
 from storage.locations import join, write_atomic
 from storage.plan import Plan, PlanConfig, plan_units, write_plan
@@ -99,7 +99,7 @@ def run_extractors(
         n_units: how many there are.
         log_root: whose run log gets the times; default the root of the shards.
     """
-    from priors.cluster import ray_session
+    from flows.ray_session import ray_session
     from priors.pool import run_units
 
     progress = Progress("extract", total=n_units, unit="units")

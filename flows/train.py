@@ -13,9 +13,9 @@ from storage.locations import join
 from storage.versions import DatasetVersion, open_version
 
 if TYPE_CHECKING:
-    from hcp.ray_train import TrainResult, Workers
-    from hcp.training import StepMetrics, TrainConfig
-    from priors.cluster import Cluster
+    from flows.ray_session import Cluster
+    from hcp.training.ray import TrainResult, Workers
+    from hcp.training.trainer import StepMetrics, TrainConfig
 
 LOSSES = ("loss", "denoise", "alignment")
 
@@ -51,8 +51,8 @@ def train_hcp(params: TrainParams) -> TrainOutcome:
 @task(name="fit")
 def fit_layers(params: TrainParams, version: DatasetVersion) -> "TrainResult":
     """Train on Ray; progress and losses show while it runs."""
-    from hcp.ray_train import fit
-    from priors.cluster import ray_session
+    from flows.ray_session import ray_session
+    from hcp.training.ray import fit
 
     progress = Progress("train", total=params.steps, unit="steps")
 
@@ -87,8 +87,8 @@ def export_adapter(checkpoint: str, out: str) -> str:
 
 def train_config(params: TrainSettings) -> "TrainConfig":
     """The training's own configuration."""
-    from hcp.data import DataConfig
-    from hcp.training import TrainConfig
+    from hcp.training.examples import DataConfig
+    from hcp.training.trainer import TrainConfig
 
     return TrainConfig(
         steps=params.steps,
@@ -106,7 +106,7 @@ def train_config(params: TrainSettings) -> "TrainConfig":
 
 def workers_for(params: TrainSettings, cluster: "Cluster") -> "Workers":
     """Ray Train workers; with a GPU each where the cluster has one."""
-    from hcp.ray_train import Workers
+    from hcp.training.ray import Workers
 
     gpus = cluster.gpus_each(params.gpus_per_worker)
     return Workers(count=params.workers, cpus_each=params.cpus_per_worker, gpus_each=gpus)

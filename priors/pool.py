@@ -1,6 +1,6 @@
 """Units of work on Ray actors: placement, two units in flight each, deaths and poison samples.
 
-Ray must be initialised (``priors.cluster.ray_session``). Actors belong to the driver and die with
+Ray must be initialised by the caller. Actors belong to the driver and die with
 it; they are never restarted by Ray, so that the driver knows which unit killed one.
 """
 

@@ -1,6 +1,6 @@
 """Decoding on CPUs anywhere in the cluster, for machines whose own cannot feed their GPUs.
 
-Photos travel through Ray's object store. Ray must be initialised (``priors.cluster.ray_session``).
+Photos travel through Ray's object store. Ray must be initialised by the caller.
 """
 
 import logging

@@ -2,7 +2,7 @@
 
 import pytest
 
-from demo.scene_store import DrawnScenes, draw_scenes, training_seeds
+from demo.world.scene_store import DrawnScenes, draw_scenes, training_seeds
 
 
 @pytest.fixture(scope="module")

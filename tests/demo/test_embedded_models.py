@@ -9,9 +9,9 @@ from PIL import Image
 from safetensors import safe_open
 
 from demo.embedded import POSE_PX
-from demo.scene_store import SIZE_PX, TRAIN_FIRST_SEED, DrawnScenes, draw_scenes
-from demo.scoring import mask_iou, oks_average_precision
-from demo.train_sam import box_prompt_iou
+from demo.train.sam import box_prompt_iou
+from demo.train.scoring import mask_iou, oks_average_precision
+from demo.world.scene_store import SIZE_PX, TRAIN_FIRST_SEED, DrawnScenes, draw_scenes
 from priors.masks import SamMasks
 from priors.pose import UltralyticsPose
 from storage.records import Person

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from demo.dataset import DrawnFolder, write_folder
+from demo.world.dataset import DrawnFolder, write_folder
+from flows.ray_session import ray_session
 from flows.server import private_server
-from priors.cluster import ray_session
 from tests.flows.flow_samples import rebuild_params
 
 

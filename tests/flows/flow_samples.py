@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from demo.dataset import DrawnFolder
 from demo.embedded import POSE_PX
+from demo.world.dataset import DrawnFolder
 from flows.params import RebuildParams
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from demo.dataset import DrawnFolder, write_folder
+from demo.world.dataset import DrawnFolder, write_folder
 from tests.flows.flow_samples import ROOT, rebuild_params
 
 pytestmark = [pytest.mark.prefect, pytest.mark.slow]

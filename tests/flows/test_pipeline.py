@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.dataset import DrawnFolder
 from demo.run import DemoSize, demo_params, summary
+from demo.world.dataset import DrawnFolder
 from flows import ablate_hcp, rebuild_and_train
 from flows.names import split_dataset
 from flows.outcomes import PipelineOutcome

@@ -13,8 +13,8 @@ import httpx
 import psutil
 import pytest
 
-from demo.dataset import DrawnFolder
 from demo.embedded import POSE_PX
+from demo.world.dataset import DrawnFolder
 from flows import rebuild_dataset
 from flows.names import split_dataset
 from flows.params import RebuildParams

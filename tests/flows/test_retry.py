@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from prefect import flow
 
-from demo.dataset import DrawnFolder
+from demo.world.dataset import DrawnFolder
 from flows import rebuild_dataset, retry_failed
 from flows.params import RebuildParams, RetryParams
 from flows.rebuild import extract, plan_work, publish

@@ -3,10 +3,10 @@
 import pytest
 
 from flows.params import TrainSettings
+from flows.ray_session import Cluster
 from flows.train import loss_ends, train_config, workers_for
 from hcp.config import HcpConfig
-from hcp.training import StepMetrics
-from priors.cluster import Cluster
+from hcp.training.trainer import StepMetrics
 
 
 def steps(n: int) -> list[StepMetrics]:

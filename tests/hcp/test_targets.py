@@ -5,7 +5,6 @@ import torch
 from torch import Tensor
 
 from hcp.config import Prior, PriorTable
-from hcp.data import flip_keypoints
 from hcp.targets import (
     PriorBatch,
     build_targets,
@@ -15,6 +14,7 @@ from hcp.targets import (
     stack_keypoints,
     token_targets,
 )
+from hcp.training.examples import flip_keypoints
 
 
 def _people(*, size_px: int = 128, people: int = 2, seed: int = 0) -> Tensor:

@@ -45,7 +45,7 @@ def test_plain_webdataset_reads_the_shards(shards: list[Path], tmp_path: Path) -
 def test_ray_data_reads_the_shards(shards: list[Path], tmp_path: Path) -> None:
     import ray
 
-    from priors.cluster import ray_session
+    from flows.ray_session import ray_session
 
     paths = [str(path) for path in shards]
     with ray_session("local"):

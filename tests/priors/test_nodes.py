@@ -11,7 +11,7 @@ import pytest
 from priors_stubs import stub_extractor, units_of, write_photos
 from ray import cloudpickle
 
-from priors.cluster import ray_session
+from flows.ray_session import ray_session
 from priors.extract import UNITS_IN_FLIGHT, Extractor
 from priors.pool import run_units
 from priors.reports import UnitReport

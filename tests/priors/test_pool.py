@@ -10,7 +10,7 @@ import pytest
 from priors_stubs import KILL, stub_extractor, units_of
 from ray import cloudpickle
 
-from priors.cluster import ray_session
+from flows.ray_session import ray_session
 from priors.extract import Extractor, run_units_inline
 from priors.pool import PoolError, run_units
 from priors.reports import UnitReport

@@ -13,7 +13,7 @@ import ray
 from priors_stubs import photo_bytes, units_of
 from ray import cloudpickle
 
-from priors.cluster import ray_session
+from flows.ray_session import ray_session
 from priors.decode import Decode, DecodedPhoto, DecodeFailure, decode_photo
 from priors.extract import Extractor, run_units_inline
 from priors.gate import GateConfig

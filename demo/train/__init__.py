@@ -1,0 +1,1 @@
+"""The trainings that made the embedded weights."""

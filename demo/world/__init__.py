@@ -1,0 +1,1 @@
+"""The drawn world: scenes of people with exact keypoints and masks."""

@@ -1,0 +1,1 @@
+"""What a checkpoint draws, measured against its base and the champion."""

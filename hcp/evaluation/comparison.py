@@ -1,0 +1,208 @@
+"""From pictures and attention maps to an evaluation report; nothing is drawn here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from hcp.evaluation.mechanism import PhotoMaps, attention_share
+from hcp.evaluation.people import (
+    Interval,
+    PeopleMeasures,
+    expected_people,
+    measure_people,
+    paired_interval,
+)
+from hcp.evaluation.results import (
+    BASE,
+    CANDIDATE,
+    CHAMPION,
+    ArmReport,
+    Comparison,
+    EvaluationConfig,
+    EvaluationReport,
+)
+from hcp.evaluation.similarity import MIN_PICTURES, TextScorer, distribution_distances
+from hcp.tokens import human_spans
+from storage.records import Person
+
+Image8 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pictures:
+    """What was drawn: item i of every list belongs to prompt i and seed i."""
+
+    prompts: tuple[str, ...]
+    seeds: tuple[int, ...]
+    images: Mapping[str, Sequence[Image8]]  # arm -> pictures
+    people: Mapping[str, Sequence[Sequence[Person]]]  # arm -> detections, any score
+
+
+def compare(
+    pictures: Pictures,
+    photos: Mapping[str, Sequence[PhotoMaps]],
+    *,
+    config: EvaluationConfig,
+    text_scorer: TextScorer | None = None,
+    features: nn.Module | None = None,
+) -> EvaluationReport:
+    """The report on pictures and attention maps that are there already."""
+    missing: dict[str, str] = {}
+    people = people_measures(pictures)
+    texts = _text_scores(pictures, text_scorer, missing)
+    shares = _attention(photos, missing)
+    arms = {
+        name: _arm(
+            name, pictures, people[name], text=texts.get(name), shares=shares,
+            distances=_distances(name, pictures, photos, features, missing),
+        )
+        for name in pictures.images
+    }  # fmt: skip
+    if arms[BASE].pixel_difference is None:
+        missing["pixel_difference"] = "every prompt has human words"
+    others = [name for name in (BASE, CHAMPION) if name in arms]
+    return EvaluationReport(
+        arms=arms,
+        comparisons={
+            f"{CANDIDATE}-{other}": _compare_pair(
+                other, pictures, people, texts=texts, shares=shares, config=config
+            )
+            for other in others
+        },
+        attention_chance=float(np.mean(shares["chance"])) if "chance" in shares else None,
+        n_photos=len(shares.get("chance", ())),
+        not_measured=missing,
+        config=config,
+    )
+
+
+def people_measures(pictures: Pictures) -> dict[str, list[PeopleMeasures | None]]:
+    """Per arm and picture; None for prompts without human words."""
+    expected = [expected_people(p, human_spans(p)) for p in pictures.prompts]
+    return {
+        name: [
+            None if n == 0 else measure_people(found, n_expected=n)
+            for n, found in zip(expected, detections, strict=True)
+        ]
+        for name, detections in pictures.people.items()
+    }
+
+
+def _arm(
+    name: str,
+    pictures: Pictures,
+    measures: Sequence[PeopleMeasures | None],
+    *,
+    text: Sequence[float] | None,
+    shares: Mapping[str, Sequence[float]],
+    distances: tuple[float, float] | None,
+) -> ArmReport:
+    known = [m for m in measures if m is not None]
+    differences = [
+        float(np.abs(ours.astype(np.int16) - base.astype(np.int16)).mean())
+        for ours, base, m in zip(
+            pictures.images[name], pictures.images[BASE], measures, strict=True
+        )
+        if m is None
+    ]
+    return ArmReport(
+        people_score=float(np.mean([m.people_score for m in known])),
+        detection_rate=float(np.mean([m.detected for m in known])),
+        count_error=_mean([m.count_error for m in known]),
+        keypoint_confidence=_mean([m.keypoint_confidence for m in known]),
+        implausible_limb_rate=_mean([m.implausible_limbs for m in known]),
+        n_person_pictures=len(known),
+        pixel_difference=_mean(differences),
+        identical_share=_mean([float(d == 0) for d in differences]),
+        text_score=None if text is None else float(np.mean(text)),
+        attention_share=_mean(shares.get(name, ())),
+        human_map_share=_mean(shares.get(f"{name}.human", ())),
+        fid=None if distances is None else distances[0],
+        kid=None if distances is None else distances[1],
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _compare_pair(
+    other: str,
+    pictures: Pictures,
+    people: Mapping[str, Sequence[PeopleMeasures | None]],
+    *,
+    texts: Mapping[str, Sequence[float]],
+    shares: Mapping[str, Sequence[float]],
+    config: EvaluationConfig,
+) -> Comparison:
+    order = {prompt: i for i, prompt in enumerate(config.prompts)}
+    groups = [order[prompt] for prompt in pictures.prompts]
+    scores = {
+        name: [m.people_score for m in people[name] if m is not None] for name in (CANDIDATE, other)
+    }
+    human = [g for g, m in zip(groups, people[CANDIDATE], strict=True) if m is not None]
+
+    def interval(values: Mapping[str, Sequence[float]], units: Sequence[int]) -> Interval | None:
+        if not units or CANDIDATE not in values or other not in values:
+            return None
+        return paired_interval(
+            values[CANDIDATE], values[other], groups=units,
+            level=config.level, n_resamples=config.n_resamples,
+        )  # fmt: skip
+
+    people_interval = interval(scores, human)
+    assert people_interval is not None  # the config has a prompt with human words
+    return Comparison(
+        people_score=people_interval,
+        text_score=interval(texts, groups),
+        attention_share=interval(shares, range(len(shares.get("chance", ())))),
+    )
+
+
+def _text_scores(
+    pictures: Pictures, scorer: TextScorer | None, missing: dict[str, str]
+) -> dict[str, list[float]]:
+    if scorer is None:
+        missing["text_score"] = "no CLIP model is configured"
+        return {}
+    return {n: scorer(images, pictures.prompts) for n, images in pictures.images.items()}
+
+
+def _attention(
+    photos: Mapping[str, Sequence[PhotoMaps]], missing: dict[str, str]
+) -> dict[str, Sequence[float]]:
+    found: dict[str, Sequence[float]] = {}
+    for name, maps in photos.items():
+        share = attention_share(maps)
+        found |= {name: share.fused, f"{name}.human": share.human}
+        found |= {BASE: share.base, "chance": share.chance}
+    if not found.get("chance"):
+        missing["attention_share"] = "no held-out photo with human words and person masks"
+        return {}
+    return found
+
+
+def _distances(
+    name: str,
+    pictures: Pictures,
+    photos: Mapping[str, Sequence[PhotoMaps]],
+    features: nn.Module | None,
+    missing: dict[str, str],
+) -> tuple[float, float] | None:
+    real = [photo.image for photo in photos.get(CANDIDATE, ())]
+    spans = [human_spans(prompt) for prompt in pictures.prompts]
+    drawn = [image for image, s in zip(pictures.images[name], spans, strict=True) if s]
+    if features is None:
+        missing["fid"] = missing["kid"] = "no feature network is configured"
+        return None
+    if min(len(real), len(drawn)) < MIN_PICTURES:
+        missing["fid"] = missing["kid"] = (
+            f"{len(real)} photos and {len(drawn)} pictures, {MIN_PICTURES} of each are needed"
+        )
+        return None
+    distances = distribution_distances(features, real, drawn)
+    return distances.fid, distances.kid

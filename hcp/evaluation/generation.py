@@ -1,0 +1,126 @@
+"""Draw pictures with a base pipeline, with or without an HcP adapter, from explicit seeds."""
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hcp.adapter import HcpAdapter
+from hcp.base import BasePipeline
+from hcp.evaluation.attention_maps import MapRecorder, Word, select_words
+from hcp.sites import find_sites
+from hcp.tokens import human_token_kinds
+from hcp.training.batches import tokenize
+
+Image8 = NDArray[np.uint8]
+
+
+def generate(
+    pipeline: BasePipeline,
+    prompts: Sequence[str],
+    *,
+    seeds: Sequence[int],
+    steps: int = 30,
+    guidance: float = 7.5,
+    adapter: HcpAdapter | None = None,
+    batch_size: int = 4,
+    on_progress: Callable[[int], None] | None = None,
+) -> list[Image8]:
+    """One picture per prompt, HWC uint8 RGB, in the order given.
+
+    Picture i depends on prompt i, seed i and `batch_size` alone (kernels may round differently in
+    batches of another size), so base and candidate compare pixel by pixel.
+
+    Args:
+        pipeline: the base; an adapter that is attached to it already stays and takes part.
+        prompts: one per picture.
+        seeds: one per picture.
+        steps: denoising steps.
+        guidance: classifier-free guidance scale.
+        adapter: attached for this call, detached afterwards.
+        batch_size: pictures per U-Net call.
+        on_progress: called with the number of pictures done.
+    Raises:
+        ValueError: as many seeds as prompts are needed.
+        CheckpointError: the adapter does not fit the pipeline.
+    """
+    if len(prompts) != len(seeds):
+        raise ValueError(f"one seed per prompt: got {len(prompts)} prompts, {len(seeds)} seeds")
+    images: list[Image8] = []
+    with attached(pipeline, adapter):
+        for start in range(0, len(prompts), batch_size):
+            part = slice(start, start + batch_size)
+            result: Any = pipeline(
+                list(prompts[part]),
+                num_inference_steps=steps,
+                guidance_scale=guidance,
+                generator=[torch.Generator().manual_seed(seed) for seed in seeds[part]],
+                output_type="pil",
+            )
+            images += [np.asarray(image.convert("RGB")) for image in result.images]
+            if on_progress is not None:
+                on_progress(len(images))
+    return images
+
+
+@contextmanager
+def attached(pipeline: BasePipeline, adapter: HcpAdapter | None) -> Generator[None]:
+    """The pipeline with the adapter inside, for the block."""
+    if adapter is None:
+        yield
+        return
+    adapter.to(pipeline.device)
+    adapter.attach(pipeline)
+    try:
+        yield
+    finally:
+        adapter.detach()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """A picture and every attention map of its prompt's human words."""
+
+    image: Image8
+    words: tuple[Word, ...]
+    maps: MapRecorder
+
+
+def record_picture(
+    pipeline: BasePipeline,
+    prompt: str,
+    *,
+    seed: int,
+    steps: int = 30,
+    guidance: float = 7.5,
+    adapter: HcpAdapter | None = None,
+) -> Recording:
+    """Draw one picture and keep the maps of all layers and steps.
+
+    Without an adapter the layers of the default HcP config are looked at.
+
+    Raises:
+        CheckpointError: the adapter does not fit the pipeline.
+    """
+    ids = tokenize(pipeline.tokenizer, [prompt])
+    columns, words = select_words(
+        pipeline.tokenizer, ids, human_token_kinds(pipeline.tokenizer, [prompt])
+    )
+    sites = adapter.card.sites if adapter is not None else default_sites(pipeline)
+    recorder = MapRecorder(pipeline.unet, sites, columns, adapter=adapter)
+    with recorder.recording():
+        image = generate(
+            pipeline, [prompt], seeds=[seed], steps=steps, guidance=guidance, adapter=adapter
+        )[0]
+    return Recording(image=image, words=tuple(words[0]), maps=recorder)
+
+
+def default_sites(pipeline: BasePipeline) -> tuple[Any, ...]:
+    """The cross-attentions that the default HcP config would choose in this base."""
+    from hcp.config import HcpConfig
+
+    return find_sites(pipeline.unet, HcpConfig())

@@ -1,0 +1,94 @@
+"""What an evaluation says, as plain data; loads no torch."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from hcp.evaluation.people import Interval
+from hcp.evaluation.prompts import DEFAULT_PROMPTS
+from hcp.tokens import human_spans
+
+BASE, CANDIDATE, CHAMPION = "base", "candidate", "champion"
+"""Names of the arms."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationConfig:
+    """What is drawn and how it is compared."""
+
+    prompts: tuple[str, ...] = DEFAULT_PROMPTS
+    seeds: tuple[int, ...] = (0, 1, 2, 3)  # each prompt is drawn once per seed
+    steps: int = 30
+    guidance: float = 7.5
+    batch_size: int = 4
+    noise_levels: tuple[float, ...] = (0.2, 0.5, 0.8)  # timesteps of the photos, share of T
+    max_photos: int = 64
+    level: float = 0.95  # of the bootstrap intervals
+    n_resamples: int = 2000
+
+    def __post_init__(self) -> None:
+        if not self.prompts or not self.seeds:
+            raise ValueError("EvaluationConfig needs at least one prompt and one seed")
+        if not any(human_spans(prompt) for prompt in self.prompts):
+            raise ValueError(
+                "EvaluationConfig.prompts: none of the "
+                f"{len(self.prompts)} prompts has a human word, so there is nothing to compare"
+            )
+        if not all(0 <= level < 1 for level in self.noise_levels):
+            raise ValueError(f"noise_levels must be in [0, 1), got {self.noise_levels}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmReport:
+    """One model's numbers; None where something was not measured."""
+
+    people_score: float  # see hcp.evaluation.people.people_score
+    detection_rate: float  # share of person prompts' pictures with at least one person
+    count_error: float | None  # mean |people found - people asked for|
+    keypoint_confidence: float | None
+    implausible_limb_rate: float | None
+    n_person_pictures: int
+    pixel_difference: float | None  # mean absolute, levels 0-255, to the base, prompts w/o people
+    identical_share: float | None  # of those pictures, bit for bit equal to the base's
+    text_score: float | None
+    attention_share: float | None  # M for the base, M^ for an adapter
+    human_map_share: float | None  # M_h alone
+    fid: float | None
+    kid: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Paired differences, first arm minus second, with intervals over prompts (or photos)."""
+
+    people_score: Interval
+    text_score: Interval | None
+    attention_share: Interval | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationReport:
+    """Everything that was measured, as plain data."""
+
+    arms: Mapping[str, ArmReport]  # base, candidate and, where there is one, champion
+    comparisons: Mapping[str, Comparison]  # "candidate-base", "candidate-champion", ...
+    attention_chance: float | None  # share that a flat map would have
+    n_photos: int
+    not_measured: Mapping[str, str]  # metric -> reason
+    config: EvaluationConfig
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data."""
+        return asdict(self)
+
+    def metrics(self) -> dict[str, float]:
+        """The numbers as flat names, for a model registry: ``candidate.people_score``."""
+        flat = {
+            f"{arm}.{name}": float(value)
+            for arm, report in self.arms.items()
+            for name, value in asdict(report).items()
+            if value is not None
+        }
+        for pair, comparison in self.comparisons.items():
+            for end in ("mean", "low", "high"):
+                flat[f"{pair}.people_score.{end}"] = getattr(comparison.people_score, end)
+        return flat

@@ -1,0 +1,134 @@
+"""Compare a candidate with its base and with the champion: same prompts, same seeds.
+
+Three questions: are people drawn better (detector measures), do the human words look at people
+(attention on held-out photos), and is everything else untouched (prompts without people). What
+cannot be measured is reported as not measured, with the reason.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from hcp.adapter import HcpAdapter
+from hcp.base import BasePipeline
+from hcp.evaluation.comparison import Pictures, compare
+from hcp.evaluation.generation import generate, record_picture
+from hcp.evaluation.mechanism import PhotoMaps, probe_photos
+from hcp.evaluation.results import BASE, CANDIDATE, CHAMPION, EvaluationConfig, EvaluationReport
+from hcp.evaluation.similarity import TextScorer
+from hcp.pages.map_sheet import map_sheet
+from hcp.tokens import human_spans
+from storage.records import Person, Sample
+
+__all__ = ["Evaluation", "EvaluationConfig", "EvaluationReport", "evaluate"]
+
+Image8 = NDArray[np.uint8]
+PeopleDetector = Callable[[Sequence[Image8]], list[list[Person]]]
+"""Images (HWC uint8 RGB) -> the people found in each; a ``priors.pose`` model fits."""
+OnProgress = Callable[[int, int, str], None]
+"""(done, total, what): pictures drawn so far over all arms."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """The report and what a reader wants to see beside it."""
+
+    report: EvaluationReport
+    pictures: Pictures
+    photos: Mapping[str, Sequence[PhotoMaps]]  # adapter arms -> attention on held-out photos
+    map_sheet: Image8 | None  # the candidate's first human prompt, if any: hcp.pages.map_sheet
+
+
+def evaluate(
+    pipeline: BasePipeline,
+    candidate: HcpAdapter,
+    *,
+    config: EvaluationConfig,
+    detector: PeopleDetector,
+    champion: HcpAdapter | None = None,
+    val_samples: Sequence[Sample] = (),
+    text_scorer: TextScorer | None = None,
+    features: nn.Module | None = None,
+    on_progress: OnProgress | None = None,
+) -> Evaluation:
+    """Draw, detect, probe and compare.
+
+    Args:
+        pipeline: the base, without an adapter.
+        candidate: the adapter under test.
+        config: prompts, seeds, sampling.
+        detector: finds people in pictures.
+        champion: the adapter to beat; None: the base is.
+        val_samples: held-out photos for the attention measure and for FID and KID.
+        text_scorer: for example ``hcp.evaluation.similarity.clip_text_scorer(...)``.
+        features: feature network for FID and KID.
+        on_progress: called as pictures are done.
+    Raises:
+        CheckpointError: an adapter does not fit the pipeline.
+    """
+    adapters: dict[str, HcpAdapter | None] = {BASE: None, CANDIDATE: candidate}
+    if champion is not None:
+        adapters[CHAMPION] = champion
+    pictures = _draw(pipeline, adapters, config=config, detector=detector, on_progress=on_progress)
+    val_samples = list(val_samples)[: config.max_photos]
+    total_steps = int(pipeline.scheduler.config.num_train_timesteps)
+    photos = {
+        name: probe_photos(
+            pipeline,
+            val_samples,
+            adapter=adapter,
+            timesteps=[int(level * total_steps) for level in config.noise_levels],
+        )
+        for name, adapter in adapters.items()
+        if adapter is not None and val_samples
+    }
+    report = compare(pictures, photos, config=config, text_scorer=text_scorer, features=features)
+    sheet = _candidates_maps(pipeline, candidate, config)
+    return Evaluation(report=report, pictures=pictures, photos=photos, map_sheet=sheet)
+
+
+def _candidates_maps(
+    pipeline: BasePipeline, candidate: HcpAdapter, config: EvaluationConfig
+) -> Image8 | None:
+    for prompt in config.prompts:
+        if human_spans(prompt):
+            drawn = record_picture(
+                pipeline, prompt, seed=config.seeds[0], steps=config.steps,
+                guidance=config.guidance, adapter=candidate,
+            )  # fmt: skip
+            if drawn.words:  # none where the text encoder's length cuts them off
+                return map_sheet(drawn)
+    return None
+
+
+def _draw(
+    pipeline: BasePipeline,
+    adapters: Mapping[str, HcpAdapter | None],
+    *,
+    config: EvaluationConfig,
+    detector: PeopleDetector,
+    on_progress: OnProgress | None,
+) -> Pictures:
+    prompts = tuple(p for p in config.prompts for _ in config.seeds)
+    seeds = config.seeds * len(config.prompts)
+    images: dict[str, list[Image8]] = {}
+    total = len(adapters) * len(prompts)
+    for i, (name, adapter) in enumerate(adapters.items()):
+
+        def report(done: int, before: int = i * len(prompts), name: str = name) -> None:
+            if on_progress is not None:
+                on_progress(before + done, total, name)
+
+        images[name] = generate(
+            pipeline, prompts, seeds=seeds, steps=config.steps, guidance=config.guidance,
+            adapter=adapter, batch_size=config.batch_size, on_progress=report,
+        )  # fmt: skip
+    return Pictures(
+        prompts=prompts,
+        seeds=seeds,
+        images=images,
+        people={name: detector(drawn) for name, drawn in images.items()},
+    )

@@ -1,0 +1,151 @@
+"""The human token extractor: which words and sub-word tokens of a caption are about people.
+
+The paper picks "human-centric words" with a pre-trained entity-relation network and shows "yoga"
+and "woman"; this is our reading: a lexicon and a light parse, no model, three kinds (person,
+action, body). Importing this module loads neither torch nor transformers.
+
+Shapes: B captions, K text tokens (``tokenizer.model_max_length``, 77 for CLIP).
+"""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, get_args
+
+from hcp.tokens.lexicon import ANIMAL, TRIGGERS, readings
+from hcp.tokens.tagger import tag
+from storage.records import Span, SpanKind
+
+if TYPE_CHECKING:
+    from torch import BoolTensor, LongTensor
+    from transformers import PreTrainedTokenizerBase
+
+TOKENS_VERSION = 3
+"""Counts changes that alter ``human_spans``; part of every shard's fingerprint."""
+SPAN_KINDS: tuple[SpanKind, ...] = get_args(SpanKind)
+"""The kinds in the order of ``human_token_kinds``: kind ``SPAN_KINDS[n - 1]`` has number n."""
+
+_WORD = re.compile(r"[^\W_]+(?:['\-][^\W_]+)*|[,.;:!?()\"]")
+_PIECE_MARKS = re.compile(r"</w>$|^(?:Ġ|▁|##)")
+_RESYNC_CHARS = 24  # how far ahead a sub-word may be found after one that could not be placed
+_MAX_TOKENS = 1 << 16
+
+
+def human_spans(caption: str) -> list[Span]:
+    """Return the human words of a caption in text order; empty where it names no person.
+
+    ``person``: heads of nouns for people and groups; ``action``: verbs and activity nouns whose
+    doer is a person of the caption; ``body``: parts of a human body. A genitive's span leaves out
+    the ending ("man" of "man's hand").
+    """
+    text = caption.replace("\u2019", "'")  # one character for another: positions stay
+    words: list[str] = [word.lower() for word in _WORD.findall(text)]
+    flags = [readings(word) for word in words]
+    found = 0
+    for word_flags in flags:
+        found |= word_flags
+    if not found & TRIGGERS:
+        return []
+    kinds = tag(words, flags, animals=bool(found & ANIMAL))
+    if not kinds:
+        return []
+    spans: list[Span] = []
+    for position, match in enumerate(_WORD.finditer(text)):
+        kind = kinds.get(position)
+        if kind is not None:
+            start, end = match.span()
+            if words[position].endswith("'s"):
+                end -= 2
+            spans.append(Span(start=start, end=end, text=caption[start:end], kind=kind))
+    return spans
+
+
+def human_token_mask(
+    tokenizer: "PreTrainedTokenizerBase",
+    captions: Sequence[str],
+    *,
+    kinds: Collection[SpanKind] = SPAN_KINDS,
+) -> "BoolTensor":
+    """Mark the sub-word tokens of human words.
+
+    Returns:
+        Bool [B, K], aligned with the ids of ``tokenizer(captions, padding="max_length",
+        truncation=True, max_length=K)``, K = ``tokenizer.model_max_length``. Special and padding
+        tokens are never human; words cut off by truncation are simply absent.
+    Raises:
+        ValueError: a kind is unknown, or the tokenizer states no length.
+    """
+    unknown = set(kinds) - set(SPAN_KINDS)
+    if unknown:
+        raise ValueError(f"kinds must be among {SPAN_KINDS}, got {sorted(unknown)}")
+    import torch
+
+    numbers = torch.tensor([SPAN_KINDS.index(kind) + 1 for kind in kinds], dtype=torch.long)
+    mask: Any = torch.isin(human_token_kinds(tokenizer, captions), numbers)
+    return mask
+
+
+def human_token_kinds(
+    tokenizer: "PreTrainedTokenizerBase", captions: Sequence[str]
+) -> "LongTensor":
+    """Return the kind of each token, long [B, K]: 0 none, 1 person, 2 action, 3 body.
+
+    Alignment and errors as in ``human_token_mask``.
+    """
+    import torch
+
+    length = tokenizer.model_max_length
+    if not 0 < length <= _MAX_TOKENS:
+        raise ValueError(f"tokenizer.model_max_length must be in 1..{_MAX_TOKENS}, got {length}")
+    kinds: Any = torch.zeros(len(captions), length, dtype=torch.long)
+    for row, caption in enumerate(captions):
+        spans = human_spans(caption)
+        if not spans:
+            continue
+        for column, (start, end) in enumerate(_token_offsets(tokenizer, caption, length)):
+            for span in spans:
+                if start < span.end and span.start < end:
+                    kinds[row, column] = SPAN_KINDS.index(span.kind) + 1
+                    break
+    return kinds
+
+
+def _token_offsets(
+    tokenizer: "PreTrainedTokenizerBase", caption: str, length: int
+) -> list[tuple[int, int]]:
+    """Return each token's character range in the caption; (0, 0) for special tokens."""
+    settings: dict[str, Any] = {
+        "padding": "max_length",
+        "truncation": True,
+        "max_length": length,
+    }
+    if tokenizer.is_fast:
+        encoding: Any = tokenizer(caption, return_offsets_mapping=True, **settings)
+        special = frozenset(tokenizer.all_special_ids)
+        return [
+            (0, 0) if token_id in special else (start, end)
+            for token_id, (start, end) in zip(
+                encoding["input_ids"], encoding["offset_mapping"], strict=True
+            )
+        ]
+    ids: Any = tokenizer(caption, **settings)["input_ids"]
+    return list(_matched_offsets(tokenizer, caption, ids))
+
+
+def _matched_offsets(
+    tokenizer: "PreTrainedTokenizerBase", caption: str, ids: Sequence[int]
+) -> Iterator[tuple[int, int]]:
+    """Place sub-words by their text, left to right, for tokenizers without offsets."""
+    text = caption.lower()
+    if len(text) != len(caption):  # a few letters change length in lower case
+        text = caption
+    special = frozenset(tokenizer.all_special_ids)
+    pieces: Any = tokenizer.convert_ids_to_tokens(list(ids))
+    cursor = 0
+    for token_id, piece in zip(ids, pieces, strict=True):
+        surface = "" if token_id in special else _PIECE_MARKS.sub("", piece).lower()
+        start = text.find(surface, cursor, cursor + _RESYNC_CHARS + len(surface))
+        if not surface or start < 0:
+            yield 0, 0
+            continue
+        cursor = start + len(surface)
+        yield start, cursor

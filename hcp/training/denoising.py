@@ -1,0 +1,114 @@
+"""What a training step is made of: seeded noise, latents, the denoising loss, the priors.
+
+Dimension legend: B batch, C h w latent channels, height and width, K text tokens.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionXLPipeline
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from hcp.base import BasePipeline
+from hcp.config import AlignmentConfig
+from hcp.pose_image import draw_pose
+from hcp.targets import PriorBatch, stack_keypoints
+from hcp.training.batches import Batch, tokenize
+
+
+def step_generator(seed: int, step: int, rank: int, part: int) -> torch.Generator:
+    """The CPU generator of one forward pass: the same noise on every kind of device."""
+    mixed = np.random.SeedSequence([seed, step, rank, part]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(mixed[0] >> 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """A batch as the U-Net takes it, in its dtype."""
+
+    latents: Tensor  # [B, C, h, w], scaled
+    text: Tensor  # [B, K, C]
+    added: dict[str, Tensor] | None  # SDXL: pooled text [B, D] and time_ids [B, 6]
+
+    def predict(self, unet: Any, noisy: Tensor, timesteps: Tensor) -> Tensor:
+        """The U-Net's output for noised latents, [B, C, h, w]."""
+        return unet(
+            noisy, timesteps, encoder_hidden_states=self.text, added_cond_kwargs=self.added
+        ).sample
+
+
+@torch.no_grad()
+def encode(pipeline: BasePipeline, batch: Batch, generator: torch.Generator) -> Encoded:
+    """Latents and text embeddings of a batch, as the pipeline itself makes them."""
+    vae, unet = pipeline.vae, pipeline.unet
+    posterior = vae.encode(batch.pixels.to(vae.device, vae.dtype)).latent_dist
+    noise = torch.randn(posterior.mean.shape, generator=generator).to(posterior.mean)
+    latents = (posterior.mean + posterior.std * noise) * vae.config.scaling_factor
+    added = None
+    if isinstance(pipeline, StableDiffusionXLPipeline):
+        text, pooled = _encode_twice(pipeline, batch)
+        added = {"text_embeds": pooled.to(unet.dtype), "time_ids": batch.time_ids.to(unet.device)}
+    else:
+        text = pipeline.text_encoder(batch.input_ids.to(pipeline.text_encoder.device))[0]
+    return Encoded(latents=latents.to(unet.dtype), text=text.to(unet.dtype), added=added)
+
+
+def _encode_twice(pipeline: StableDiffusionXLPipeline, batch: Batch) -> tuple[Tensor, Tensor]:
+    # The layer before the last of both encoders side by side, and the second's pooled output. An
+    # empty caption is all zero where the pipeline's own empty negative prompt is.
+    first, second = pipeline.text_encoder, pipeline.text_encoder_2
+    other_ids = tokenize(pipeline.tokenizer_2, batch.captions)
+    one = first(batch.input_ids.to(first.device), output_hidden_states=True)
+    two = second(other_ids.to(second.device), output_hidden_states=True)
+    text = torch.cat([one.hidden_states[-2], two.hidden_states[-2]], dim=-1)
+    pooled = two[0]
+    config: Any = pipeline.config  # typed as a plain dict, with no attributes
+    if config.force_zeros_for_empty_prompt:
+        written = torch.tensor([bool(caption) for caption in batch.captions], device=text.device)
+        text, pooled = text * written[:, None, None], pooled * written[:, None]
+    return text, pooled
+
+
+def denoising_loss(
+    scheduler: Any,
+    prediction: Tensor,
+    latents: Tensor,
+    *,
+    noise: Tensor,
+    timesteps: Tensor,
+    min_snr_gamma: float | None = None,
+) -> Tensor:
+    """Mean squared error to the noise or the velocity, float32 scalar.
+
+    With ``min_snr_gamma`` each sample is weighted by min(SNR, gamma) / SNR (epsilon) or
+    min(SNR, gamma) / (SNR + 1) (velocity): Hang et al. 2023, Min-SNR.
+    """
+    velocity = scheduler.config.prediction_type == "v_prediction"
+    target = scheduler.get_velocity(latents, noise, timesteps) if velocity else noise
+    per_sample = mse_loss(prediction.float(), target.float(), reduction="none").mean(dim=(1, 2, 3))
+    if min_snr_gamma is not None:
+        alphas = scheduler.alphas_cumprod.to(timesteps.device)[timesteps]
+        snr = (alphas / (1 - alphas)).clamp_min(1e-8)
+        per_sample = per_sample * snr.clamp_max(min_snr_gamma) / (snr + velocity)
+    return per_sample.mean()
+
+
+def prior_batch(batch: Batch, config: AlignmentConfig, *, device: torch.device) -> PriorBatch:
+    """The priors that the config's table asks for, on the device."""
+    height, width = batch.pixels.shape[-2:]
+    pose_images = None
+    if "resnet50" in config.priors.names():
+        drawn = [
+            draw_pose(people.tolist(), width_px=width, height_px=height)
+            for people in batch.keypoints
+        ]
+        pose_images = torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).to(device) / 255
+    return PriorBatch(
+        image_size=(height, width),
+        keypoints=stack_keypoints(batch.keypoints).to(device),
+        masks=batch.masks.to(device),
+        pose_images=pose_images,
+    )

@@ -1,0 +1,292 @@
+"""Ray Train around the training loop: placement, workers, restarts, checkpoints, progress.
+
+The only module of ``hcp`` that imports ray. Ray must be initialised by the caller (a flow does it
+once). Nothing here knows the number of nodes: dataset, base and storage are reached by URI.
+"""
+
+import contextvars
+import logging
+import signal
+import tempfile
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import ray
+import ray.train
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util.queue import Queue
+
+from hcp.training.run_folder import METRICS_NAME, MetricsLog, OnMetrics, read_metrics, run_name
+from hcp.training.trainer import StepMetrics, TrainConfig, Trainer
+from storage.errors import CheckpointError, HcpError
+from storage.locations import join, normalised
+from storage.versions import DatasetVersion
+
+__all__ = ["TrainResult", "Workers", "fit", "read_metrics", "run_name"]
+
+logger = logging.getLogger(__name__)
+
+_POLL_S, _WRITE_EVERY = 0.5, 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workers:
+    """What Ray Train runs on."""
+
+    count: int = 1
+    cpus_each: float = 0.9
+    gpus_each: float = 0.0
+    max_failures: int = 2  # restarts of the whole group after a killed worker
+    keep_checkpoints: int = 2
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.cpus_each <= 0 or self.gpus_each < 0:
+            raise ValueError(
+                "Workers needs count >= 1, cpus_each > 0 and gpus_each >= 0, got "
+                f"{self.count}, {self.cpus_each}, {self.gpus_each}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainResult:
+    """A finished training run."""
+
+    checkpoint: str  # URI of the last checkpoint
+    run: str  # name of the run below `out`
+    metrics: tuple[StepMetrics, ...]  # every step of the run, earlier attempts included
+    metrics_uri: str  # the same as JSON lines
+
+
+def fit(
+    config: TrainConfig,
+    *,
+    dataset: DatasetVersion,
+    base: str,
+    out: str,
+    workers: Workers | None = None,
+    resume: bool = False,
+    on_metrics: OnMetrics | None = None,
+) -> TrainResult:
+    """Train HcP layers on a dataset version with Ray Train.
+
+    Args:
+        config: what to train, and how.
+        dataset: the version; its train split is streamed.
+        base: id or directory of the base pipeline, as every node sees it.
+        out: directory or URL below which the run's folder is written.
+        workers: how many, on what.
+        resume: go on with the last run of the same settings, dataset version and base; else start
+            a new one beside it.
+        on_metrics: called here, in a thread of its own, after each optimizer step.
+    Raises:
+        HcpError: the base, the dataset or the checkpoint to resume from cannot be used.
+        RuntimeError: the cluster can never hold the workers.
+        ray.train.TrainingFailedError: workers died more often than allowed.
+    """
+    workers = workers or Workers()
+    _check_room(workers)
+    out = normalised(out)
+    run = run_name(config, dataset=dataset, base=base, out=out, resume=resume)
+    queue = Queue(actor_options={"num_cpus": 0})
+    loop = {
+        "config": config, "root": dataset.root, "version": dataset.id, "base": base, "queue": queue
+    }  # fmt: skip
+    trainer = _ray_trainer(loop, workers, run=run, out=out)
+    log = MetricsLog(join(out, run, METRICS_NAME), on_metrics)
+    try:
+        with _tail(queue, log), _keep_interrupt_handler():
+            result = trainer.fit()
+    finally:
+        queue.shutdown(force=True)
+    return TrainResult(
+        checkpoint=_last_checkpoint(result, run=run, out=out),
+        run=run,
+        metrics=tuple(log.steps.values()),
+        metrics_uri=log.uri,
+    )
+
+
+def _ray_trainer(loop: dict[str, Any], workers: Workers, *, run: str, out: str) -> TorchTrainer:
+    return TorchTrainer(
+        _train_worker,
+        train_loop_config=loop,
+        torch_config=TorchConfig(backend="nccl" if workers.gpus_each else "gloo"),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=workers.count,
+            use_gpu=workers.gpus_each > 0,
+            resources_per_worker=_resources(workers),
+        ),
+        run_config=ray.train.RunConfig(
+            name=run,
+            storage_path=out,
+            failure_config=ray.train.FailureConfig(max_failures=workers.max_failures),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=workers.keep_checkpoints),
+        ),
+    )
+
+
+def _last_checkpoint(result: Any, *, run: str, out: str) -> str:
+    if result.return_value:  # what a worker could not start with
+        raise CheckpointError(str(result.return_value))
+    if result.checkpoint is None:
+        raise CheckpointError(f"training run {run} below {out} ended without a checkpoint")
+    return join(out, run, str(result.checkpoint.path).rstrip("/").rsplit("/", 1)[-1])
+
+
+def _resources(workers: Workers) -> dict[str, float]:
+    resources = {"CPU": workers.cpus_each}
+    return resources | ({"GPU": workers.gpus_each} if workers.gpus_each else {})
+
+
+def _check_room(workers: Workers) -> None:
+    # Ray Train would wait for ever, and say nothing.
+    total: Any = ray.cluster_resources()
+    for name, each in _resources(workers).items():
+        if workers.count * each > total.get(name, 0.0):
+            raise RuntimeError(
+                f"{workers.count} workers of {each} {name} never fit: the Ray cluster has "
+                f"{total.get(name, 0.0)} {name}"
+            )
+
+
+@contextmanager
+def _tail(queue: Queue, log: MetricsLog) -> Generator[None]:
+    """Move what the workers report into the log while the block runs."""
+    stop = threading.Event()
+
+    def drain() -> None:
+        for metrics in queue.get_nowait_batch(queue.qsize()):
+            log.add(StepMetrics(**metrics))
+
+    def poll() -> None:
+        while not stop.wait(_POLL_S):
+            drain()
+            log.write(at_least=_WRITE_EVERY)
+
+    # The flow's context goes along, so that its loggers work in `on_metrics`.
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(poll,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        drain()
+        log.write()
+
+
+@contextmanager
+def _keep_interrupt_handler() -> Generator[None]:
+    # Ray Train sets its own SIGINT handler in the main thread, and leaves it there.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def _train_worker(loop: dict[str, Any]) -> str | None:
+    """One worker: set up, resume, train, report. Returns what made the start impossible."""
+    from hcp.training.batches import ahead
+
+    context = ray.train.get_context()
+    problem: str | None = None
+    trainer: Trainer | None = None
+    try:
+        trainer = _start(loop, rank=context.get_world_rank(), world_size=context.get_world_size())
+    except (HcpError, ValueError) as error:
+        problem = str(error)
+    problem = _first_problem(problem, context.get_world_size())
+    if problem is not None or trainer is None:
+        return problem
+    config: TrainConfig = loop["config"]
+    rank0 = context.get_world_rank() == 0
+    batches = ahead(_batches(trainer, loop))
+    while trainer.step_done < config.steps:
+        metrics = trainer.step([next(batches) for _ in range(config.accumulate)])
+        if rank0:
+            loop["queue"].actor.put_nowait.remote(asdict(metrics))
+        if metrics.step % config.checkpoint_every == 0 or metrics.step == config.steps:
+            _report(trainer, metrics, rank0=rank0)
+    return None
+
+
+def _start(loop: dict[str, Any], *, rank: int, world_size: int) -> Trainer:
+    import ray.train.torch
+    import torch
+
+    from hcp.base import load_base
+    from hcp.training.state import load_checkpoint
+
+    config: TrainConfig = loop["config"]
+    device = str(ray.train.torch.get_device())
+    half = config.precision == "bfloat16" and device != "cpu"
+    pipeline = load_base(
+        loop["base"], device=device, dtype=torch.bfloat16 if half else torch.float32
+    )
+    trainer = Trainer(
+        pipeline, config, rank=rank, world_size=world_size,
+        base_model=loop["base"], dataset_version=loop["version"],
+    )  # fmt: skip
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is not None:
+        with checkpoint.as_directory() as path:
+            load_checkpoint(path, trainer)
+        logger.info("rank %d goes on after step %d", rank, trainer.step_done)
+    return trainer
+
+
+def _batches(trainer: Trainer, loop: dict[str, Any]) -> Iterator[Any]:
+    from hcp.training.batches import collate, iter_batches
+    from storage.streaming import stream_samples
+    from storage.versions import open_version
+
+    version = open_version(loop["root"], loop["version"])
+    config = trainer.config
+
+    def source(epoch: int, skip: int) -> Iterator[Any]:
+        return stream_samples(
+            version, split="train", seed=config.seed, epoch=epoch, skip=skip,
+            rank=trainer.rank, world_size=trainer.world_size,
+        )  # fmt: skip
+
+    return iter_batches(
+        source,
+        lambda examples: collate(examples, tokenizer=trainer.pipeline.tokenizer),
+        batch_size=config.batch_size,
+        config=config.data,
+        seed=config.seed,
+        state=trainer.loader,
+    )
+
+
+def _report(trainer: Trainer, metrics: StepMetrics, *, rank0: bool) -> None:
+    from hcp.training.state import save_checkpoint
+
+    if not rank0:
+        ray.train.report(asdict(metrics))  # a barrier: all ranks report equally often
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        save_checkpoint(folder, trainer)
+        ray.train.report(
+            asdict(metrics),
+            checkpoint=ray.train.Checkpoint.from_directory(folder),
+            checkpoint_dir_name=f"step-{metrics.step:08d}",
+        )
+
+
+def _first_problem(problem: str | None, world_size: int) -> str | None:
+    # Every rank must know, or the healthy ones would wait for the others' gradients.
+    if world_size == 1:
+        return problem
+    import torch.distributed
+
+    problems: list[str | None] = [None] * world_size
+    torch.distributed.all_gather_object(problems, problem)
+    return next((p for p in problems if p is not None), None)

@@ -1,0 +1,188 @@
+"""The tiny Stable-Diffusion-layout pipeline: its training scripts and the committed weights."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from transformers import CLIPTokenizer
+
+from demo.embedded import POSE_DIR, POSE_PX, SD_DIR, WEIGHTS_DIR
+from demo.train import sd, sd_data, sd_model
+from demo.world.scenes import render_scene
+from priors.pose import load_pose
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> StableDiffusionPipeline:
+    return sd_model.load_pipeline(SD_DIR)
+
+
+def draw(pipeline: StableDiffusionPipeline, prompt: str, *, n: int = 3) -> np.ndarray:
+    """n pictures of the prompt, float [n, 128, 128, 3] in [0, 1], always the same ones."""
+    generators = [torch.Generator().manual_seed(seed) for seed in range(n)]
+    return pipeline(
+        [prompt] * n, num_inference_steps=14, guidance_scale=5.0, height=128, width=128,
+        generator=generators, output_type="np",
+    ).images  # fmt: skip
+
+
+def test_weights_are_small_and_have_no_pickles() -> None:
+    files = [p for p in SD_DIR.rglob("*") if p.is_file()]
+    assert sum(p.stat().st_size for p in files) < 16e6
+    assert sum(p.stat().st_size for p in WEIGHTS_DIR.rglob("*") if p.is_file()) < 25e6
+    assert {p.suffix for p in files} <= {".json", ".safetensors", ".txt", ".md"}
+
+
+def test_pipeline_has_stable_diffusion_layout() -> None:
+    plain = StableDiffusionPipeline.from_pretrained(str(SD_DIR), safety_checker=None)
+    for part in (plain.unet, plain.vae, plain.text_encoder):
+        assert next(part.parameters()).dtype == torch.float32
+    assert plain.vae_scale_factor == 8
+    assert plain.tokenizer.model_max_length == 77
+    assert plain.scheduler.config.prediction_type == "epsilon"
+    sites = [name for name, _ in plain.unet.named_modules() if name.endswith("attn2")]
+    assert {name.split(".")[0] for name in sites} == {"down_blocks", "mid_block", "up_blocks"}
+    params = sum(p.numel() for p in plain.unet.parameters())
+    assert 1e6 < params < 8e6
+
+
+def test_embedded_tokenizer_knows_the_world_and_survives_the_rest() -> None:
+    tokenizer = CLIPTokenizer.from_pretrained(str(SD_DIR), subfolder="tokenizer")
+    for seed in range(40):
+        caption = render_scene(seed, size_px=32).caption
+        assert len(tokenizer.tokenize(caption)) == len(caption.split())
+    unknown = tokenizer("A zebra rides Ωmega, quickly!").input_ids
+    assert (
+        tokenizer.unk_token_id not in unknown[1:-1] or tokenizer.eos_token_id not in unknown[1:-1]
+    )
+    assert "zebra" in tokenizer.decode(unknown)
+
+
+def test_prompts_steer_brightness(pipeline: StableDiffusionPipeline) -> None:
+    snow = draw(pipeline, "a woman in a red shirt standing in the snow")
+    night = draw(pipeline, "a woman in a red shirt standing in a city at night")
+    assert snow.mean() > night.mean() + 0.45
+
+
+def test_prompts_steer_the_colour_of_clothes(pipeline: StableDiffusionPipeline) -> None:
+    """Colours of the picture's middle, where the one person stands."""
+    middle = (slice(None), slice(45, 100), slice(40, 88))
+    red, blue, yellow = (
+        draw(pipeline, f"a man in a {color} shirt standing in the snow")[middle].mean((0, 1, 2))
+        for color in ("red", "blue", "yellow")
+    )
+    assert red[0] - red[2] > blue[0] - blue[2] + 0.3
+    assert yellow[1] > red[1] + 0.2
+
+
+def test_prompts_steer_the_colour_of_things(pipeline: StableDiffusionPipeline) -> None:
+    middle = (slice(None), slice(45, 100), slice(40, 88))
+    red, blue = (
+        draw(pipeline, f"a {color} house in the snow")[middle].mean((0, 1, 2))
+        for color in ("red", "blue")
+    )
+    assert red[0] > red[2] + 0.3
+    assert blue[2] > blue[0] + 0.15
+
+
+def test_people_are_recognisable(pipeline: StableDiffusionPipeline) -> None:
+    """To the pose model, which learned on drawn scenes: surer than on most drawn people."""
+    prompts = (
+        "a woman in a red shirt jumping on a beach",
+        "a man in a blue shirt standing in a park",
+        "a girl in a yellow shirt running on the grass",
+    )
+    pictures = [
+        np.round(255 * picture).astype(np.uint8)
+        for prompt in prompts
+        for picture in draw(pipeline, prompt)
+    ]
+    found = load_pose(POSE_DIR, imgsz=POSE_PX)(pictures)
+    best = [max((person.score for person in people), default=0.0) for people in found]
+    assert min(best) > 0.6
+    empty = draw(pipeline, "a green tree in the snow")
+    found = load_pose(POSE_DIR, imgsz=POSE_PX)([np.round(255 * e).astype(np.uint8) for e in empty])
+    assert max((p.score for people in found for p in people), default=0.0) < 0.5
+
+
+def test_same_seed_same_picture(pipeline: StableDiffusionPipeline) -> None:
+    first, again = (draw(pipeline, "a man jumping on a beach", n=1) for _ in range(2))
+    assert np.array_equal(first, again)
+
+
+def test_autoencoder_keeps_a_scene(pipeline: StableDiffusionPipeline) -> None:
+    scene = render_scene(3, size_px=128, people=1)
+    images = sd.to_tensor(scene.image[None])
+    with torch.inference_mode():
+        decoded = pipeline.vae.decode(pipeline.vae.encode(images).latent_dist.mean).sample
+    assert (decoded - images).abs().mean() < 0.08  # of a range of 2; a grey picture is 0.6 off
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    sd_data.render_store(tmp_path, n=4, first_seed=0, workers=1)
+    return tmp_path
+
+
+def test_stages_write_a_loadable_pipeline(work: Path) -> None:
+    options = ["--work", str(work), "--out", str(work / "out"), "--batch", "2", "--scenes", "4"]
+    for stage in ("vae", "latents", "decoder", "unet"):
+        sd.main(["--stage", stage, "--steps", "1", *options])
+    pictures = draw(sd_model.load_pipeline(work / "out"), "a dog", n=1)
+    assert pictures.shape == (1, 128, 128, 3)
+    assert np.isfinite(pictures).all()
+    configs = [p.read_text() for p in (work / "out").rglob("*.json")]
+    assert not any(str(work) in text for text in configs)
+    assert json.loads((work / "unet.json").read_text())["steps"] == 1
+
+
+def test_denoising_loss_is_one_for_a_silent_network_at_high_noise() -> None:
+    """A network that predicts 0 has the noise's variance as its error, where SNR <= gamma."""
+
+    class Silent(torch.nn.Module):
+        def forward(self, noisy: torch.Tensor, *_: torch.Tensor) -> "Silent":
+            self.sample = torch.zeros_like(noisy)
+            return self
+
+    class Text(torch.nn.Module):
+        def forward(self, ids: torch.Tensor) -> "Text":
+            self.last_hidden_state = ids
+            return self
+
+    torch.manual_seed(0)
+    loss = sd.denoising_loss(
+        Silent(), Text(), latents=torch.randn(64, 4, 16, 16),
+        ids=torch.zeros(64, 77, dtype=torch.long), alphas=torch.full((10,), 0.2),
+    )  # fmt: skip
+    assert loss.item() == pytest.approx(1.0, abs=0.02)
+    low_noise = sd.denoising_loss(
+        Silent(), Text(), latents=torch.randn(64, 4, 16, 16),
+        ids=torch.zeros(64, 77, dtype=torch.long), alphas=torch.full((10,), 10 / 11),
+    )  # fmt: skip
+    assert low_noise.item() == pytest.approx(0.5, abs=0.02)  # SNR 10, weight 5 / 10
+
+
+def test_standardised_latents_decode_to_the_same_pictures() -> None:
+    torch.manual_seed(1)
+    vae = sd_model.make_vae().eval()
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    with torch.inference_mode():
+        before = vae.encode(images).latent_dist
+        pictures = vae.decode(before.mean).sample
+    latents = sd.standardise(vae, before.mean.clone())
+    assert torch.allclose(latents.mean(dim=(0, 2, 3)), torch.zeros(4), atol=1e-5)
+    assert torch.allclose(latents.std(dim=(0, 2, 3)), torch.ones(4), atol=1e-3)
+    with torch.inference_mode():
+        after = vae.encode(images).latent_dist
+        assert torch.allclose(after.mean, latents, atol=1e-4)
+        assert torch.allclose(vae.decode(after.mean).sample, pictures, atol=1e-4)
+        spread = before.mean.std(dim=(0, 2, 3)).view(1, 4, 1, 1)
+        assert torch.allclose(after.std, before.std / spread, rtol=1e-3)

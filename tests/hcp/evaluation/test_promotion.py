@@ -1,0 +1,78 @@
+from dataclasses import replace
+
+import pytest
+
+from hcp.evaluation.people import Interval
+from hcp.evaluation.promotion import PromotionConfig, decide
+from hcp.evaluation.results import ArmReport, Comparison, EvaluationConfig, EvaluationReport
+
+ARM = ArmReport(
+    people_score=0.5, detection_rate=1.0, count_error=0.0, keypoint_confidence=0.8,
+    implausible_limb_rate=0.0, n_person_pictures=40, pixel_difference=0.0, identical_share=1.0,
+    text_score=None, attention_share=0.4, human_map_share=None, fid=None, kid=None,
+)  # fmt: skip
+
+
+def interval(low: float, high: float, *, n: int = 12) -> Interval:
+    return Interval(mean=(low + high) / 2, low=low, high=high, n=n)
+
+
+def report(
+    people: Interval, *, text: Interval | None = None, champion: Interval | None = None
+) -> EvaluationReport:
+    arms = {"base": ARM, "candidate": replace(ARM, people_score=0.6)}
+    pairs = {"candidate-base": people}
+    if champion is not None:
+        arms["champion"] = ARM
+        pairs["candidate-champion"] = champion
+    return EvaluationReport(
+        arms=arms,
+        comparisons={
+            name: Comparison(people_score=pair, text_score=text, attention_share=None)
+            for name, pair in pairs.items()
+        },
+        attention_chance=None,
+        n_photos=0,
+        not_measured={} if text else {"text_score": "no CLIP model is configured"},
+        config=EvaluationConfig(),
+    )
+
+
+def test_clearly_better_people_are_promoted() -> None:
+    verdict = decide(report(interval(0.02, 0.2)))
+    assert verdict.promote
+    assert verdict.against == "base"
+    assert any("no CLIP model" in reason for reason in verdict.reasons)
+
+
+@pytest.mark.parametrize("people", [interval(-0.01, 0.2), interval(-0.2, -0.1), interval(0, 0)])
+def test_no_clear_gain_is_not_enough(people: Interval) -> None:
+    assert not decide(report(people)).promote
+
+
+def test_the_champion_is_what_must_be_beaten() -> None:
+    better_than_base = interval(0.02, 0.2)
+    verdict = decide(report(better_than_base, champion=interval(-0.1, 0.1)))
+    assert not verdict.promote
+    assert verdict.against == "champion"
+    assert decide(report(interval(-0.1, 0.1), champion=better_than_base)).promote
+
+
+def test_few_prompts_prove_nothing() -> None:
+    verdict = decide(report(interval(0.02, 0.2, n=7)))
+    assert not verdict.promote
+    assert "8 prompts" in verdict.reasons[0]
+    assert decide(report(interval(0.02, 0.2, n=7)), config=PromotionConfig(min_prompts=5)).promote
+
+
+def test_a_worse_text_score_blocks() -> None:
+    assert not decide(report(interval(0.02, 0.2), text=interval(-2.0, -0.1))).promote
+    assert decide(report(interval(0.02, 0.2), text=interval(-2.0, 0.1))).promote
+
+
+def test_changed_pictures_without_people_block() -> None:
+    good = report(interval(0.02, 0.2))
+    candidate = replace(good.arms["candidate"], pixel_difference=0.01)
+    verdict = decide(replace(good, arms={**good.arms, "candidate": candidate}))
+    assert not verdict.promote
+    assert any("not preserved" in reason for reason in verdict.reasons)

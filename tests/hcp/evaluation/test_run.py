@@ -1,0 +1,67 @@
+"""An evaluation from models to report, on a tiny pipeline."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from diffusers import StableDiffusionPipeline
+from numpy.typing import NDArray
+
+from hcp import HcpAdapter, HcpConfig
+from hcp.evaluation.run import EvaluationConfig, evaluate
+from storage.records import Person
+from tests.hcp.samples import make_person, make_sample
+
+CONFIG = EvaluationConfig(
+    prompts=("a woman doing yoga", "two people dancing", "a red car"),
+    seeds=(0, 1),
+    steps=2,
+    batch_size=3,
+    n_resamples=200,
+)
+
+
+def detector(images: Sequence[NDArray[np.uint8]]) -> list[list[Person]]:
+    """Finds one person in each picture, surer the brighter it is."""
+    return [[make_person(score=0.4 + 0.5 * float(image.mean()) / 255)] for image in images]
+
+
+def test_evaluating_an_adapter(pipeline: StableDiffusionPipeline) -> None:
+    candidate = HcpAdapter.create(pipeline.unet, HcpConfig(width=16, gamma=3.0))
+    seen: list[tuple[int, int, str]] = []
+    evaluation = evaluate(
+        pipeline,
+        candidate,
+        config=CONFIG,
+        detector=detector,
+        val_samples=[make_sample(i) for i in range(3)],
+        on_progress=lambda *step: seen.append(step),
+    )
+    report = evaluation.report
+    assert seen[-1] == (12, 12, "candidate")
+    assert set(report.arms) == {"base", "candidate"}
+    assert report.arms["candidate"].n_person_pictures == 4
+    assert report.arms["candidate"].pixel_difference == 0.0
+    assert report.arms["candidate"].identical_share == 1.0
+    assert report.arms["candidate"].people_score != report.arms["base"].people_score
+    assert report.comparisons["candidate-base"].people_score.n == 2
+    assert set(report.not_measured) == {"text_score", "fid", "kid"}
+    assert report.n_photos == 3
+    assert report.attention_chance is not None
+    assert report.arms["base"].attention_share == pytest.approx(report.attention_chance, abs=0.15)
+    json.dumps(report.to_json(), allow_nan=False)
+    assert all(isinstance(v, float) for v in report.metrics().values())
+    pictures = evaluation.pictures
+    assert pictures.prompts[:2] == ("a woman doing yoga",) * 2
+    assert pictures.seeds == (0, 1, 0, 1, 0, 1)
+    assert evaluation.map_sheet is not None
+    assert evaluation.map_sheet.std() > 0
+
+
+def test_the_champion_is_compared_too(pipeline: StableDiffusionPipeline) -> None:
+    adapter = HcpAdapter.create(pipeline.unet, HcpConfig(width=16))
+    report = evaluate(pipeline, adapter, config=CONFIG, detector=detector, champion=adapter).report
+    difference = report.comparisons["candidate-champion"].people_score
+    assert (difference.mean, difference.low, difference.high) == (0.0, 0.0, 0.0)
+    assert "attention_share" in report.not_measured

@@ -1,0 +1,85 @@
+"""FID and KID in a small feature space, CLIP scores of a tiny random CLIP."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPModel,
+    CLIPProcessor,
+    CLIPTextConfig,
+    CLIPTokenizer,
+    CLIPVisionConfig,
+)
+
+from hcp.evaluation.similarity import clip_text_scorer, distribution_distances
+from storage.errors import WeightsError
+
+PROMPTS = ("a woman", "a man doing yoga", "a red car")
+
+
+class Features(nn.Module):
+    """Mean colour and contrast of an image: a real, small feature space."""
+
+    num_features = 6
+
+    def forward(self, images: Tensor) -> Tensor:
+        flat = images.float().flatten(2) / 255
+        return torch.cat([flat.mean(dim=2), flat.std(dim=2)], dim=1)
+
+
+def test_fid_and_kid_in_a_given_feature_space() -> None:
+    rng = np.random.default_rng(0)
+
+    def images(low: int, high: int) -> list[NDArray[np.uint8]]:
+        return list(rng.integers(low, high, size=(24, 8, 8, 3), dtype=np.uint8))
+
+    near = distribution_distances(Features(), images(0, 200), images(0, 200))
+    far = distribution_distances(Features(), images(0, 200), images(55, 255))
+    assert far.fid > 10 * near.fid
+    assert far.kid > near.kid
+    with pytest.raises(ValueError, match="16"):
+        distribution_distances(Features(), images(0, 9)[:3], images(0, 9))
+
+
+@pytest.fixture(scope="module")
+def clip(tiny_tokenizer: CLIPTokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained CLIP model in a folder."""
+    torch.manual_seed(0)
+    width: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 1}
+    text = CLIPTextConfig(
+        vocab_size=len(tiny_tokenizer), max_position_embeddings=16, num_attention_heads=4,
+        bos_token_id=0, eos_token_id=1, pad_token_id=1, **width,
+    )  # fmt: skip
+    vision = CLIPVisionConfig(image_size=32, patch_size=8, num_attention_heads=4, **width)
+    config = CLIPConfig(
+        text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=16
+    )
+    folder = tmp_path_factory.mktemp("clip")
+    CLIPModel(config).save_pretrained(folder)
+    resize = {"height": 32, "width": 32}
+    images = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=resize)
+    CLIPProcessor(image_processor=images, tokenizer=tiny_tokenizer).save_pretrained(folder)
+    return folder
+
+
+def test_clip_scores_are_cosines_whatever_the_batch(clip: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = list(rng.integers(0, 256, size=(3, 40, 40, 3), dtype=np.uint8))
+    together = clip_text_scorer(str(clip))(images, PROMPTS)
+    by_two = clip_text_scorer(str(clip), batch_size=2)(images, PROMPTS)
+    assert together == pytest.approx(by_two, abs=1e-3)
+    assert all(0 <= score <= 100 for score in together)
+    assert clip_text_scorer(str(clip))(images, PROMPTS[::-1]) != pytest.approx(together, abs=1e-3)
+    assert clip_text_scorer(str(clip))([], []) == []
+
+
+def test_a_clip_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="no-clip"):
+        clip_text_scorer(str(tmp_path / "no-clip"))

@@ -1,0 +1,154 @@
+"""The report page: complete, self-contained, and safe against what prompts hold."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hcp.evaluation.attention_maps import Word
+from hcp.evaluation.comparison import Pictures, compare
+from hcp.evaluation.mechanism import PhotoMaps
+from hcp.evaluation.promotion import decide
+from hcp.evaluation.results import EvaluationConfig
+from hcp.pages.report import DatasetSection, ReportData, render, write_report
+from hcp.training.trainer import StepMetrics
+from tests.hcp.samples import make_person, make_sample
+
+PROMPTS = ("a woman dancing, <i>happily</i>", "a red car & <script>alert(1)</script>")
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page; fails on tags that are not closed."""
+
+    VOID = ("meta", "img", "br", "input", "line", "polyline", "link")
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def ids(self) -> set[str]:
+        return {str(a["id"]) for tag, a in self.tags if tag == "section" and "id" in a}
+
+
+def photo() -> PhotoMaps:
+    mask = np.zeros((32, 32), dtype=bool)
+    mask[8:24, 8:24] = True
+    maps = np.full((1, 8, 8), 1 / 64, dtype=np.float32)
+    return PhotoMaps(
+        key="0", caption="a woman", image=np.full((32, 32, 3), 90, dtype=np.uint8), mask=mask,
+        words=(Word(text="woman", kind=1, tokens=(0,)),), base=maps, fused=maps, human=maps,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data() -> ReportData:
+    config = EvaluationConfig(prompts=PROMPTS, seeds=(0, 1, 2), n_resamples=50)
+    prompts = tuple(p for p in PROMPTS for _ in config.seeds)
+    rng = np.random.default_rng(0)
+    base = list(rng.integers(0, 255, size=(6, 32, 32, 3), dtype=np.uint8))
+    people = [[make_person((4, 2, 28, 30))]] * 6
+    pictures = Pictures(
+        prompts=prompts,
+        seeds=config.seeds * 2,
+        images={"base": base, "candidate": [image // 2 for image in base[:3]] + base[3:]},
+        people={"base": people, "candidate": people},
+    )
+    report = compare(pictures, {"candidate": [photo()]}, config=config)
+    return ReportData(
+        title="Evaluation of step 2",
+        verdict=decide(report),
+        report=report,
+        pictures=pictures,
+        photos=[photo()],
+        map_sheet=np.zeros((40, 60, 3), dtype=np.uint8),
+        metrics=[
+            StepMetrics(
+                step=i, loss=1.0, denoise=1 / i, alignment=0.5, learning_rate=1e-4, grad_norm=1.0,
+                images_per_s=3.0, epoch=0,
+            )
+            for i in range(1, 30)
+        ],
+        dataset=DatasetSection(
+            version="abc",
+            n_samples=1234,
+            n_rejects=3,
+            rejects_by_reason={"no_person": 2, "unreadable": 1, "poison": 0},
+            gallery=[make_sample(1)],
+        ),
+        facts={"base model": "embedded"},
+    )  # fmt: skip
+
+
+def test_the_page_shows_everything(data: ReportData) -> None:
+    page = Page(render(data))
+    assert page.ids() == {
+        "numbers", "differences", "people", "attention", "maps", "scenes", "training", "dataset",
+        "facts",
+    }  # fmt: skip
+    assert "Does not pass the gate" in page.text
+    assert "1,234 samples" in page.text
+    assert "no person" in page.text
+    assert "poison" not in page.text  # nothing was rejected for it
+    assert "no CLIP model is configured" in page.text
+    assert page.text.count("bit-identical") >= 2
+    # Base and HcP for 2 seeds of 2 prompts, skeletons over the people, one photo with 3 maps,
+    # the sheet of maps, one gallery picture.
+    assert sum(tag == "img" for tag, _ in page.tags) == 8 + 4 + 4 + 1 + 1
+    assert sum(tag == "svg" for tag, _ in page.tags) == 3
+
+
+def test_the_page_needs_nothing_from_outside(data: ReportData) -> None:
+    html = render(data)
+    assert not re.search(r"(src|href)=\"(?!data:image/)", html)
+    assert "http" not in html
+    assert "url(" not in html
+
+
+def test_prompts_are_text_and_never_markup(data: ReportData) -> None:
+    page = Page(render(data))
+    assert "<script>alert(1)</script>" in page.text
+    assert not {"script", "i"} & {tag for tag, _ in page.tags}
+    assert "&lt;script&gt;" in render(data)
+
+
+def test_empty_sections_are_left_out() -> None:
+    page = Page(render(ReportData(title="Nothing")))
+    assert page.ids() == set()
+    dataset = DatasetSection(version="v", n_samples=0, n_rejects=0, rejects_by_reason={})
+    assert Page(render(ReportData(title="Data", dataset=dataset))).ids() == {"dataset"}
+
+
+def test_writing_replaces_the_page(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "report.html"
+    write_report(path, ReportData(title="One"))
+    uri = write_report(str(path), ReportData(title="Two"))
+    assert uri == str(path)
+    assert "<h1>Two</h1>" in path.read_text()
+    assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+
+
+def test_a_report_needs_no_torch() -> None:
+    code = "import hcp.pages.report, sys; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=True)

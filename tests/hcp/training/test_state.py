@@ -1,0 +1,98 @@
+"""A training checkpoint's contract; that a resumed run repeats itself is in test_training."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+
+from hcp import HcpConfig
+from hcp.checkpoint import CARD, MARKER, WEIGHTS, mark_complete, verify_checkpoint
+from hcp.training.batches import LoaderState
+from hcp.training.state import (
+    STATE_JSON,
+    STATE_TENSORS,
+    averaged,
+    load_checkpoint,
+    save_checkpoint,
+)
+from hcp.training.trainer import TrainConfig, Trainer
+from storage.errors import CheckpointError
+
+
+def trained(pipeline: StableDiffusionPipeline) -> Trainer:
+    """A trainer after one update of a gradient of ones, at a place in its data."""
+    config = TrainConfig(steps=2, ema_decay=0.5, hcp=HcpConfig(width=8))
+    trainer = Trainer(pipeline, config)
+    for parameter in trainer.parameters:
+        parameter.grad = torch.ones_like(parameter)
+    trainer.optimizer.step()
+    assert trainer.ema is not None
+    trainer.ema.step(trainer.parameters)
+    trainer.step_done, trainer.loader = 1, LoaderState(epoch=2, offset=3, batches=1)
+    return trainer
+
+
+def moments(trainer: Trainer) -> list[torch.Tensor]:
+    return [trainer.optimizer.state[p]["exp_avg"] for p in trainer.parameters]
+
+
+def test_everything_of_a_trainer_comes_back(
+    pipeline: StableDiffusionPipeline, tmp_path: Path
+) -> None:
+    first = trained(pipeline)
+    save_checkpoint(tmp_path / "c", first)
+    first.close()
+    second = Trainer(pipeline, first.config)
+    load_checkpoint(str(tmp_path / "c"), second)
+    assert (second.step_done, second.loader) == (1, first.loader)
+    for a, b in zip(first.parameters, second.parameters, strict=True):
+        assert torch.equal(a, b)
+    for a, b in zip(moments(first), moments(second), strict=True):
+        assert torch.equal(a, b)
+        assert a.abs().max() > 0
+    assert first.ema is not None
+    assert second.ema is not None
+    assert second.ema.optimization_step == first.ema.optimization_step == 1
+
+
+def test_the_average_is_inside_for_the_block_alone_even_after_an_error(
+    pipeline: StableDiffusionPipeline,
+) -> None:
+    trainer = trained(pipeline)
+    assert trainer.ema is not None
+    with torch.no_grad():
+        trainer.ema.shadow_params[0].fill_(7.0)
+    raw = [p.detach().clone() for p in trainer.parameters]
+    seen: list[bool] = []
+    with suppress(KeyboardInterrupt), averaged(trainer):
+        seen.append(bool((trainer.parameters[0] == 7.0).all()))
+        raise KeyboardInterrupt
+    assert seen == [True]
+    assert all(torch.equal(a, b) for a, b in zip(raw, trainer.parameters, strict=True))
+
+
+def test_the_marker_covers_the_trainers_state(
+    pipeline: StableDiffusionPipeline, tmp_path: Path
+) -> None:
+    trainer = trained(pipeline)
+    save_checkpoint(tmp_path, trainer)
+    assert {STATE_JSON, STATE_TENSORS} <= set(verify_checkpoint(str(tmp_path)))
+    (tmp_path / MARKER).unlink()
+    with pytest.raises(CheckpointError):
+        load_checkpoint(tmp_path, trainer)
+
+
+def test_what_cannot_be_resumed_is_said(pipeline: StableDiffusionPipeline, tmp_path: Path) -> None:
+    trainer = trained(pipeline)
+    trainer.adapter.save_pretrained(tmp_path / "use")
+    with pytest.raises(CheckpointError, match="for use only"):
+        load_checkpoint(tmp_path / "use", trainer)
+    save_checkpoint(tmp_path / "old", trainer)
+    path = tmp_path / "old" / STATE_JSON
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 0}))
+    mark_complete(str(tmp_path / "old"), (WEIGHTS, CARD, STATE_TENSORS, STATE_JSON))
+    with pytest.raises(CheckpointError, match="format 0, expected 1"):
+        load_checkpoint(tmp_path / "old", trainer)
