@@ -1,9 +1,18 @@
 """Fixtures that several packages' tests share."""
 
+import hashlib
+import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from storage.canonical import key_of
+from storage.plan import make_unit
+from storage.records import Person, Reject, Sample, SourceRecord, Span, Unit
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +22,105 @@ def assets() -> Path:
     if not (root / "index.json").is_file():
         pytest.skip(f"real photos not found: {root} (set HCP_ASSETS)")
     return root
+
+
+@pytest.fixture
+def jpeg() -> Callable[..., bytes]:
+    """A small photo's bytes; the seed makes photos differ."""
+
+    def make(seed: int = 0, suffix: str = "JPEG") -> bytes:
+        pixels = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, suffix)
+        return buffer.getvalue()
+
+    return make
+
+
+@pytest.fixture
+def make_sample(jpeg: Callable[..., bytes]) -> Callable[..., Sample]:
+    """A sample of one person and one detection below the gate, for a source record."""
+
+    def make(record: SourceRecord, seed: int = 0) -> Sample:
+        mask = np.zeros((6, 8), np.uint8)
+        mask[1:4, 2:5] = 1
+        keypoints = tuple((1.0 + i / 3, 2.5, 0.123456) for i in range(17))
+        box = (1.004, 1.0, 5.5, 4.25)
+        return Sample(
+            key=record.key,
+            uri=record.uri,
+            sha256=hashlib.sha256(str(seed).encode()).hexdigest(),
+            phash=f"{seed:016x}",
+            width_px=8,
+            height_px=6,
+            caption=record.caption or "",
+            attributes=record.attributes,
+            people=(
+                Person(
+                    bbox_xyxy_px=box,
+                    score=0.87654321,
+                    keypoints=keypoints,
+                    passes_gate=True,
+                    mask_area_px=9,
+                    mask_score=0.5,
+                ),
+                Person(bbox_xyxy_px=box, score=0.3, keypoints=keypoints),
+            ),
+            human_spans=(Span(start=0, end=3, text=(record.caption or "")[:3], kind="person"),),
+            image_jpeg=jpeg(seed),
+            mask=mask,
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_unit_of() -> Callable[..., Unit]:
+    """A unit of n records."""
+
+    def make(n: int, name: str = "a") -> Unit:
+        uris = [f"{name}/{i:03}.jpg" for i in range(n)]
+        return make_unit(
+            (
+                SourceRecord(
+                    key=key_of(uri),
+                    uri=uri,
+                    caption=f"man {uri} smiles",
+                    attributes={"n": i},
+                    content_tag=f"tag{i}",
+                )
+                for i, uri in enumerate(uris)
+            ),
+            salt="test",
+        )
+
+    return make
+
+
+@pytest.fixture
+def fill_root(make_unit_of: Callable[..., Unit], make_sample: Callable[..., Sample]):
+    """Commit units of 10 records (one of them rejected) and give their fingerprints."""
+
+    def fill(root: str, n_units: int = 3) -> list[str]:
+        from storage.shards import commit_unit
+
+        names: list[str] = []
+        for index in range(n_units):
+            unit = make_unit_of(10, f"u{index}")
+            refused = unit.records[3]
+            commit_unit(
+                root,
+                unit,
+                samples=[
+                    make_sample(record, seed=10 * index + i)
+                    for i, record in enumerate(unit.records)
+                    if record is not refused
+                ],
+                rejects=[
+                    Reject(key=refused.key, uri=refused.uri, reason="no_person", detail="none")
+                ],
+            )
+            names.append(unit.fingerprint)
+        return names
+
+    return fill
