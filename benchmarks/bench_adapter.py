@@ -3,8 +3,8 @@
 The U-Net has random weights and the layout of Stable Diffusion 1.5, at reduced width unless
 ``--size`` says otherwise. Variants take turns inside one run, so that a busy machine slows all of
 them; each pair's ratio is the median over rounds. HcP trains as ``hcp.training.trainer`` does, LoRA
-as peft and diffusers do. ControlNet's cost stands beside HcP's. Memory is the peak of live tensors, weights
-included. Run: ``python -m benchmarks.bench_adapter``.
+as peft and diffusers do. ControlNet's cost stands beside HcP's. Memory is the peak of live tensors,
+weights included. Run: ``python -m benchmarks.bench_adapter``.
 """
 
 import platform

@@ -40,8 +40,9 @@ from flows.ray_session import ray_session
 from hcp.tokens import human_spans
 from priors.decode import DecodedPhoto, decode_photo
 from priors.extract import Extractor, ExtractorConfig, chunks, run_units_inline
+from priors.models import load_pose
 from priors.pool import run_units
-from priors.pose import PoseModel, UltralyticsPose
+from priors.pose import PoseModel
 from priors.sam import SamConfig, build_sam, load_sam, save_sam
 from priors.yolo import import_ultralytics
 from storage.retries import read_rejects
@@ -177,7 +178,7 @@ def real(place: Path, assets: Path, masks: Path, n: int) -> dict[str, Any]:
     passing, empty = passing[:n], empty[:n]
     all_pass = copied(place / "all-pass", passing)
     half = copied(place / "half-empty", [*passing[: len(empty)], *empty[: len(passing)]])
-    pose = UltralyticsPose(config.pose_model, batch_size=BATCH)
+    pose = load_pose(config.pose)
     all_cores = efficiency(every, place / "yolo-data", pose)
     threads = torch.get_num_threads()
     torch.set_num_threads(max(threads - 1, 1))

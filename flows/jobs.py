@@ -56,8 +56,9 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
     from hcp.evaluation.promotion import decide
     from hcp.evaluation.run import evaluate
     from hcp.evaluation.similarity import clip_text_scorer
+    from priors.config import ModelConfig
     from priors.device import resolve_device
-    from priors.pose import load_pose
+    from priors.models import load_pose
 
     params = job.params
     device = resolve_device(params.device)
@@ -68,10 +69,12 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
         candidate,
         config=evaluation_config(params),
         detector=load_pose(
-            model_path(params.pose_model, "pose"),
-            device=device,
-            imgsz=params.pose_image_size_px,
-            trust=params.trust_weights,
+            ModelConfig(
+                weights=model_path(params.pose_model, "pose"),
+                device=device,
+                imgsz=params.pose_image_size_px,
+                trust_weights=params.trust_weights,
+            )
         ),
         champion=HcpAdapter.from_pretrained(job.champion) if job.champion else None,
         val_samples=held_out(version, params.attention_photos),

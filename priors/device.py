@@ -10,6 +10,11 @@ def resolve_device(name: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def runs_in_half(half: bool | None, device: str) -> bool:
+    """Whether a model computes in half precision there: on a GPU, unless ``half`` is False."""
+    return half is not False and device.startswith("cuda")
+
+
 def describe_gpus() -> str | None:
     """Number and name of the GPUs that this process sees; None without one."""
     import torch

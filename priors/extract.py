@@ -13,12 +13,13 @@ from time import perf_counter
 from typing import TypeVar
 
 from priors.ahead import ahead
+from priors.config import ModelConfig
 from priors.decode import Decode, decode_photo
-from priors.device import resolve_device
 from priors.gate import GateConfig, Refusal, check_people
 from priors.index_mask import index_people
-from priors.masks import MaskModel, PersonMasks, load_masks
-from priors.pose import PoseModel, load_pose
+from priors.masks import MaskModel, PersonMasks
+from priors.models import load_masks, load_pose
+from priors.pose import PoseModel
 from priors.reading import Photo, PhotoReader, reject
 from priors.reports import PoolReport, ReportSum, StageClock, UnitReport
 from priors.weights import resolve_weights
@@ -44,7 +45,7 @@ class ExtractorConfig:
     mask_model: str = "yolo11n-seg.pt"  # a Sam or a yolo-seg: name, path or URL
     gate: GateConfig = field(default_factory=GateConfig)
     imgsz: int = 640  # side of the square input of pose and yolo-seg, px
-    half: bool = False  # half precision on GPU
+    half: bool | None = None  # half precision on a GPU, float32 on a CPU; False: always float32
     batch_size: int = 8  # photos
     mask_batch_size: int = 8  # photos
     device: str = "auto"  # auto: cuda where the process sees a GPU
@@ -54,6 +55,26 @@ class ExtractorConfig:
     def __post_init__(self) -> None:
         if min(self.batch_size, self.mask_batch_size, self.decode_threads) < 1:
             raise ValueError(f"ExtractorConfig sizes must be >= 1, got {self}")
+
+    @property
+    def pose(self) -> ModelConfig:
+        """The pose model's own settings."""
+        return self._model(self.pose_model, self.batch_size)
+
+    @property
+    def masks(self) -> ModelConfig:
+        """The mask model's own settings."""
+        return self._model(self.mask_model, self.mask_batch_size)
+
+    def _model(self, weights: str, batch_size: int) -> ModelConfig:
+        return ModelConfig(
+            weights=weights,
+            imgsz=self.imgsz,
+            batch_size=batch_size,
+            half=self.half,
+            device=self.device,
+            trust_weights=self.trust_weights,
+        )
 
 
 def config_digest(config: ExtractorConfig) -> str:
@@ -69,10 +90,10 @@ def config_digest(config: ExtractorConfig) -> str:
         "version": EXTRACTOR_VERSION,
         "gate": asdict(config.gate),
         "imgsz": config.imgsz,
-        "half": config.half,
+        "half": config.half is True,  # left to the device, it counts no more than the device does
     }
-    for role, name in (("pose", config.pose_model), ("masks", config.mask_model)):
-        facts[role] = resolve_weights(name, trust=config.trust_weights).sha256
+    for role, model in (("pose", config.pose), ("masks", config.masks)):
+        facts[role] = resolve_weights(model.weights, trust=model.trust_weights).sha256
     return digest_of(facts)
 
 
@@ -106,27 +127,11 @@ class Extractor:
         Raises:
             WeightsError: a model cannot be loaded.
         """
-        device = resolve_device(config.device)
-        trust, half, imgsz = config.trust_weights, config.half, config.imgsz
         self._config = config
         self._root = root
         self._spans = spans
-        self._pose = pose or load_pose(
-            config.pose_model,
-            device=device,
-            imgsz=imgsz,
-            batch_size=config.batch_size,
-            half=half,
-            trust=trust,
-        )
-        self._masks = masks or load_masks(
-            config.mask_model,
-            device=device,
-            imgsz=imgsz,
-            batch_size=config.mask_batch_size,
-            half=half,
-            trust=trust,
-        )
+        self._pose = pose or load_pose(config.pose)
+        self._masks = masks or load_masks(config.masks)
         window = 2 * config.batch_size
         n_threads = window if decode else config.decode_threads
         self._reader = PhotoReader(

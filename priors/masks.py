@@ -1,12 +1,10 @@
-"""People to instance masks: the protocol, Segment Anything, and the choice by name.
+"""People to instance masks: the protocol, and Segment Anything.
 
 P people of one image, K points of a person, S side of Sam's square input in px.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -17,9 +15,11 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 
 from priors.batching import FixedBatches
+from priors.config import ModelConfig
+from priors.device import resolve_device, runs_in_half
 from priors.mobile_sam import load_mobile_sam
-from priors.sam import CONFIG_FILE, PIXEL_MEAN, load_official_sam, load_sam
-from priors.weights import ResolvedWeights, resolve_weights
+from priors.sam import PIXEL_MEAN, load_official_sam, load_sam
+from priors.weights import ResolvedWeights
 from storage.errors import WeightsError
 from storage.records import Person
 
@@ -53,31 +53,23 @@ class SamMasks:
     its score is the IoU that Sam predicts for it.
     """
 
-    def __init__(
-        self,
-        weights: str | os.PathLike[str],
-        *,
-        device: str = "cpu",
-        batch_size: int = 4,
-        half: bool = False,
-        trust: bool = False,
-    ) -> None:
+    def __init__(self, weights: ResolvedWeights, config: ModelConfig) -> None:
         """Load once.
 
         Args:
-            weights: ``sam_vit_h|l|b`` or ``mobile_sam``, its checkpoint by path or URL, or a
-                directory of ``model.safetensors`` + ``config.json`` (any size).
-            batch_size: images that the encoder sees at once.
+            weights: a checkpoint of ``sam_vit_h|l|b`` or ``mobile_sam``, or a directory of
+                ``model.safetensors`` + ``config.json`` (any size).
+            config: its batch size is that of the image encoder.
 
         Raises:
-            WeightsError: see ``resolve_weights``; or not a Sam.
+            WeightsError: not a Sam.
         """
-        resolved = resolve_weights(weights, trust=trust)
-        self.sha256 = resolved.sha256
+        device = resolve_device(config.device)
+        self.sha256 = weights.sha256
         self._device = torch.device(device)
-        self._half = half and self._device.type == "cuda"
-        self._sam = _load(resolved).to(self._device).eval()
-        self._batches = FixedBatches(batch_size)
+        self._half = runs_in_half(config.half, device)
+        self._sam = _load(weights).to(self._device).eval()
+        self._batches = FixedBatches(config.batch_size)
 
     def __call__(
         self, images: Sequence[NDArray[np.uint8]], people: Sequence[Sequence[Person]]
@@ -140,36 +132,6 @@ class SamMasks:
         return PersonMasks(masks=masks, scores=scores * masks.any(axis=(1, 2)))
 
 
-def load_masks(
-    name: str | os.PathLike[str],
-    *,
-    device: str = "cpu",
-    imgsz: int = 640,
-    batch_size: int = 4,
-    half: bool = False,
-    trust: bool = False,
-) -> MaskModel:
-    """The mask model of that name, path or URL: a Sam, or a yolo-seg model.
-
-    A directory is a Sam if it holds ``config.json``, else a yolo-seg. On a CPU a Sam encodes one
-    photo at a time, whatever ``batch_size`` says.
-
-    Raises:
-        WeightsError: see ``resolve_weights``; or not a model of its kind.
-    """
-    from priors.yolo_seg import YoloSegMasks
-
-    resolved = resolve_weights(name, trust=trust)
-    is_sam_directory = resolved.path.is_dir() and (resolved.path / CONFIG_FILE).is_file()
-    if is_sam_directory or (resolved.kind or "").startswith(("sam_", "mobile_sam")):
-        # A CPU gains nothing from a batch: ViT-B at 512 px takes 1.9 s an image alone, 2.8 s of 8.
-        n = 1 if torch.device(device).type == "cpu" else batch_size
-        return SamMasks(resolved.path, device=device, batch_size=n, half=half, trust=trust)
-    return YoloSegMasks(
-        resolved.path, device=device, imgsz=imgsz, batch_size=batch_size, half=half, trust=trust
-    )
-
-
 def empty_masks(n_people: int, *, height_px: int, width_px: int) -> PersonMasks:
     """Masks without a pixel, of score 0."""
     return PersonMasks(
@@ -190,7 +152,7 @@ def _load(resolved: ResolvedWeights) -> Sam:
             f"checkpoint of sam_vit_h, sam_vit_l, sam_vit_b or mobile_sam (named so); "
             f"got {resolved.path} ({kind or 'unknown kind'})"
         )
-    return load_official_sam(kind.removeprefix("sam_"), Path(resolved.path))
+    return load_official_sam(kind.removeprefix("sam_"), resolved.path)
 
 
 def _resized(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

@@ -1,6 +1,5 @@
 """Photos to people with keypoints: the protocol, and the ultralytics models behind it."""
 
-import os
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -8,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from priors.weights import resolve_weights
+from priors.config import ModelConfig
+from priors.weights import ResolvedWeights
 from priors.yolo import YoloNetwork, load_yolo
 from storage.errors import WeightsError
 from storage.records import Person
@@ -28,41 +28,27 @@ class PoseModel(Protocol):
         ...
 
 
-class UltralyticsPose:
+class YoloPose:
     """An ultralytics pose model: square letterbox, batches of one shape, NMS at IoU 0.7."""
 
-    def __init__(
-        self,
-        weights: str | os.PathLike[str],
-        *,
-        device: str = "cpu",
-        imgsz: int = 640,
-        batch_size: int = 8,
-        half: bool = False,
-        trust: bool = False,
-    ) -> None:
+    def __init__(self, weights: ResolvedWeights, config: ModelConfig) -> None:
         """Load once.
 
         Args:
-            weights: known name, URL, ``.pt``, ``.safetensors`` with its ``.yaml``, or a directory.
-            half: half precision on GPU; ignored on CPU.
-            trust: load a pickle of unknown digest.
+            weights: ``.pt``, ``.safetensors`` with its ``.yaml`` beside it, or their directory.
 
         Raises:
-            WeightsError: see ``resolve_weights``; or not a model of the 17 COCO keypoints.
+            WeightsError: not a model of the 17 COCO keypoints.
         """
-        resolved = resolve_weights(weights, trust=trust)
-        model: Any = load_yolo(resolved, task="pose")
+        model: Any = load_yolo(weights, task="pose")
         shape = list(model.kpt_shape)
         if shape != [N_KEYPOINTS, 3]:
             raise WeightsError(
                 f"pose weights: expected kpt_shape [17, 3] in COCO order, "
-                f"got {shape} in {resolved.path}"
+                f"got {shape} in {weights.path}"
             )
-        self.sha256 = resolved.sha256
-        self._network = YoloNetwork(
-            model, device=device, imgsz=imgsz, batch_size=batch_size, half=half
-        )
+        self.sha256 = weights.sha256
+        self._network = YoloNetwork(model, config)
 
     def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Person]]:
         side = (self._network.imgsz, self._network.imgsz)
@@ -70,21 +56,6 @@ class UltralyticsPose:
             _people(rows, side=side, image_shape=(image.shape[0], image.shape[1]))
             for (rows, _), image in zip(self._network.detect(images), images, strict=True)
         ]
-
-
-def load_pose(
-    name: str | os.PathLike[str],
-    *,
-    device: str = "cpu",
-    imgsz: int = 640,
-    batch_size: int = 8,
-    half: bool = False,
-    trust: bool = False,
-) -> PoseModel:
-    """The pose model of that name, path or URL (today all of them are ultralytics models)."""
-    return UltralyticsPose(
-        name, device=device, imgsz=imgsz, batch_size=batch_size, half=half, trust=trust
-    )
 
 
 def _people(rows: Tensor, *, side: tuple[int, int], image_shape: tuple[int, int]) -> list[Person]:

@@ -26,6 +26,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from priors.batching import FixedBatches
+from priors.config import ModelConfig
+from priors.device import resolve_device, runs_in_half
 from priors.weights import ResolvedWeights
 from storage.errors import WeightsError
 
@@ -114,14 +116,11 @@ def letterbox(rgb: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
 class YoloNetwork:
     """Square letterbox, fixed batches, forward, NMS: what pose and segmentation have in common."""
 
-    def __init__(
-        self, model: torch.nn.Module, *, device: str, imgsz: int, batch_size: int, half: bool
-    ) -> None:
-        if imgsz % 32:
-            raise ValueError(f"imgsz must be a multiple of 32, got {imgsz}")
-        self.imgsz = imgsz
+    def __init__(self, model: torch.nn.Module, config: ModelConfig) -> None:
+        device = resolve_device(config.device)
+        self.imgsz = config.imgsz
         self._device = torch.device(device)
-        self._half = half and self._device.type == "cuda"
+        self._half = runs_in_half(config.half, device)
         self._model = model.to(self._device)
         if self._half:
             self._model.half()
@@ -130,7 +129,7 @@ class YoloNetwork:
         names: dict[int, str] = dict(getattr(model, "names", {}) or {0: "person"})
         self._n_classes = len(names)
         self._person = next((i for i, name in names.items() if name == "person"), 0)
-        self._batches = FixedBatches(batch_size)
+        self._batches = FixedBatches(config.batch_size)
 
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[tuple[Tensor, Tensor | None]]:
         """People of each image, best first.

@@ -3,7 +3,6 @@
 N instances found by the model, P people given.
 """
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from priors.config import ModelConfig
 from priors.masks import PersonMasks, empty_masks
-from priors.weights import resolve_weights
+from priors.weights import ResolvedWeights
 from priors.yolo import YoloNetwork, load_yolo
 from storage.records import Person
 
@@ -28,30 +28,14 @@ class YoloSegMasks:
     instance's detection score.
     """
 
-    def __init__(
-        self,
-        weights: str | os.PathLike[str],
-        *,
-        device: str = "cpu",
-        imgsz: int = 640,
-        batch_size: int = 8,
-        half: bool = False,
-        trust: bool = False,
-    ) -> None:
+    def __init__(self, weights: ResolvedWeights, config: ModelConfig) -> None:
         """Load once.
 
         Raises:
-            WeightsError: see ``resolve_weights``; or not a segmentation model.
+            WeightsError: not a segmentation model.
         """
-        resolved = resolve_weights(weights, trust=trust)
-        self.sha256 = resolved.sha256
-        self._network = YoloNetwork(
-            load_yolo(resolved, task="segment"),
-            device=device,
-            imgsz=imgsz,
-            batch_size=batch_size,
-            half=half,
-        )
+        self.sha256 = weights.sha256
+        self._network = YoloNetwork(load_yolo(weights, task="segment"), config)
 
     def __call__(
         self, images: Sequence[NDArray[np.uint8]], people: Sequence[Sequence[Person]]

@@ -23,7 +23,8 @@ from demo.train.pose_batches import make_batch
 from demo.train.schedule import Budget, Stopwatch, learning_rate
 from demo.train.scoring import oks_average_precision
 from demo.world.scene_store import SIZE_PX, held_out_seeds, stored_scenes, training_seeds
-from priors.pose import load_pose
+from priors.config import ModelConfig
+from priors.models import load_pose
 from priors.yolo import import_ultralytics, save_yolo
 
 LAYOUT: dict[str, Any] = {
@@ -207,7 +208,7 @@ def train(
 def score(weights: Path, *, n_scenes: int, folder: Path) -> float:
     """OKS AP of exported weights on held-out scenes, through the production wrapper."""
     scenes = stored_scenes(held_out_seeds(n_scenes), folder=folder)
-    model = load_pose(weights, imgsz=SIZE_PX, batch_size=8)
+    model = load_pose(ModelConfig(weights=str(weights), imgsz=SIZE_PX, device="cpu"))
     return oks_average_precision(scenes, model(list(scenes.images)))
 
 

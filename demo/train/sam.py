@@ -22,7 +22,8 @@ from demo.train.sam_prompts import PromptBatch, make_batch
 from demo.train.schedule import Budget, Stopwatch, learning_rate
 from demo.train.scoring import mask_iou
 from demo.world.scene_store import DrawnScenes, held_out_seeds, stored_scenes, training_seeds
-from priors.masks import SamMasks
+from priors.config import ModelConfig
+from priors.models import load_masks
 from priors.sam import SamConfig, build_sam, save_sam
 from storage.records import Person
 
@@ -217,7 +218,7 @@ def box_prompt_iou(weights: Path, scenes: DrawnScenes) -> float:
         ]
         for row in rows
     ]
-    found = SamMasks(weights)(list(scenes.images), people)
+    found = load_masks(ModelConfig(weights=str(weights), device="cpu"))(list(scenes.images), people)
     ious = [
         mask_iou(result.masks[i], scenes.mask(person))
         for result, row in zip(found, rows, strict=True)

@@ -12,12 +12,13 @@ from demo.embedded import POSE_PX
 from demo.train.sam import box_prompt_iou
 from demo.train.scoring import mask_iou, oks_average_precision
 from demo.world.scene_store import SIZE_PX, TRAIN_FIRST_SEED, DrawnScenes, draw_scenes
-from priors.masks import SamMasks
-from priors.pose import UltralyticsPose
+from priors.config import ModelConfig
+from priors.models import load_masks, load_pose
 from storage.records import Person
 
 WEIGHTS = Path(__file__).parents[2] / "demo" / "weights"
 POSE, SAM = WEIGHTS / "pose", WEIGHTS / "sam"
+JUDGE = ModelConfig(weights=str(POSE), imgsz=POSE_PX)
 SEEDS = range(2_500_000, 2_500_060)
 
 
@@ -28,7 +29,7 @@ def scenes() -> DrawnScenes:
 
 @pytest.fixture(scope="module")
 def found(scenes: DrawnScenes) -> list[list[Person]]:
-    return UltralyticsPose(POSE, imgsz=POSE_PX)(list(scenes.images))
+    return load_pose(JUDGE)(list(scenes.images))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_pose_on_soft_pictures(scenes: DrawnScenes) -> None:
         )
         for image in scenes.images
     ]
-    assert oks_average_precision(scenes, UltralyticsPose(POSE, imgsz=POSE_PX)(soft)) >= 0.75
+    assert oks_average_precision(scenes, load_pose(JUDGE)(soft)) >= 0.75
 
 
 def test_box_prompts(scenes: DrawnScenes) -> None:
@@ -86,7 +87,7 @@ def test_box_prompts(scenes: DrawnScenes) -> None:
 
 def test_pose_and_masks_together(scenes: DrawnScenes, found: list[list[Person]]) -> None:
     """The path of production: detected boxes and keypoints prompt the masks."""
-    results = SamMasks(SAM)(list(scenes.images), found)
+    results = load_masks(ModelConfig(weights=str(SAM)))(list(scenes.images), found)
     best: list[float] = []
     scores: list[float] = []
     for index, result in enumerate(results):

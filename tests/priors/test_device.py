@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from priors.device import describe_gpus, resolve_device
+from priors.device import describe_gpus, resolve_device, runs_in_half
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda", "cuda:1"])
@@ -17,6 +17,15 @@ def test_auto_is_what_the_process_sees(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
     assert resolve_device("auto") == device
+
+
+@pytest.mark.parametrize(
+    ("half", "device", "expected"),
+    [(None, "cuda", True), (None, "cpu", False), (True, "cpu", False), (True, "cuda:1", True),
+     (False, "cuda", False)],
+)  # fmt: skip
+def test_half_precision_is_a_gpus_default(half: bool | None, device: str, expected: bool) -> None:
+    assert runs_in_half(half, device) == expected
 
 
 def test_no_gpu_is_said_plainly() -> None:

@@ -199,11 +199,13 @@ def test_the_digest_follows_what_shapes_a_shard(config: ExtractorConfig, tmp_pat
     for same in (
         replace(config, batch_size=2, mask_batch_size=1, device="cuda", decode_threads=9),
         replace(config, trust_weights=True),
+        replace(config, half=False),
     ):
         assert config_digest(same) == digest
     for other in (
         replace(config, gate=GateConfig(min_score=0.5)),
         replace(config, imgsz=320),
+        replace(config, half=True),
         replace(config, mask_model=config.pose_model),
     ):
         assert config_digest(other) != digest

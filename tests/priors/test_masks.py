@@ -8,16 +8,15 @@ import torch
 from segment_anything import SamPredictor
 from segment_anything.modeling import Sam
 
-from priors.masks import (
-    MAX_POINTS,
-    NOT_A_POINT,
-    SamMasks,
-    empty_masks,
-    load_masks,
-    point_prompts,
-)
+from priors.config import ModelConfig
+from priors.masks import MAX_POINTS, NOT_A_POINT, SamMasks, empty_masks, point_prompts
+from priors.weights import resolve_weights
 from storage.errors import WeightsError
 from tests.priors.sam_samples import images, person, write_small_sam
+
+
+def load(path: Path, *, batch_size: int = 4) -> SamMasks:
+    return SamMasks(resolve_weights(path, trust=True), ModelConfig(batch_size=batch_size))
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ def test_masks_equal_those_of_the_packages_own_predictor(small: tuple[Sam, Path]
         [],
         [person(20, 20, 100, 100)],
     ]
-    found = SamMasks(directory, batch_size=2)(images(), people)
+    found = load(directory, batch_size=2)(images(), people)
     predictor = SamPredictor(sam)
     some = 0
     for image, given, got in zip(images(), people, found, strict=True):
@@ -54,7 +53,7 @@ def test_masks_equal_those_of_the_packages_own_predictor(small: tuple[Sam, Path]
 
 
 def test_a_photo_does_not_depend_on_its_neighbours(small: tuple[Sam, Path]) -> None:
-    model = SamMasks(small[1], batch_size=2)
+    model = load(small[1], batch_size=2)
     people = [[person(10, 10, 60, 80)], [person(10, 10, 60, 80)], [person(20, 20, 100, 100)]]
     together = model(images(), people)
     for image, given, expected in zip(images(), people, together, strict=True):
@@ -69,25 +68,19 @@ def test_unsure_keypoints_are_no_prompts(small: tuple[Sam, Path]) -> None:
     assert points.shape == (2, 5, 2)
     _, none = point_prompts([person(0, 0, 9, 9, sure=0)])
     assert none.tolist() == [[NOT_A_POINT]]
-    nobody = SamMasks(small[1])(images()[:1], [[person(5, 5, 80, 80, sure=0)]])
+    nobody = load(small[1])(images()[:1], [[person(5, 5, 80, 80, sure=0)]])
     assert nobody[0].masks.shape == (1, 90, 160)
-
-
-def test_a_directory_with_config_json_is_a_sam(small: tuple[Sam, Path]) -> None:
-    assert isinstance(load_masks(small[1]), SamMasks)
 
 
 def test_an_official_checkpoint_that_is_none_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "sam_vit_b_mine.pth"
     torch.save({"a": torch.zeros(2)}, path)
-    with pytest.raises(WeightsError, match="pickle"):
-        load_masks(path)
     with pytest.raises(WeightsError, match="is not its checkpoint"):
-        load_masks(path, trust=True)
+        load(path)
     with pytest.raises(WeightsError, match="sam_vit_h, sam_vit_l, sam_vit_b or mobile_sam"):
-        SamMasks(path.rename(tmp_path / "other.pth"), trust=True)
+        load(path.rename(tmp_path / "other.pth"))
     with pytest.raises(WeightsError, match="MobileSAM"):
-        SamMasks((tmp_path / "other.pth").rename(tmp_path / "mobile_sam.pt"), trust=True)
+        load((tmp_path / "other.pth").rename(tmp_path / "mobile_sam.pt"))
 
 
 def test_empty_masks_have_no_pixel_and_no_score() -> None:

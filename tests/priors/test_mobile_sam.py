@@ -9,7 +9,9 @@ import torch
 from segment_anything import SamPredictor
 
 from priors import masks, mobile_sam
-from priors.masks import MAX_POINTS, SamMasks, load_masks
+from priors.config import ModelConfig
+from priors.masks import MAX_POINTS, SamMasks
+from priors.models import load_masks
 from storage.errors import WeightsError
 from tests.priors.sam_samples import images, person
 
@@ -29,8 +31,8 @@ def test_mobile_sams_layout_loads_and_masks(
     small = partial(mobile_sam.load_mobile_sam, image_size=256)  # 1024 px takes seconds on a CPU
     monkeypatch.setattr(masks, "load_mobile_sam", small)
     with pytest.raises(WeightsError, match="pickle"):
-        load_masks(path)
-    model = load_masks(path, trust=True, batch_size=2)
+        load_masks(ModelConfig(weights=str(path)))
+    model = load_masks(ModelConfig(weights=str(path), trust_weights=True, device="cpu"))
     assert isinstance(model, SamMasks)
     people = [[person(10, 10, 60, 80), person(70, 5, 150, 85)], [], [person(20, 20, 100, 100)]]
     found = model(images(), people)

@@ -8,9 +8,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from priors.pose import UltralyticsPose, load_pose
+from priors.config import ModelConfig
+from priors.models import load_masks, load_pose
+from priors.pose import PoseModel
 from priors.yolo import import_ultralytics
-from storage.errors import WeightsError
 
 PHOTOS = 5
 
@@ -23,13 +24,14 @@ def pictures(assets: Path) -> list[NDArray[np.uint8]]:
 
 
 @pytest.fixture(scope="module")
-def pose(assets: Path) -> UltralyticsPose:
-    return UltralyticsPose(assets / "weights" / "yolo11n-pose.pt", batch_size=4)
+def pose(assets: Path) -> PoseModel:
+    weights = assets / "weights" / "yolo11n-pose.pt"
+    return load_pose(ModelConfig(weights=str(weights), batch_size=4))
 
 
 @pytest.mark.assets
 def test_people_equal_those_of_predict(
-    pose: UltralyticsPose, pictures: list[NDArray[np.uint8]], assets: Path
+    pose: PoseModel, pictures: list[NDArray[np.uint8]], assets: Path
 ) -> None:
     model: Any = import_ultralytics().YOLO(assets / "weights" / "yolo11n-pose.pt")
     found = pose(pictures)
@@ -54,9 +56,7 @@ def test_people_equal_those_of_predict(
 
 
 @pytest.mark.assets
-def test_repeats_are_equal_and_rounded(
-    pose: UltralyticsPose, pictures: list[NDArray[np.uint8]]
-) -> None:
+def test_repeats_are_equal_and_rounded(pose: PoseModel, pictures: list[NDArray[np.uint8]]) -> None:
     first = pose(pictures[:3])
     assert pose(pictures[:3]) == first
     for person in (p for people in first for p in people):
@@ -70,14 +70,13 @@ def test_repeats_are_equal_and_rounded(
 
 @pytest.mark.assets
 def test_masks_of_given_people(
-    pose: UltralyticsPose, pictures: list[NDArray[np.uint8]], assets: Path
+    pose: PoseModel, pictures: list[NDArray[np.uint8]], assets: Path
 ) -> None:
     from dataclasses import replace
 
-    from priors.masks import load_masks
     from priors.yolo_seg import YoloSegMasks
 
-    model = load_masks(assets / "weights" / "yolo11n-seg.pt", batch_size=2)
+    model = load_masks(ModelConfig(weights=str(assets / "weights" / "yolo11n-seg.pt")))
     assert isinstance(model, YoloSegMasks)
     people = pose(pictures)
     nowhere = replace(people[1][0], bbox_xyxy_px=(0.0, 0.0, 3.0, 3.0))
@@ -95,41 +94,3 @@ def test_masks_of_given_people(
                 assert left - 40 < columns.mean() < right + 40
                 assert top - 40 < rows.mean() < bottom + 40
     assert model(pictures, given)[1].scores[0] > 0.5
-
-
-def test_the_embedded_format_loads_by_directory_and_by_file(tiny_pose: Path) -> None:
-    image = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
-    by_directory = load_pose(tiny_pose, imgsz=64)([image])
-    by_file = load_pose(tiny_pose / "model.safetensors", imgsz=64)([image])
-    assert by_directory == by_file
-    assert load_pose(tiny_pose, imgsz=64)([]) == []
-
-
-def test_weights_of_another_kind_are_refused(tiny_pose: Path, tmp_path: Path) -> None:
-    from priors.masks import load_masks
-
-    (tiny_pose / "model.yaml").write_text(
-        (tiny_pose / "model.yaml").read_text().replace("- 17\n- 3", "- 5\n- 3")
-    )
-    with pytest.raises(WeightsError, match=r"model"):
-        load_pose(tiny_pose, imgsz=64)
-    with pytest.raises(WeightsError, match="segment weights"):
-        load_masks(tiny_pose)
-    (tiny_pose / "model.yaml").unlink()
-    with pytest.raises(WeightsError, match=r"model\.yaml"):
-        load_pose(tiny_pose)
-    not_a_model = tmp_path / "text.pt"
-    not_a_model.write_text("nothing")
-    with pytest.raises(WeightsError, match=r"text\.pt"):
-        load_pose(not_a_model, trust=True)
-
-
-@pytest.mark.assets
-def test_a_mask_model_is_no_pose_model(assets: Path) -> None:
-    with pytest.raises(WeightsError, match="holds a model for 'segment'"):
-        load_pose(assets / "weights" / "yolo11n-seg.pt")
-
-
-def test_the_side_must_fit_the_strides(tiny_pose: Path) -> None:
-    with pytest.raises(ValueError, match="multiple of 32"):
-        load_pose(tiny_pose, imgsz=100)

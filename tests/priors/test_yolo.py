@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from priors.config import ModelConfig
 from priors.weights import resolve_weights
 from priors.yolo import PAD_VALUE, YoloNetwork, import_ultralytics, letterbox, load_yolo
 from storage.errors import WeightsError
@@ -64,7 +65,9 @@ def test_detections_do_not_depend_on_the_batch(tiny_pose: Path) -> None:
         with torch.no_grad():
             for branch in model.model[-1].cv3:  # an untrained network is sure of nobody
                 branch[-1].bias.fill_(1.0)
-        network = YoloNetwork(model, device="cpu", imgsz=64, batch_size=batch_size, half=True)
+        network = YoloNetwork(
+            model, ModelConfig(device="cpu", imgsz=64, batch_size=batch_size, half=True)
+        )
         assert network.detect([]) == []
         found = network.detect(images)
         assert [protos for _, protos in found] == [None] * 3

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from priors.config import ModelConfig
+from priors.weights import resolve_weights
 from priors.yolo import import_ultralytics, save_yolo
 from priors.yolo_seg import YoloSegMasks, instance_masks, match_boxes
 from storage.records import Person
@@ -64,7 +66,7 @@ def test_every_person_gets_a_mask_of_the_photos_size(tiny_seg: Path) -> None:
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (h, w, 3), dtype=np.uint8) for h, w in ((48, 80), (64, 32))]
     people = [[person(0, 0, 40, 40), person(2, 2, 9, 9)], []]
-    model = YoloSegMasks(tiny_seg, imgsz=SIDE, batch_size=2)
+    model = YoloSegMasks(resolve_weights(tiny_seg), ModelConfig(imgsz=SIDE, batch_size=2))
     first, second = model(images, people)
     assert (first.masks.shape, second.masks.shape) == ((2, 48, 80), (0, 64, 32))
     assert ((first.scores > 0) == first.masks.any(axis=(1, 2))).all()

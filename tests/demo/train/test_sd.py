@@ -12,7 +12,8 @@ from transformers import CLIPTokenizer
 from demo.embedded import POSE_DIR, POSE_PX, SD_DIR, WEIGHTS_DIR
 from demo.train import sd, sd_data, sd_model
 from demo.world.scenes import render_scene
-from priors.pose import load_pose
+from priors.config import ModelConfig
+from priors.models import load_pose
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -105,11 +106,12 @@ def test_people_are_recognisable(pipeline: StableDiffusionPipeline) -> None:
         for prompt in prompts
         for picture in draw(pipeline, prompt)
     ]
-    found = load_pose(POSE_DIR, imgsz=POSE_PX)(pictures)
+    judge = load_pose(ModelConfig(weights=str(POSE_DIR), imgsz=POSE_PX))
+    found = judge(pictures)
     best = [max((person.score for person in people), default=0.0) for people in found]
     assert min(best) > 0.6
     empty = draw(pipeline, "a green tree in the snow")
-    found = load_pose(POSE_DIR, imgsz=POSE_PX)([np.round(255 * e).astype(np.uint8) for e in empty])
+    found = judge([np.round(255 * e).astype(np.uint8) for e in empty])
     assert max((p.score for people in found for p in people), default=0.0) < 0.5
 
 
