@@ -14,8 +14,9 @@ from storage.versions import DatasetVersion, open_version
 
 if TYPE_CHECKING:
     from flows.ray_session import Cluster
-    from hcp.training.ray import TrainResult, Workers
-    from hcp.training.trainer import StepMetrics, TrainConfig
+    from hcp.training.config import TrainConfig, Workers
+    from hcp.training.ray import TrainResult
+from hcp.training.trainer import StepMetrics
 
 LOSSES = ("loss", "denoise", "alignment")
 
@@ -87,8 +88,7 @@ def export_adapter(checkpoint: str, out: str) -> str:
 
 def train_config(params: TrainSettings) -> "TrainConfig":
     """The training's own configuration."""
-    from hcp.training.examples import DataConfig
-    from hcp.training.trainer import TrainConfig
+    from hcp.training.config import DataConfig, TrainConfig
 
     return TrainConfig(
         steps=params.steps,
@@ -106,7 +106,7 @@ def train_config(params: TrainSettings) -> "TrainConfig":
 
 def workers_for(params: TrainSettings, cluster: "Cluster") -> "Workers":
     """Ray Train workers; with a GPU each where the cluster has one."""
-    from hcp.training.ray import Workers
+    from hcp.training.config import Workers
 
     gpus = cluster.gpus_each(params.gpus_per_worker)
     return Workers(count=params.workers, cpus_each=params.cpus_per_worker, gpus_each=gpus)

@@ -122,6 +122,11 @@ def _without_checker(source: str, local_only: bool) -> dict[str, Any]:
     return {"safety_checker": None, "requires_safety_checker": False}
 
 
+def native_size_px(pipeline: BasePipeline) -> int:
+    """Side of the square pictures that the base was trained on: 512 for SD 1.5, 1024 for SDXL."""
+    return int(pipeline.unet.config.sample_size) * int(pipeline.vae_scale_factor)
+
+
 def text_encoders(pipeline: BasePipeline) -> list[Any]:
     """The text encoders, one or two."""
     found = (getattr(pipeline, name, None) for name in ("text_encoder", "text_encoder_2"))

@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hcp.adapter import HcpAdapter
-from hcp.base import BasePipeline
+from hcp.base import BasePipeline, native_size_px
 from hcp.evaluation.attention_maps import MapRecorder, Word, select_words
 from hcp.evaluation.generation import default_sites
 from hcp.targets import mask_target
 from hcp.training.batches import Batch, collate, sample_rng
+from hcp.training.config import DataConfig
 from hcp.training.denoising import encode, step_generator
-from hcp.training.examples import DataConfig, make_example
+from hcp.training.examples import make_example
 from storage.records import Sample
 
 
@@ -66,7 +67,7 @@ def probe_photos(
     The base's maps come from a pass without the adapter, HcP's from a pass with it; both see the
     same noise.
     """
-    size_px = int(pipeline.unet.config.sample_size) * int(pipeline.vae_scale_factor)
+    size_px = native_size_px(pipeline)
     config = DataConfig(resolution_px=size_px, flip_probability=0.0, caption_dropout=0.0)
     found: list[PhotoMaps] = []
     rest = iter(samples)

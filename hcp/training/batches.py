@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from hcp.tokens import human_token_kinds
-from hcp.training.examples import DataConfig, Example, make_example, nearest_aspect
+from hcp.training.config import DataConfig
+from hcp.training.examples import Example, make_example, nearest_aspect
 from storage.errors import VersionError
 from storage.records import Sample
 

@@ -15,47 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hcp.training.config import DataConfig
 from storage.records import COCO_FLIP, Box, Person, Sample
 
 PixelBox = tuple[float, float, float, float]
-
-_BUCKET_STEP_PX = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataConfig:
-    """How photos become training examples."""
-
-    resolution_px: int = 512  # side of a square crop; other aspects keep about its area
-    aspects: tuple[float, ...] = (1.0,)  # width / height of the buckets; 1.0 must be one of them
-    flip_probability: float = 0.5
-    caption_dropout: float = 0.1  # share of captions replaced by "" (classifier-free guidance)
-    min_crop_scale: float = 1.0  # 1: always the largest crop of the bucket's aspect
-    decode_threads: int = 4
-
-    def __post_init__(self) -> None:
-        if self.resolution_px < 8 or self.resolution_px % 8:
-            raise ValueError(
-                f"DataConfig.resolution_px must be a multiple of 8, got {self.resolution_px}"
-            )
-        if 1.0 not in self.aspects or min(self.aspects) <= 0:
-            raise ValueError(f"DataConfig.aspects must hold 1.0, got {self.aspects}")
-        for name in ("flip_probability", "caption_dropout"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"DataConfig.{name} must be in [0, 1], got {getattr(self, name)}")
-        if not 0 < self.min_crop_scale <= 1:
-            raise ValueError(
-                f"DataConfig.min_crop_scale must be in (0, 1], got {self.min_crop_scale}"
-            )
-
-    def bucket_px(self, aspect: float) -> tuple[int, int]:
-        """(width, height) of a bucket, near the square's area, in steps of 64 px (8 when small)."""
-        step = _BUCKET_STEP_PX if self.resolution_px >= 4 * _BUCKET_STEP_PX else 8
-        if aspect == 1.0:
-            return self.resolution_px, self.resolution_px
-        width = self.resolution_px * aspect**0.5
-        height = self.resolution_px / aspect**0.5
-        return max(step, round(width / step) * step), max(step, round(height / step) * step)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import tempfile
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import ray
@@ -19,8 +19,9 @@ import ray.train
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Queue
 
+from hcp.training.config import TrainConfig, Workers
 from hcp.training.run_folder import METRICS_NAME, MetricsLog, OnMetrics, read_metrics, run_name
-from hcp.training.trainer import StepMetrics, TrainConfig, Trainer
+from hcp.training.trainer import StepMetrics, Trainer
 from storage.errors import CheckpointError, HcpError
 from storage.locations import join, normalised
 from storage.versions import DatasetVersion
@@ -30,24 +31,6 @@ __all__ = ["TrainResult", "Workers", "fit", "read_metrics", "run_name"]
 logger = logging.getLogger(__name__)
 
 _POLL_S, _WRITE_EVERY = 0.5, 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workers:
-    """What Ray Train runs on."""
-
-    count: int = 1
-    cpus_each: float = 0.9
-    gpus_each: float = 0.0
-    max_failures: int = 2  # restarts of the whole group after a killed worker
-    keep_checkpoints: int = 2
-
-    def __post_init__(self) -> None:
-        if self.count < 1 or self.cpus_each <= 0 or self.gpus_each < 0:
-            raise ValueError(
-                "Workers needs count >= 1, cpus_each > 0 and gpus_each >= 0, got "
-                f"{self.count}, {self.cpus_each}, {self.gpus_each}"
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +50,7 @@ def fit(
     base: str,
     out: str,
     workers: Workers | None = None,
+    device: str = "auto",
     resume: bool = False,
     on_metrics: OnMetrics | None = None,
 ) -> TrainResult:
@@ -78,6 +62,7 @@ def fit(
         base: id or directory of the base pipeline, as every node sees it.
         out: directory or URL below which the run's folder is written.
         workers: how many, on what.
+        device: "auto" trains on the GPUs that there are, "cuda" needs them, "cpu" leaves them.
         resume: go on with the last run of the same settings, dataset version and base; else start
             a new one beside it.
         on_metrics: called here, in a thread of its own, after each optimizer step.
@@ -86,7 +71,7 @@ def fit(
         RuntimeError: the cluster can never hold the workers.
         ray.train.TrainingFailedError: workers died more often than allowed.
     """
-    workers = workers or Workers()
+    workers = _settled(workers or Workers(), device)
     _check_room(workers)
     out = normalised(out)
     run = run_name(config, dataset=dataset, base=base, out=out, resume=resume)
@@ -116,7 +101,7 @@ def _ray_trainer(loop: dict[str, Any], workers: Workers, *, run: str, out: str) 
         torch_config=TorchConfig(backend="nccl" if workers.gpus_each else "gloo"),
         scaling_config=ray.train.ScalingConfig(
             num_workers=workers.count,
-            use_gpu=workers.gpus_each > 0,
+            use_gpu=bool(workers.gpus_each),
             resources_per_worker=_resources(workers),
         ),
         run_config=ray.train.RunConfig(
@@ -134,6 +119,15 @@ def _last_checkpoint(result: Any, *, run: str, out: str) -> str:
     if result.checkpoint is None:
         raise CheckpointError(f"training run {run} below {out} ended without a checkpoint")
     return join(out, run, str(result.checkpoint.path).rstrip("/").rsplit("/", 1)[-1])
+
+
+def _settled(workers: Workers, device: str) -> Workers:
+    if device == "cpu":
+        return replace(workers, gpus_each=0.0)
+    if workers.gpus_each is not None:
+        return workers
+    total: Any = ray.cluster_resources()
+    return replace(workers, gpus_each=1.0 if device == "cuda" or total.get("GPU") else 0.0)
 
 
 def _resources(workers: Workers) -> dict[str, float]:
@@ -226,7 +220,7 @@ def _start(loop: dict[str, Any], *, rank: int, world_size: int) -> Trainer:
 
     config: TrainConfig = loop["config"]
     device = str(ray.train.torch.get_device())
-    half = config.precision == "bfloat16" and device != "cpu"
+    half = config.precision != "float32" and device != "cpu"
     pipeline = load_base(
         loop["base"], device=device, dtype=torch.bfloat16 if half else torch.float32
     )

@@ -4,7 +4,8 @@ import json
 import re
 from collections.abc import Callable
 
-from hcp.training.trainer import StepMetrics, TrainConfig
+from hcp.training.config import TrainConfig
+from hcp.training.trainer import StepMetrics
 from storage.canonical import digest_of
 from storage.locations import exists, filesystem, read_bytes, write_atomic
 from storage.versions import DatasetVersion

@@ -11,9 +11,9 @@ Dimension legend: B batch, C h w latent channels, height and width, K text token
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,58 +22,19 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
 from hcp.adapter import HcpAdapter
-from hcp.base import BasePipeline, text_encoders
-from hcp.config import HcpConfig
+from hcp.base import BasePipeline, native_size_px, text_encoders
 from hcp.inject import Injection
 from hcp.objective import aligned_stages, alignment_terms
 from hcp.resnet_prior import ResnetPrior
 from hcp.targets import build_targets
 from hcp.training.batches import Batch, LoaderState
+from hcp.training.config import TrainConfig
 from hcp.training.denoising import denoising_loss, encode, prior_batch, step_generator
-from hcp.training.examples import DataConfig
 from hcp.training.frozen import LeanBackward
 
 logger = logging.getLogger(__name__)
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainConfig:
-    """How HcP layers are trained; the method's own settings are in ``hcp``."""
-
-    steps: int = 2000  # optimizer steps
-    batch_size: int = 8  # samples per worker and forward pass
-    accumulate: int = 1  # forward passes per optimizer step
-    learning_rate: float = 1e-4
-    warmup_steps: int = 50  # linear, then constant
-    weight_decay: float = 1e-2
-    max_grad_norm: float = 1.0
-    ema_decay: float | None = 0.999  # None: no moving average; else it is what a checkpoint holds
-    min_snr_gamma: float | None = None  # min-SNR weighting of the denoising loss; None: off
-    precision: Literal["float32", "bfloat16"] = "float32"
-    gradient_checkpointing: bool = False
-    checkpoint_every: int = 500  # optimizer steps
-    seed: int = 0
-    resnet_weights: str | None = "IMAGENET1K_V2"  # only read where the priors name "resnet50"
-    data: DataConfig = field(default_factory=DataConfig)
-    hcp: HcpConfig = field(default_factory=HcpConfig)
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"TrainConfig.{name} must be >= 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "max_grad_norm"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"TrainConfig.{name} must be > 0, got {getattr(self, name)}")
-        if self.warmup_steps < 0:
-            raise ValueError(f"TrainConfig.warmup_steps must be >= 0, got {self.warmup_steps}")
-        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
-            raise ValueError(f"TrainConfig.ema_decay must be in (0, 1), got {self.ema_decay}")
-
-    def to_json(self) -> dict[str, object]:
-        """Plain data, for digests and reports."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,10 +83,13 @@ class Trainer:
             ValueError: the base predicts neither noise nor velocity, or has no place for a layer.
             WeightsError: the resnet50 prior is wanted and its weights cannot be had.
         """
-        self.pipeline, self.config = pipeline, config
+        self.pipeline, self.device = pipeline, torch.device(pipeline.device)
+        config = config.resolved(
+            on_gpu=self.device.type == "cuda", native_px=native_size_px(pipeline)
+        )
+        self.config = config
         self.rank, self.world_size = rank, world_size
         self.dataset_version = dataset_version
-        self.device = torch.device(pipeline.device)
         for module in (pipeline.unet, pipeline.vae, *text_encoders(pipeline)):
             module.requires_grad_(requires_grad=False)
         self.scheduler: Any = DDPMScheduler.from_config(pipeline.scheduler.config)

@@ -8,7 +8,8 @@ import torch
 from transformers import CLIPTokenizer
 
 from hcp.training.batches import Batch, LoaderState, ahead, collate, group_window, iter_batches
-from hcp.training.examples import DataConfig, Example
+from hcp.training.config import DataConfig
+from hcp.training.examples import Example
 from storage.errors import VersionError
 from storage.records import Sample
 from tests.hcp.samples import epoch_source, make_sample

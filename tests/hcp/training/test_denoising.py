@@ -12,9 +12,10 @@ from transformers import CLIPTokenizer
 from hcp import HcpConfig
 from hcp.config import AlignmentConfig, PriorTable
 from hcp.training.batches import Batch, collate, iter_batches, sample_rng
+from hcp.training.config import DataConfig, TrainConfig
 from hcp.training.denoising import denoising_loss, encode, prior_batch, step_generator
-from hcp.training.examples import DataConfig, make_example
-from hcp.training.trainer import TrainConfig, Trainer
+from hcp.training.examples import make_example
+from hcp.training.trainer import Trainer
 from tests.hcp.layouts import LAYOUTS, Layout, layout_pipeline
 from tests.hcp.samples import epoch_source, make_sample
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hcp.training.config import DataConfig
 from hcp.training.examples import (
-    DataConfig,
     crop_box,
     crop_place,
     flip_keypoints,

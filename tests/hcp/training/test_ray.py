@@ -11,9 +11,9 @@ import ray
 from diffusers import StableDiffusionPipeline
 
 from hcp import HcpAdapter, HcpConfig
-from hcp.training.examples import DataConfig
-from hcp.training.ray import Workers, fit, read_metrics
-from hcp.training.trainer import StepMetrics, TrainConfig
+from hcp.training.config import DataConfig, TrainConfig, Workers
+from hcp.training.ray import fit, read_metrics
+from hcp.training.trainer import StepMetrics
 from storage.canonical import key_of
 from storage.errors import HcpError
 from storage.records import SourceRecord, Unit

@@ -11,6 +11,7 @@ from diffusers import StableDiffusionPipeline
 from hcp import HcpConfig
 from hcp.checkpoint import CARD, MARKER, WEIGHTS, mark_complete, verify_checkpoint
 from hcp.training.batches import LoaderState
+from hcp.training.config import TrainConfig
 from hcp.training.state import (
     STATE_JSON,
     STATE_TENSORS,
@@ -18,7 +19,7 @@ from hcp.training.state import (
     load_checkpoint,
     save_checkpoint,
 )
-from hcp.training.trainer import TrainConfig, Trainer
+from hcp.training.trainer import Trainer
 from storage.errors import CheckpointError
 
 

@@ -12,10 +12,10 @@ from diffusers import DDPMScheduler, StableDiffusionPipeline
 from hcp import HcpAdapter, HcpConfig
 from hcp.config import AlignmentConfig
 from hcp.training.batches import Batch, LoaderState, collate, iter_batches
+from hcp.training.config import DataConfig, TrainConfig
 from hcp.training.denoising import step_generator
-from hcp.training.examples import DataConfig
 from hcp.training.state import STATE_TENSORS, load_checkpoint, save_checkpoint
-from hcp.training.trainer import StepMetrics, TrainConfig, Trainer, learning_rate, train_steps
+from hcp.training.trainer import StepMetrics, Trainer, learning_rate, train_steps
 from storage.errors import CheckpointError
 from tests.hcp.samples import epoch_source, make_sample
 

@@ -1,0 +1,124 @@
+"""Settings of a training: the photos, the loop, the workers. Plain data, no torch."""
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Literal
+
+from hcp.config import HcpConfig
+
+_BUCKET_STEP_PX = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """How photos become training examples."""
+
+    resolution_px: int | None = None  # side of a square crop, and the root of other aspects' area;
+    #                                   None: the base model's own
+    aspects: tuple[float, ...] = (1.0,)  # width / height of the buckets; 1.0 must be one of them
+    flip_probability: float = 0.5
+    caption_dropout: float = 0.1  # share of captions replaced by "" (classifier-free guidance)
+    min_crop_scale: float = 1.0  # 1: always the largest crop of the bucket's aspect
+    decode_threads: int = 4
+
+    def __post_init__(self) -> None:
+        side = self.resolution_px
+        if side is not None and (side < 8 or side % 8):
+            raise ValueError(f"DataConfig.resolution_px must be a multiple of 8, got {side}")
+        if 1.0 not in self.aspects or min(self.aspects) <= 0:
+            raise ValueError(f"DataConfig.aspects must hold 1.0, got {self.aspects}")
+        for name in ("flip_probability", "caption_dropout"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"DataConfig.{name} must be in [0, 1], got {getattr(self, name)}")
+        if not 0 < self.min_crop_scale <= 1:
+            raise ValueError(
+                f"DataConfig.min_crop_scale must be in (0, 1], got {self.min_crop_scale}"
+            )
+        if self.decode_threads < 1:
+            raise ValueError(f"DataConfig.decode_threads must be >= 1, got {self.decode_threads}")
+
+    def bucket_px(self, aspect: float) -> tuple[int, int]:
+        """(width, height) of a bucket, near the square's area, in steps of 64 px (8 when small).
+
+        Raises:
+            ValueError: ``resolution_px`` was left to a base model that nobody asked yet.
+        """
+        side = self.resolution_px
+        if side is None:
+            raise ValueError("DataConfig.resolution_px is open: TrainConfig.resolved settles it")
+        step = _BUCKET_STEP_PX if side >= 4 * _BUCKET_STEP_PX else 8
+        if aspect == 1.0:
+            return side, side
+        width, height = side * aspect**0.5, side / aspect**0.5
+        return max(step, round(width / step) * step), max(step, round(height / step) * step)
+
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """How HcP layers are trained: the photos in ``data``, the method in ``hcp``."""
+
+    steps: int = 2000  # optimizer steps
+    batch_size: int = 8  # samples per worker and forward pass
+    accumulate: int = 1  # forward passes per optimizer step
+    learning_rate: float = 1e-4
+    warmup_steps: int = 50  # linear, then constant
+    weight_decay: float = 1e-2
+    max_grad_norm: float = 1.0
+    ema_decay: float | None = 0.999  # None: no moving average; else it is what a checkpoint holds
+    min_snr_gamma: float | None = None  # min-SNR weighting of the denoising loss; None: off
+    precision: Precision = "auto"  # auto: bfloat16 on a GPU, else float32
+    gradient_checkpointing: bool = False
+    checkpoint_every: int = 500  # optimizer steps
+    seed: int = 0
+    resnet_weights: str | None = "IMAGENET1K_V2"  # only read where the priors name "resnet50"
+    data: DataConfig = field(default_factory=DataConfig)
+    hcp: HcpConfig = field(default_factory=HcpConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulate", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"TrainConfig.{name} must be >= 1, got {getattr(self, name)}")
+        for name in ("learning_rate", "max_grad_norm"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"TrainConfig.{name} must be > 0, got {getattr(self, name)}")
+        if self.warmup_steps < 0:
+            raise ValueError(f"TrainConfig.warmup_steps must be >= 0, got {self.warmup_steps}")
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            raise ValueError(f"TrainConfig.ema_decay must be in (0, 1), got {self.ema_decay}")
+
+    def resolved(self, *, on_gpu: bool, native_px: int) -> "TrainConfig":
+        """With the precision and the resolution that the device and the base model settle."""
+        precision = self.precision
+        if precision == "auto":
+            precision = "bfloat16" if on_gpu else "float32"
+        data = replace(self.data, resolution_px=self.data.resolution_px or native_px)
+        return replace(self, precision=precision, data=data)
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data, for digests and reports."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workers:
+    """What Ray Train runs on."""
+
+    count: int = 1
+    cpus_each: float = 0.9
+    gpus_each: float | None = None  # None: 1 where the cluster has one, else 0
+    max_failures: int = 2  # restarts of the whole group after a killed worker
+    keep_checkpoints: int = 2  # the last so many
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.cpus_each <= 0 or (self.gpus_each or 0) < 0:
+            raise ValueError(
+                "Workers needs count >= 1, cpus_each > 0 and gpus_each >= 0, got "
+                f"{self.count}, {self.cpus_each}, {self.gpus_each}"
+            )
+        if self.max_failures < 0 or self.keep_checkpoints < 1:
+            raise ValueError(
+                "Workers needs max_failures >= 0 and keep_checkpoints >= 1, got "
+                f"{self.max_failures} and {self.keep_checkpoints}"
+            )
