@@ -41,6 +41,7 @@ def run(work: Path, *, photos: int, steps: int, seeds: int) -> list[dict[str, An
     with private_server(work / "prefect") as environment:
         os.environ.update(environment)  # before prefect is imported: it reads its settings then
         from flows import ablate_hcp, rebuild_dataset
+        from flows.ablate import table_row
         from flows.params import AblateParams, RebuildParams
 
         params = demo_params(work, size)
@@ -54,7 +55,8 @@ def run(work: Path, *, photos: int, steps: int, seeds: int) -> list[dict[str, An
                 "out": str(work / name.split()[0]),
             }  # fmt: skip
             given = {"train": train, "evaluate": params["evaluate"], "variants": setting.variants}
-            for row in ablate_hcp(AblateParams.model_validate(given)):
+            for outcome in ablate_hcp(AblateParams.model_validate(given)):
+                row = table_row(outcome)
                 rows.append({"setting": name} | {k: v for k, v in row.items() if k != "report"})
     return rows
 

@@ -115,23 +115,22 @@ def summary(outcome: Any, *, n_photos: int) -> dict[str, str]:
     from storage.versions import open_version
 
     version = open_version(*split_dataset(outcome.dataset))
-    figures, train = outcome.evaluation.metrics, outcome.train
+    arms, train = outcome.evaluation.figures.arms, outcome.train
+    base, ours = arms["base"], arms["candidate"]
     rejects = ", ".join(f"{n} {reason}" for reason, n in sorted(version.rejects_by_reason.items()))
 
-    def pair(name: str, digits: int = 3) -> str:
-        values = [figures.get(f"{arm}.{name}") for arm in ("base", "candidate")]
-        return " -> ".join("not measured" if v is None else f"{v:.{digits}f}" for v in values)
+    def pair(*values: float | None) -> str:
+        return " -> ".join("not measured" if v is None else f"{v:.3f}" for v in values)
 
-    difference = figures.get("candidate.pixel_difference")
     return {
         "images": str(n_photos),
         "shards": f"{len(version.shards)} with {version.n_samples} samples",
         "rejects": f"{version.n_rejects}: {rejects}",
         "loss": f"{train.first['loss']:.4f} -> {train.last['loss']:.4f}",
         "alignment loss": f"{train.first['alignment']:.4f} -> {train.last['alignment']:.4f}",
-        "people score, base -> HcP": pair("people_score"),
-        "attention inside people, base -> HcP": pair("attention_share"),
-        "difference on prompts without people": f"{difference} of 255 levels",
+        "people score, base -> HcP": pair(base.people_score, ours.people_score),
+        "attention inside people, base -> HcP": pair(base.attention_share, ours.attention_share),
+        "difference on prompts without people": f"{ours.pixel_difference} of 255 levels",
         "registered": f"{outcome.evaluation.registry_uri}"
         + (" (champion)" if outcome.evaluation.promoted else ""),
     }

@@ -8,10 +8,12 @@ from prefect import flow
 
 from flows.artifacts import Cell, publish_table
 from flows.evaluate import evaluate_hcp
+from flows.outcomes import VariantOutcome
 from flows.params import AblateParams, EvaluateParams
 from flows.ray_session import ray_session
 from flows.train import train_hcp
 from hcp.config import HcpConfig, PriorTable, StageTable
+from hcp.evaluation.results import BASE, CANDIDATE
 from storage.errors import HcpError
 from storage.locations import join
 
@@ -44,8 +46,8 @@ VARIANTS: Mapping[str, Change] = {
 
 
 @flow(name="ablate-hcp")
-def ablate_hcp(params: AblateParams) -> list[dict[str, Cell]]:
-    """Train and evaluate each variant with the same data, seeds and steps; one row per variant.
+def ablate_hcp(params: AblateParams) -> list[VariantOutcome]:
+    """Train and evaluate each variant with the same data, seeds and steps.
 
     Raises:
         HcpError: an unknown variant is named.
@@ -55,12 +57,13 @@ def ablate_hcp(params: AblateParams) -> list[dict[str, Cell]]:
     if unknown:
         raise HcpError(f"unknown variants {unknown}; there are: {', '.join(VARIANTS)}")
     with ray_session(params.train.ray_address):
-        rows = [run_variant(params, name) for name in names]
+        outcomes = [run_variant(params, name) for name in names]
+    rows = [table_row(outcome) for outcome in outcomes]
     publish_table("ablation", rows, description=f"{params.train.steps} steps each")
-    return rows
+    return outcomes
 
 
-def run_variant(params: AblateParams, name: str) -> dict[str, Cell]:
+def run_variant(params: AblateParams, name: str) -> VariantOutcome:
     """Train and evaluate one variant."""
     out = join(params.train.out, name)
     config = VARIANTS[name](params.train.hcp)
@@ -71,19 +74,22 @@ def run_variant(params: AblateParams, name: str) -> dict[str, Cell]:
         "checkpoint": trained.adapter,
     }
     evaluation = evaluate_hcp(EvaluateParams.model_validate(dict(params.evaluate) | own))
-    figures = evaluation.metrics
-    wanted = {
-        "people_score": "candidate.people_score",
-        "to base": "candidate-base.people_score.mean",
-        "low": "candidate-base.people_score.low",
-        "high": "candidate-base.people_score.high",
-        "attention_share": "candidate.attention_share",
-        "base's": "base.attention_share",
-        "human_map_share": "candidate.human_map_share",
+    return VariantOutcome(variant=name, train=trained, evaluation=evaluation)
+
+
+def table_row(outcome: VariantOutcome) -> dict[str, Cell]:
+    """The figures by which variants are told apart; what was not measured is left out."""
+    figures = outcome.evaluation.figures
+    ours, difference = figures.arms[CANDIDATE], figures.comparisons[BASE].people_score
+    numbers = {
+        "alignment": outcome.train.last["alignment"],
+        "people_score": ours.people_score,
+        "to base": difference.mean,
+        "low": difference.low,
+        "high": difference.high,
+        "attention_share": ours.attention_share,
+        "base's": figures.arms[BASE].attention_share,
+        "human_map_share": ours.human_map_share,
     }
-    return {
-        "variant": name,
-        "alignment": round(trained.last["alignment"], 4),
-        **{title: round(figures[key], 4) for title, key in wanted.items() if key in figures},
-        "report": evaluation.report,
-    }
+    known = {name: round(value, 4) for name, value in numbers.items() if value is not None}
+    return {"variant": outcome.variant, **known, "report": outcome.evaluation.report}

@@ -157,10 +157,11 @@ def ablate(
     config: Annotated[Path, typer.Option(help="YAML file of flows.params.AblateParams.")],
 ) -> None:
     """Train and evaluate variants of the method (flow ablate-hcp)."""
-    from flows.ablate import ablate_hcp
+    from flows.ablate import ablate_hcp, table_row
     from flows.params import AblateParams
 
-    _print_table("Ablation", ablate_hcp(_params(AblateParams, config, {})))
+    outcomes = ablate_hcp(_params(AblateParams, config, {}))
+    _print_table("Ablation", [table_row(outcome) for outcome in outcomes])
 
 
 @app.command()

@@ -1,5 +1,7 @@
 """The flow evaluate-hcp: a checkpoint in, a report, a verdict and a registry entry out."""
 
+from dataclasses import asdict
+
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_link_artifact
 
@@ -8,11 +10,11 @@ from flows.jobs import EvaluationJob, EvaluationResult, run_evaluation
 from flows.names import registry_uri
 from flows.outcomes import EvaluateOutcome
 from flows.params import EvaluateParams
+from hcp.evaluation.results import CANDIDATE, EvaluationReport
 from storage.locations import join, normalised, write_atomic
 from storage.registry import ModelEntry, Registry
 
 REPORT_NAME = "report.html"
-ARMS = ("base", "candidate", "champion")
 
 
 @flow(name="evaluate-hcp")
@@ -30,14 +32,15 @@ def evaluate_hcp(params: EvaluateParams) -> EvaluateOutcome:
     result = compare(EvaluationJob(params=params, champion=champion.uri if champion else None))
     report = write_page(params, result)
     entry = register(params, result) if params.register_model else None
-    for line in result.verdict.splitlines():
+    for line in result.verdict.reasons:
         logger.info("gate: %s", line)
-    logger.info("%s; report %s", "promoted" if result.promote else "not promoted", report)
+    promote = result.verdict.promote
+    logger.info("%s; report %s", "promoted" if promote else "not promoted", report)
     return EvaluateOutcome(
         report=report,
-        metrics=result.metrics,
-        promoted=result.promote and entry is not None,
-        verdict=result.verdict,
+        figures=result.figures,
+        promoted=promote and entry is not None,
+        verdict="\n".join(result.verdict.reasons),
         registry_uri=entry.registry_uri if entry else None,
         tracking_uri=registry_uri(params.registry) if entry else None,
     )
@@ -69,9 +72,11 @@ def write_page(params: EvaluateParams, result: EvaluationResult) -> str:
     report = join(directory, REPORT_NAME)
     if "://" in report:
         create_link_artifact(link=report, key="report", description="Evaluation report")
-    publish_table("evaluation", arm_rows(result), description=f"Evaluation of {params.checkpoint}")
-    verdict = "passed" if result.promote else "not passed"
-    bullets = "\n".join(f"- {line}" for line in result.verdict.splitlines())
+    publish_table(
+        "evaluation", arm_rows(result.figures), description=f"Evaluation of {params.checkpoint}"
+    )
+    verdict = "passed" if result.verdict.promote else "not passed"
+    bullets = "\n".join(f"- {line}" for line in result.verdict.reasons)
     publish_markdown(
         "verdict", f"# Gate {verdict}\n\n{bullets}\n\nReport: `{report}`", description=verdict
     )
@@ -85,22 +90,20 @@ def register(params: EvaluateParams, result: EvaluationResult) -> ModelEntry:
     entry = registry.register(
         params.model_name,
         checkpoint_uri=params.checkpoint,
-        metrics=result.metrics,
+        metrics=result.figures.metrics(),
         tags=result.tags,
     )
-    if result.promote:
+    if result.verdict.promote:
         registry.promote(entry.name, entry.version)
     return entry
 
 
-def arm_rows(result: EvaluationResult) -> list[dict[str, Cell]]:
-    """One row per measure, one column per model."""
-    names = [key.removeprefix("candidate.") for key in result.metrics if key[:10] == "candidate."]
-    rows: list[dict[str, Cell]] = []
-    for name in names:
-        row: dict[str, Cell] = {"measure": name}
-        for arm in ARMS:
-            if f"{arm}.{name}" in result.metrics:
-                row[arm] = round(result.metrics[f"{arm}.{name}"], 4)
-        rows.append(row)
-    return rows
+def arm_rows(figures: EvaluationReport) -> list[dict[str, Cell]]:
+    """One row per measure of the candidate, one column per model."""
+    arms = {arm: asdict(report) for arm, report in figures.arms.items()}
+    return [
+        {"measure": name}
+        | {arm: round(own[name], 4) for arm, own in arms.items() if own[name] is not None}
+        for name, value in arms[CANDIDATE].items()
+        if value is not None
+    ]

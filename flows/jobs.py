@@ -15,6 +15,7 @@ from storage.errors import HcpError
 
 if TYPE_CHECKING:
     from hcp.evaluation.promotion import Verdict
+    from hcp.evaluation.results import EvaluationReport
     from hcp.evaluation.run import Evaluation, EvaluationConfig
     from hcp.pages.report import DatasetSection
     from storage.records import Sample
@@ -39,9 +40,8 @@ class EvaluationResult:
     """What comes back from the process that has the models."""
 
     html: str
-    metrics: Mapping[str, float]
-    promote: bool
-    verdict: str
+    figures: "EvaluationReport"
+    verdict: "Verdict"
     tags: Mapping[str, str]
 
 
@@ -85,9 +85,8 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
     verdict = decide(evaluation.report)
     return EvaluationResult(
         html=render_page(job, evaluation, verdict, version),
-        metrics=evaluation.report.metrics(),
-        promote=verdict.promote,
-        verdict="\n".join(verdict.reasons),
+        figures=evaluation.report,
+        verdict=verdict,
         tags={
             "base": params.base,
             "dataset_version": candidate.card.dataset_version or "",
@@ -152,6 +151,7 @@ def render_page(
 ) -> str:
     """The HTML report of an evaluation, with its training and dataset where they are known."""
     from hcp.evaluation.results import CANDIDATE
+    from hcp.pages.map_sheet import map_sheet
     from hcp.pages.report import ReportData, render
     from hcp.training.run_folder import read_metrics
 
@@ -164,7 +164,7 @@ def render_page(
             report=evaluation.report,
             pictures=evaluation.pictures,
             photos=evaluation.photos.get(CANDIDATE, ()),
-            map_sheet=evaluation.map_sheet,
+            map_sheet=map_sheet(evaluation.recording) if evaluation.recording else None,
             metrics=read_metrics(params.training_log) if params.training_log else (),
             dataset=dataset_section(version) if version else None,
             facts=facts(params),

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
+from hcp.evaluation.results import EvaluationReport
+
 
 class Outcome(BaseModel):
     """Base of all outcomes: frozen."""
@@ -27,7 +29,7 @@ class EvaluateOutcome(Outcome):
     """An evaluated checkpoint."""
 
     report: str  # the HTML page
-    metrics: Mapping[str, float]
+    figures: EvaluationReport
     promoted: bool
     verdict: str
     registry_uri: str | None  # where it was registered
@@ -38,5 +40,13 @@ class PipelineOutcome(Outcome):
     """Rebuild, training and evaluation together."""
 
     dataset: str  # ROOT@VERSION
+    train: TrainOutcome
+    evaluation: EvaluateOutcome
+
+
+class VariantOutcome(Outcome):
+    """One variant of an ablation."""
+
+    variant: str
     train: TrainOutcome
     evaluation: EvaluateOutcome

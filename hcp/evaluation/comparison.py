@@ -7,14 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from hcp.evaluation.interval import Interval, paired_interval
 from hcp.evaluation.mechanism import PhotoMaps, attention_share
-from hcp.evaluation.people import (
-    Interval,
-    PeopleMeasures,
-    expected_people,
-    measure_people,
-    paired_interval,
-)
+from hcp.evaluation.people import PeopleMeasures, measure_people
 from hcp.evaluation.results import (
     BASE,
     CANDIDATE,
@@ -26,6 +21,7 @@ from hcp.evaluation.results import (
 )
 from hcp.evaluation.similarity import MIN_PICTURES, TextScorer, distribution_distances
 from hcp.tokens import human_spans
+from hcp.tokens.counting import expected_people
 from storage.records import Person
 
 Image8 = NDArray[np.uint8]
@@ -63,14 +59,12 @@ def compare(
     }  # fmt: skip
     if arms[BASE].pixel_difference is None:
         missing["pixel_difference"] = "every prompt has human words"
-    others = [name for name in (BASE, CHAMPION) if name in arms]
     return EvaluationReport(
         arms=arms,
         comparisons={
-            f"{CANDIDATE}-{other}": _compare_pair(
-                other, pictures, people, texts=texts, shares=shares, config=config
-            )
-            for other in others
+            other: _compare_pair(other, pictures, people, texts=texts, shares=shares, config=config)
+            for other in (BASE, CHAMPION)
+            if other in arms
         },
         attention_chance=float(np.mean(shares["chance"])) if "chance" in shares else None,
         n_photos=len(shares.get("chance", ())),

@@ -54,7 +54,7 @@ def decide(report: EvaluationReport, *, config: PromotionConfig | None = None) -
 def _better_people(
     report: EvaluationReport, against: str, config: PromotionConfig
 ) -> tuple[bool, str]:
-    interval = report.comparisons[f"{CANDIDATE}-{against}"].people_score
+    interval = report.comparisons[against].people_score
     level = f"{report.config.level:.0%}"
     ours, theirs = report.arms[CANDIDATE].people_score, report.arms[against].people_score
     said = (
@@ -70,7 +70,7 @@ def _better_people(
 
 
 def _text_no_worse(report: EvaluationReport, against: str) -> tuple[bool, str]:
-    interval = report.comparisons[f"{CANDIDATE}-{against}"].text_score
+    interval = report.comparisons[against].text_score
     if interval is None:
         why = report.not_measured.get("text_score", "no scores")
         return True, f"text score not measured ({why}), so it does not count"

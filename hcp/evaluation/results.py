@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from hcp.evaluation.people import Interval
+from hcp.evaluation.interval import Interval
 from hcp.evaluation.prompts import DEFAULT_PROMPTS
 from hcp.tokens import human_spans
 
@@ -58,7 +58,7 @@ class ArmReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Paired differences, first arm minus second, with intervals over prompts (or photos)."""
+    """Paired differences, candidate minus another arm; intervals over prompts (or photos)."""
 
     people_score: Interval
     text_score: Interval | None
@@ -70,7 +70,7 @@ class EvaluationReport:
     """Everything that was measured, as plain data."""
 
     arms: Mapping[str, ArmReport]  # base, candidate and, where there is one, champion
-    comparisons: Mapping[str, Comparison]  # "candidate-base", "candidate-champion", ...
+    comparisons: Mapping[str, Comparison]  # of the candidate with base and champion, by their name
     attention_chance: float | None  # share that a flat map would have
     n_photos: int
     not_measured: Mapping[str, str]  # metric -> reason
@@ -88,7 +88,8 @@ class EvaluationReport:
             for name, value in asdict(report).items()
             if value is not None
         }
-        for pair, comparison in self.comparisons.items():
+        for other, comparison in self.comparisons.items():
             for end in ("mean", "low", "high"):
-                flat[f"{pair}.people_score.{end}"] = getattr(comparison.people_score, end)
+                name = f"{CANDIDATE}-{other}.people_score.{end}"
+                flat[name] = getattr(comparison.people_score, end)
         return flat

@@ -15,11 +15,10 @@ from torch import nn
 from hcp.adapter import HcpAdapter
 from hcp.base import BasePipeline
 from hcp.evaluation.comparison import Pictures, compare
-from hcp.evaluation.generation import generate, record_picture
+from hcp.evaluation.generation import Recording, generate, record_picture
 from hcp.evaluation.mechanism import PhotoMaps, probe_photos
 from hcp.evaluation.results import BASE, CANDIDATE, CHAMPION, EvaluationConfig, EvaluationReport
 from hcp.evaluation.similarity import TextScorer
-from hcp.pages.map_sheet import map_sheet
 from hcp.tokens import human_spans
 from storage.records import Person, Sample
 
@@ -39,7 +38,7 @@ class Evaluation:
     report: EvaluationReport
     pictures: Pictures
     photos: Mapping[str, Sequence[PhotoMaps]]  # adapter arms -> attention on held-out photos
-    map_sheet: Image8 | None  # the candidate's first human prompt, if any: hcp.pages.map_sheet
+    recording: Recording | None  # the candidate's maps of the first human prompt, if any
 
 
 def evaluate(
@@ -86,13 +85,13 @@ def evaluate(
         if adapter is not None and val_samples
     }
     report = compare(pictures, photos, config=config, text_scorer=text_scorer, features=features)
-    sheet = _candidates_maps(pipeline, candidate, config)
-    return Evaluation(report=report, pictures=pictures, photos=photos, map_sheet=sheet)
+    recording = _record_candidate(pipeline, candidate, config)
+    return Evaluation(report=report, pictures=pictures, photos=photos, recording=recording)
 
 
-def _candidates_maps(
+def _record_candidate(
     pipeline: BasePipeline, candidate: HcpAdapter, config: EvaluationConfig
-) -> Image8 | None:
+) -> Recording | None:
     for prompt in config.prompts:
         if human_spans(prompt):
             drawn = record_picture(
@@ -100,7 +99,7 @@ def _candidates_maps(
                 guidance=config.guidance, adapter=candidate,
             )  # fmt: skip
             if drawn.words:  # none where the text encoder's length cuts them off
-                return map_sheet(drawn)
+                return drawn
     return None
 
 

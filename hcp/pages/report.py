@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from hcp.evaluation.people import MIN_SCORE, Interval, measure_people
+from hcp.evaluation.interval import Interval
+from hcp.evaluation.people import MIN_SCORE, measure_people
 from hcp.evaluation.promotion import Verdict
 from hcp.evaluation.results import BASE, CANDIDATE, CHAMPION, EvaluationReport
 from hcp.pages.figures import (
@@ -183,8 +184,7 @@ class _Difference:
 
 def _differences(report: EvaluationReport | None) -> list[_Difference]:
     found: list[_Difference] = []
-    for pair, comparison in (report.comparisons if report else {}).items():
-        ours, theirs = (ARM_TITLES[name] for name in pair.split("-"))
+    for other, comparison in (report.comparisons if report else {}).items():
         for title, interval in (
             ("people score", comparison.people_score),
             ("attention on people", comparison.attention_share),
@@ -196,7 +196,7 @@ def _differences(report: EvaluationReport | None) -> list[_Difference]:
             low, mean, high = (
                 50 + 50 * v / reach for v in (interval.low, interval.mean, interval.high)
             )
-            title = f"{ours} against {theirs}: {title}"
+            title = f"{ARM_TITLES[CANDIDATE]} against {ARM_TITLES[other]}: {title}"
             found.append(_Difference(title=title, interval=interval, span=(low, mean, high)))
     return found
 

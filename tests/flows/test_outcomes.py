@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from flows.outcomes import EvaluateOutcome, PipelineOutcome, TrainOutcome
+from tests.hcp.evaluation.reports import arm, report_of
 
 
 def test_an_outcome_survives_json_and_cannot_be_changed() -> None:
@@ -14,7 +15,8 @@ def test_an_outcome_survives_json_and_cannot_be_changed() -> None:
             first={"loss": 1.0}, last={"loss": 0.5},
         ),
         evaluation=EvaluateOutcome(
-            report="r.html", metrics={"candidate.fid": 1.5}, promoted=False, verdict="v",
+            report="r.html", figures=report_of(base=arm(0.4), candidate=arm(0.5, fid=1.5)),
+            promoted=False, verdict="v",
             registry_uri=None, tracking_uri=None,
         ),
     )  # fmt: skip

@@ -8,6 +8,7 @@ import pytest
 from demo.run import DemoSize, demo_params, summary
 from demo.world.dataset import DrawnFolder
 from flows import ablate_hcp, rebuild_and_train
+from flows.ablate import table_row
 from flows.names import split_dataset
 from flows.outcomes import PipelineOutcome
 from flows.params import AblateParams, RebuildAndTrainParams
@@ -62,8 +63,8 @@ def test_the_run_ends_in_a_report_and_a_registered_checkpoint(
 
 
 def test_prompts_without_people_are_untouched(outcome: PipelineOutcome) -> None:
-    assert outcome.evaluation.metrics["candidate.pixel_difference"] == 0.0
-    assert outcome.evaluation.metrics["candidate.identical_share"] == 1.0
+    candidate = outcome.evaluation.figures.arms["candidate"]
+    assert (candidate.pixel_difference, candidate.identical_share) == (0.0, 1.0)
 
 
 def test_the_demo_table_names_every_figure(outcome: PipelineOutcome, drawn: DrawnFolder) -> None:
@@ -88,7 +89,8 @@ def test_ablation_gives_one_row_per_variant(
     wanted = {"train": fields["train"], "evaluate": fields["evaluate"]}
     with pytest.raises(HcpError, match="no-alignment"):
         ablate_hcp(AblateParams.model_validate(wanted | {"variants": ["nonsense"]}))
-    rows = ablate_hcp(AblateParams.model_validate(wanted | {"variants": ["mid-only"]}))
+    outcomes = ablate_hcp(AblateParams.model_validate(wanted | {"variants": ["mid-only"]}))
+    rows = [table_row(each) for each in outcomes]
     assert [row["variant"] for row in rows] == ["mid-only"]
     assert float(rows[0]["low"]) <= float(rows[0]["to base"]) <= float(rows[0]["high"])
     assert all(Path(str(row["report"])).is_file() for row in rows)

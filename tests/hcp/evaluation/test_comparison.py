@@ -48,7 +48,7 @@ def test_people_scores_leave_out_prompts_without_people() -> None:
     assert report.arms["base"].people_score == pytest.approx(0.5)
     assert report.arms["candidate"].people_score == pytest.approx(0.7)
     assert report.arms["candidate"].n_person_pictures == 2
-    assert report.comparisons["candidate-base"].people_score.mean == pytest.approx(0.2)
+    assert report.comparisons["base"].people_score.mean == pytest.approx(0.2)
     measured = people_measures(pictures({"base": [0.4, 0.6, 0.9]}, {}))["base"]
     assert [m is None for m in measured] == [False, False, True]
 
@@ -58,7 +58,7 @@ def test_pictures_without_people_are_compared_with_the_base() -> None:
     assert report.arms["base"].pixel_difference == 0.0
     assert report.arms["candidate"].pixel_difference == pytest.approx(3.0)
     assert report.arms["candidate"].identical_share == 0.0
-    text = report.comparisons["candidate-base"].text_score
+    text = report.comparisons["base"].text_score
     assert text is not None
     assert text.mean == pytest.approx(-3.0)
     assert text.n == 3
@@ -66,8 +66,8 @@ def test_pictures_without_people_are_compared_with_the_base() -> None:
 
 def test_a_champion_is_one_more_arm_and_comparison() -> None:
     report = report_of(base=[0.4] * 3, candidate=[0.5] * 3, champion=[0.8] * 3)
-    assert set(report.comparisons) == {"candidate-base", "candidate-champion"}
-    against = report.comparisons["candidate-champion"].people_score
+    assert set(report.comparisons) == {"base", "champion"}
+    against = report.comparisons["champion"].people_score
     assert against.mean == pytest.approx(-0.3)
     assert against.high < 0
 
@@ -97,6 +97,6 @@ def test_attention_of_photos_enters_every_arm() -> None:
     assert (report.attention_chance, report.n_photos) == (0.25, 2)
     assert report.arms["base"].attention_share == pytest.approx(0.25)
     assert report.arms["candidate"].attention_share == pytest.approx(1.0)
-    interval = report.comparisons["candidate-base"].attention_share
+    interval = report.comparisons["base"].attention_share
     assert interval is not None
     assert (interval.mean, interval.n) == (pytest.approx(0.75), 2)

@@ -2,15 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from hcp.evaluation.people import Interval
+from hcp.evaluation.interval import Interval
 from hcp.evaluation.promotion import PromotionConfig, decide
-from hcp.evaluation.results import ArmReport, Comparison, EvaluationConfig, EvaluationReport
-
-ARM = ArmReport(
-    people_score=0.5, detection_rate=1.0, count_error=0.0, keypoint_confidence=0.8,
-    implausible_limb_rate=0.0, n_person_pictures=40, pixel_difference=0.0, identical_share=1.0,
-    text_score=None, attention_share=0.4, human_map_share=None, fid=None, kid=None,
-)  # fmt: skip
+from hcp.evaluation.results import EvaluationReport
+from tests.hcp.evaluation.reports import ARM, arm, report_of
 
 
 def interval(low: float, high: float, *, n: int = 12) -> Interval:
@@ -20,22 +15,12 @@ def interval(low: float, high: float, *, n: int = 12) -> Interval:
 def report(
     people: Interval, *, text: Interval | None = None, champion: Interval | None = None
 ) -> EvaluationReport:
-    arms = {"base": ARM, "candidate": replace(ARM, people_score=0.6)}
-    pairs = {"candidate-base": people}
+    arms = {"base": ARM, "candidate": arm(0.6)}
+    pairs = {"base": people}
     if champion is not None:
         arms["champion"] = ARM
-        pairs["candidate-champion"] = champion
-    return EvaluationReport(
-        arms=arms,
-        comparisons={
-            name: Comparison(people_score=pair, text_score=text, attention_share=None)
-            for name, pair in pairs.items()
-        },
-        attention_chance=None,
-        n_photos=0,
-        not_measured={} if text else {"text_score": "no CLIP model is configured"},
-        config=EvaluationConfig(),
-    )
+        pairs["champion"] = champion
+    return report_of(pairs, text=text, **arms)
 
 
 def test_clearly_better_people_are_promoted() -> None:

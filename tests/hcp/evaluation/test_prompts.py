@@ -1,9 +1,9 @@
 """The built-in evaluation prompts ask for what their names say."""
 
-from hcp.evaluation.people import expected_people
 from hcp.evaluation.promotion import PromotionConfig
 from hcp.evaluation.prompts import DEFAULT_PROMPTS, PERSON_PROMPTS, SCENE_PROMPTS
 from hcp.tokens import human_spans
+from hcp.tokens.counting import expected_people
 
 
 def test_every_person_prompt_asks_for_people_and_an_action_or_look() -> None:

@@ -4,33 +4,13 @@ import json
 
 import pytest
 
-from hcp.evaluation.people import Interval
-from hcp.evaluation.results import ArmReport, Comparison, EvaluationConfig, EvaluationReport
-
-
-def arm(score: float, *, fid: float | None = None) -> ArmReport:
-    return ArmReport(
-        people_score=score, detection_rate=1.0, count_error=0.0, keypoint_confidence=None,
-        implausible_limb_rate=None, n_person_pictures=3, pixel_difference=0.0, identical_share=1.0,
-        text_score=None, attention_share=None, human_map_share=None, fid=fid, kid=None,
-    )  # fmt: skip
+from hcp.evaluation.results import EvaluationConfig, EvaluationReport
+from tests.hcp.evaluation.reports import arm, report_of
 
 
 @pytest.fixture
 def report() -> EvaluationReport:
-    interval = Interval(mean=0.2, low=0.1, high=0.3, n=3)
-    return EvaluationReport(
-        arms={"base": arm(0.4), "candidate": arm(0.6, fid=12.0)},
-        comparisons={
-            "candidate-base": Comparison(
-                people_score=interval, text_score=None, attention_share=None
-            )
-        },
-        attention_chance=None,
-        n_photos=0,
-        not_measured={"kid": "no feature network"},
-        config=EvaluationConfig(),
-    )
+    return report_of(base=arm(0.4), candidate=arm(0.6, fid=12.0))
 
 
 def test_flat_numbers_leave_out_what_was_not_measured(report: EvaluationReport) -> None:
@@ -46,7 +26,7 @@ def test_flat_numbers_leave_out_what_was_not_measured(report: EvaluationReport) 
 def test_the_report_is_json(report: EvaluationReport) -> None:
     data = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert data["arms"]["base"]["people_score"] == 0.4
-    assert data["comparisons"]["candidate-base"]["people_score"]["n"] == 3
+    assert data["comparisons"]["base"]["people_score"]["n"] == 12
     assert data["config"]["seeds"] == [0, 1, 2, 3]
 
 
