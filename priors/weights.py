@@ -9,12 +9,13 @@ import logging
 import os
 import urllib.error
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlparse
 
-import torch.hub
-
+from storage.cache import cache_folder
+from storage.content_tags import file_stamp, is_settled
 from storage.errors import WeightsError
 
 logger = logging.getLogger(__name__)
@@ -107,9 +108,9 @@ def resolve_weights(
 
     Args:
         name_or_path: an existing path wins over a known name of the same spelling.
-        trust: load a pickle of unknown digest too. A digest that is known and differs from that of
-            the file which its name or URL gave stays an error.
-        cache: directory for downloads; default ``$HCP_CACHE/weights`` or ``~/.cache/hcp/weights``.
+        trust: load a pickle of unknown digest too. What a name or URL of the table gave stays an
+            error where its digest is known to be another.
+        cache: directory for downloads; default ``weights`` in the program's cache folder.
 
     Raises:
         WeightsError: missing file, unknown name, failed download, wrong digest, untrusted pickle.
@@ -119,7 +120,7 @@ def resolve_weights(
     if path.is_dir():
         return ResolvedWeights(path=path, sha256=_directory_sha256(path), kind=None)
     if path.is_file():
-        return _checked(path, name=path.name, trust=trust)
+        return _checked(path, file_sha256(path), name=path.name, trust=trust)
     row = KNOWN_WEIGHTS.get(text) or KNOWN_WEIGHTS.get(f"{text}.pt")
     if row is not None:
         return _fetched(row.url, row=row, trust=trust, cache=cache)
@@ -133,7 +134,20 @@ def resolve_weights(
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file's bytes, 64 hex digits."""
+    """The sha256 of a file's bytes, 64 hex digits; hashed once while the file does not change."""
+    status = path.stat()
+    if is_settled(status):
+        return _remembered_sha256(path.resolve(), file_stamp(status))
+    return _sha256(path)
+
+
+@lru_cache(maxsize=256)
+def _remembered_sha256(path: Path, stamp: str) -> str:
+    del stamp  # only tells the file's states apart
+    return _sha256(path)
+
+
+def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -141,29 +155,39 @@ def file_sha256(path: Path) -> str:
 def _fetched(
     url: str, *, row: KnownWeights | None, trust: bool, cache: Path | None
 ) -> ResolvedWeights:
-    target = (cache or _default_cache()) / Path(urlparse(url).path).name
-    if not target.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        logger.info("fetching weights: %s -> %s", url, target)
-        try:  # writes beside the target and moves it there when complete
-            torch.hub.download_url_to_file(url, str(target), progress=False)
-        except (OSError, urllib.error.URLError, RuntimeError) as error:
-            raise WeightsError(
-                f"weights: could not fetch {url} into {target.parent}: {error}; "
-                "give a local path instead"
-            ) from error
-    if row is not None and row.sha256 and not trust:
-        digest = file_sha256(target)
-        if digest not in row.sha256:
-            raise WeightsError(
-                f"weights: {target} (from {url}) should have sha256 {' or '.join(row.sha256)}, "
-                f"got {digest}; delete it to fetch it again, or trust it (trust_weights=true)"
-            )
-    return _checked(target, name=target.name, trust=trust)
-
-
-def _checked(path: Path, *, name: str, trust: bool) -> ResolvedWeights:
+    name = Path(urlparse(url).path).name
+    path = _downloaded(url, name, row=row, folder=cache or cache_folder("weights"))
     digest = file_sha256(path)
+    if row is not None and row.sha256 and digest not in row.sha256:
+        raise WeightsError(
+            f"weights: {path} (from {url}) should have sha256 {' or '.join(row.sha256)}, "
+            f"got {digest}; delete it to fetch it again, or give a file of your own by its path"
+        )
+    return _checked(path, digest, name=name, trust=trust)
+
+
+def _downloaded(url: str, name: str, *, row: KnownWeights | None, folder: Path) -> Path:
+    """The file of that URL in ``folder``, fetched unless it is there already."""
+    target = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{name[-80:]}"
+    if target.is_file():
+        return target
+    earlier = folder / name  # what versions before this one called it, whatever the host
+    if row is not None and earlier.is_file() and file_sha256(earlier) in row.sha256:
+        return earlier
+    import torch.hub
+
+    folder.mkdir(parents=True, exist_ok=True)
+    logger.info("fetching weights: %s -> %s", url, target)
+    try:  # writes beside the target and moves it there when complete
+        torch.hub.download_url_to_file(url, str(target), progress=False)
+    except (OSError, urllib.error.URLError, RuntimeError) as error:
+        raise WeightsError(
+            f"weights: could not fetch {url} into {folder}: {error}; give a local path instead"
+        ) from error
+    return target
+
+
+def _checked(path: Path, digest: str, *, name: str, trust: bool) -> ResolvedWeights:
     known = _KIND_OF_DIGEST.get(digest)
     if path.suffix.lower() != ".safetensors" and known is None and not trust:
         raise WeightsError(
@@ -200,8 +224,3 @@ def _directory_sha256(directory: Path) -> str:
     for path in files:
         whole.update(f"{path.name}\0{file_sha256(path)}\n".encode())
     return whole.hexdigest()
-
-
-def _default_cache() -> Path:
-    root = os.environ.get("HCP_CACHE")
-    return Path(root) / "weights" if root else Path.home() / ".cache" / "hcp" / "weights"

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from storage.cache import cache_folder
+
 logger = logging.getLogger(__name__)
 
 HASH_PREFIX = "sha256:"
@@ -20,35 +22,31 @@ def hash_tag(data: bytes) -> str:
     return HASH_PREFIX + hashlib.sha256(data).hexdigest()[:32]
 
 
-def cache_path() -> Path:
-    """Where tags are remembered: ``$HCP_CACHE``, or the user's cache folder."""
-    base = os.environ.get("HCP_CACHE")
-    if base:
-        return Path(base) / "content-tags.sqlite"
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(home) / "hcp" / "content-tags.sqlite"
-
-
 def file_stamp(status: os.stat_result) -> str:
     """What a file system says about a file; a rewrite changes it, as in git's index."""
     return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}-{status.st_ino}"
 
 
-class TagCache:
-    """Tags remembered by (path, size, times); without a writable cache it remembers nothing.
+def is_settled(status: os.stat_result, *, settle_s: float = _SETTLE_S) -> bool:
+    """Whether a file's stamp may stand for its bytes.
 
-    A file that changed less than ``settle_s`` ago is not remembered: a second write within the
-    clock's grain would leave the same stamp (git calls such an entry racy).
+    Not of a file that changed less than ``settle_s`` ago: a second write within the clock's grain
+    would leave the same stamp (git calls such an entry racy).
     """
+    return time.time() - max(status.st_mtime, status.st_ctime) >= settle_s
+
+
+class TagCache:
+    """Tags of settled files by (path, size, times); without a writable cache, of none."""
 
     def __init__(self, path: Path | None = None, *, settle_s: float = _SETTLE_S) -> None:
         self._settle_s = settle_s
         self._pending = 0
         self._database: sqlite3.Connection | None = None
-        target = path or cache_path()
+        self._path = path or cache_folder() / "content-tags.sqlite"
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(target, timeout=2.0, check_same_thread=False)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(self._path, timeout=2.0, check_same_thread=False)
             self._database.execute(
                 "CREATE TABLE IF NOT EXISTS tags (path BLOB PRIMARY KEY, stamp TEXT, tag TEXT)"
             )
@@ -81,8 +79,7 @@ class TagCache:
 
     def remember(self, path: str, status: os.stat_result, tag: str) -> None:
         """Keep a tag for the next listing."""
-        settled = time.time() - max(status.st_mtime, status.st_ctime) >= self._settle_s
-        if self._database is None or not settled:
+        if self._database is None or not is_settled(status, settle_s=self._settle_s):
             return
         try:
             self._database.execute(
@@ -109,7 +106,7 @@ class TagCache:
 
     def _give_up(self, error: Exception) -> None:
         # A cache only saves time: a locked or read-only one must not stop a listing.
-        logger.info("content tags are not remembered in %s: %s", cache_path(), error)
+        logger.info("content tags are not remembered in %s: %s", self._path, error)
         if self._database is not None:
             self._database.close()
             self._database = None

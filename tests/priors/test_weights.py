@@ -2,13 +2,14 @@
 
 import hashlib
 from pathlib import Path
+from urllib.parse import urlparse
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from priors import weights
-from priors.weights import KNOWN_WEIGHTS, KnownWeights, resolve_weights
+from priors.weights import KNOWN_WEIGHTS, KnownWeights, file_sha256, resolve_weights
 from storage.errors import WeightsError
 
 
@@ -89,8 +90,9 @@ def test_a_url_is_fetched_once_and_verified(pickle_file: Path, tmp_path: Path) -
     with pytest.raises(WeightsError, match="pickle"):
         resolve_weights(url, cache=cache)
     found = resolve_weights(url, cache=cache, trust=True)
-    assert found.path == cache / "mine.pt"
-    assert [path.name for path in cache.iterdir()] == ["mine.pt"]
+    assert found.path.parent == cache
+    assert found.path.name.endswith("-mine.pt")
+    assert list(cache.iterdir()) == [found.path]
     pickle_file.unlink()
     assert resolve_weights(url, cache=cache, trust=True).sha256 == found.sha256
 
@@ -100,9 +102,50 @@ def test_a_wrong_digest_of_a_known_name_is_an_error(
 ) -> None:
     row = KnownWeights(kind="yolo-pose", url=pickle_file.as_uri(), sha256=("0" * 64,))
     monkeypatch.setitem(KNOWN_WEIGHTS, "stub-pose.pt", row)
-    with pytest.raises(WeightsError, match="0" * 64) as wrong:
-        resolve_weights("stub-pose.pt", cache=tmp_path / "cache")
-    assert hashlib.sha256(pickle_file.read_bytes()).hexdigest() in str(wrong.value)
+    for name, trust in (("stub-pose.pt", False), ("stub-pose.pt", True), (row.url, True)):
+        with pytest.raises(WeightsError, match="0" * 64) as wrong:
+            resolve_weights(name, cache=tmp_path / "cache", trust=trust)
+        assert hashlib.sha256(pickle_file.read_bytes()).hexdigest() in str(wrong.value)
+        assert "trust" not in str(wrong.value)
+
+
+def test_two_urls_of_one_name_are_two_files(tmp_path: Path) -> None:
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        save_file({place: torch.zeros(1)}, tmp_path / place / "model.safetensors")
+    urls = [(tmp_path / place / "model.safetensors").as_uri() for place in ("a", "b")]
+    found = [resolve_weights(url, cache=tmp_path / "cache") for url in urls]
+    assert found[0].path != found[1].path
+    assert found[0].sha256 != found[1].sha256
+
+
+def test_a_download_of_an_earlier_version_is_used_if_its_digest_is_known(
+    pickle_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    digest = hashlib.sha256(pickle_file.read_bytes()).hexdigest()
+    row = KnownWeights(kind="yolo-pose", url=pickle_file.as_uri(), sha256=(digest,))
+    monkeypatch.setitem(KNOWN_WEIGHTS, "stub-pose.pt", row)
+    monkeypatch.setitem(weights._KIND_OF_DIGEST, digest, "yolo-pose")
+    earlier = pickle_file.rename(cache / Path(urlparse(row.url).path).name)
+    assert resolve_weights("stub-pose.pt", cache=cache).path == earlier
+    earlier.write_bytes(b"another file of that name")
+    with pytest.raises(WeightsError, match="could not fetch"):
+        resolve_weights("stub-pose.pt", cache=cache)
+
+
+def test_a_file_is_hashed_once_while_it_does_not_change(tmp_path: Path) -> None:
+    settled = Path(__file__)  # written long ago; what changed just now is hashed each time
+    assert file_sha256(settled) == hashlib.sha256(settled.read_bytes()).hexdigest()
+    before = weights._remembered_sha256.cache_info()
+    assert file_sha256(settled) == file_sha256(settled)
+    after = weights._remembered_sha256.cache_info()
+    assert (after.hits, after.misses) == (before.hits + 2, before.misses)
+    fresh = tmp_path / "fresh.safetensors"
+    for data in (b"one", b"two"):
+        fresh.write_bytes(data)
+        assert file_sha256(fresh) == hashlib.sha256(data).hexdigest()
 
 
 def test_a_failed_download_leaves_nothing(tmp_path: Path) -> None:
