@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from storage.extras import explained_imports
+
 if TYPE_CHECKING:
     from flows.ablate import ablate_hcp
     from flows.evaluate import evaluate_hcp
@@ -34,4 +36,5 @@ def __getattr__(name: str) -> Any:
     # Prefect takes two seconds to import: `import flows` alone does not pay for it.
     if name not in _MODULES:
         raise AttributeError(f"module 'flows' has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
+    with explained_imports():
+        return getattr(import_module(_MODULES[name]), name)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from storage.extras import explained_imports
+
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -41,7 +43,8 @@ def ray_session(address: str | None = None) -> Generator[Cluster]:
     Raises:
         ConnectionError: a given address does not answer.
     """
-    import ray
+    with explained_imports():
+        import ray
 
     if ray.is_initialized():
         yield _cluster(ray)

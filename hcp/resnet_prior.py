@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
-from torchvision.models import get_model_weights, resnet50
 
 from storage.errors import WeightsError
+from storage.extras import explained_imports
 
 _STRIDES = (4, 8, 16, 32)
 _MEAN = (0.485, 0.456, 0.406)
@@ -37,8 +37,11 @@ class ResnetPrior(nn.Module):
             seed: of the random weights.
         Raises:
             WeightsError: the weights are not there, cannot be fetched, or are not a ResNet-50's.
+            MissingExtraError: torchvision is not installed.
         """
         super().__init__()
+        with explained_imports():
+            from torchvision.models import resnet50
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             encoder = resnet50(weights=None)
@@ -108,6 +111,8 @@ def _load(encoder: nn.Module, weights: str | Path) -> None:
         elif path.suffix in (".pth", ".pt"):
             state = torch.load(path, map_location="cpu", weights_only=True)
         else:
+            from torchvision.models import get_model_weights
+
             name: Any = get_model_weights("resnet50")[str(weights)]
             state = name.get_state_dict(check_hash=True)
         encoder.load_state_dict(state, strict=True)

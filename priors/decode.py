@@ -11,12 +11,15 @@ import warnings
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-import imagehash
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from priors.gate import GateConfig
+from storage.extras import explained_imports
+
+with explained_imports():
+    import imagehash
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 JPEG_QUALITY = 95  # of photos that cannot be kept as they are

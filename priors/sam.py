@@ -13,16 +13,19 @@ from typing import cast
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from segment_anything import sam_model_registry
-from segment_anything.modeling import (
-    ImageEncoderViT,
-    MaskDecoder,
-    PromptEncoder,
-    Sam,
-    TwoWayTransformer,
-)
 
 from storage.errors import WeightsError
+from storage.extras import explained_imports
+
+with explained_imports():
+    from segment_anything import sam_model_registry
+    from segment_anything.modeling import (
+        ImageEncoderViT,
+        MaskDecoder,
+        PromptEncoder,
+        Sam,
+        TwoWayTransformer,
+    )
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)

@@ -14,11 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 import torch
-import torchvision
-import yaml
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors import SafetensorError
@@ -30,6 +27,12 @@ from priors.config import ModelConfig
 from priors.device import resolve_device, runs_in_half
 from priors.weights import ResolvedWeights
 from storage.errors import WeightsError
+from storage.extras import explained_imports
+
+with explained_imports():
+    import cv2
+    import torchvision
+    import yaml
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "model.yaml"
@@ -57,8 +60,9 @@ def import_ultralytics() -> ModuleType:
     ):
         os.environ.setdefault(name, value)
     private.mkdir(mode=0o700, parents=True, exist_ok=True)
-    import ultralytics
-    from ultralytics.utils import SETTINGS, checks, patches
+    with explained_imports():
+        import ultralytics
+        from ultralytics.utils import SETTINGS, checks, patches
 
     hooks = ("mlflow", "raytune", "sync", "clearml", "comet", "dvc", "tensorboard", "wandb")
     dict.update(SETTINGS, dict.fromkeys(hooks, False))  # its own update() would write the file

@@ -27,3 +27,7 @@ class CheckpointError(HcpError):
 
 class RegistryError(HcpError):
     """The model registry refused an entry or does not know one."""
+
+
+class MissingExtraError(HcpError, ImportError):
+    """A library is not installed; the message says which extra of this package brings it."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from storage.canonical import canonical_json
 from storage.errors import ShardError
+from storage.extras import explained_imports
 from storage.locations import exists, join, local_copy, staging
 from storage.records import CONTRACT_VERSION, SourceRecord, Unit
 
@@ -135,8 +136,9 @@ def write_plan(root: str, units: Iterable[Unit], *, source_root: str | None = No
     Raises:
         ShardError: the plan cannot be written; nothing is left behind.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    with explained_imports():
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
     digest = hashlib.sha256()
     n_units = n_records = 0

@@ -12,6 +12,7 @@ from typing import Any
 from storage.canonical import canonical_json, plain_json
 from storage.checkpoints import verify_checkpoint
 from storage.errors import RegistryError
+from storage.extras import explained_imports
 from storage.locations import exists, normalised
 
 DEFAULT_NAME = "hcp"
@@ -55,7 +56,8 @@ class Registry:
         # Both must be set before the import: MLflow reads them then, and asks nobody.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("DO_NOT_TRACK", "true")
-        from mlflow import MlflowClient
+        with explained_imports():
+            from mlflow import MlflowClient
 
         self._where = tracking_uri
         if "://" not in tracking_uri or tracking_uri.startswith("file:"):

@@ -10,6 +10,7 @@ from typing import Any
 from storage.canonical import digest_of
 from storage.codec import decode_sample, reject_schema, sample_schema
 from storage.errors import ShardError, VersionError
+from storage.extras import explained_imports
 from storage.locations import (
     filesystem,
     is_local,
@@ -46,7 +47,8 @@ class DatasetVersion:
     @property
     def samples(self) -> Any:
         """The samples' facts as one ``pyarrow.dataset``, without the excluded."""
-        import pyarrow.dataset as ds
+        with explained_imports():
+            import pyarrow.dataset as ds
 
         rows = _dataset(self.root, self.shards, "parquet", sample_schema())
         if not self.exclusions:

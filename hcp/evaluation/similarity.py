@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from storage.errors import WeightsError
+from storage.extras import explained_imports
 
 TextScorer = Callable[[Sequence[NDArray[np.uint8]], Sequence[str]], list[float]]
 """Pictures (HWC uint8) and their prompts -> one score per picture, larger is closer."""
@@ -87,8 +88,9 @@ def distribution_distances(
             f"FID and KID need {MIN_PICTURES} photos and pictures, "
             f"got {len(photos)} and {len(pictures)}"
         )
-    from torchmetrics.image.fid import FrechetInceptionDistance
-    from torchmetrics.image.kid import KernelInceptionDistance
+    with explained_imports():
+        from torchmetrics.image.fid import FrechetInceptionDistance
+        from torchmetrics.image.kid import KernelInceptionDistance
 
     fid: Any = FrechetInceptionDistance(feature=features)
     subset = min(50, len(photos), len(pictures))

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hcp.evaluation.interval import Interval
 from hcp.evaluation.people import MIN_SCORE, measure_people
@@ -27,8 +26,12 @@ from hcp.pages.figures import (
 )
 from hcp.pose_image import decode_image, draw_people
 from hcp.tokens import human_spans
+from storage.extras import explained_imports
 from storage.locations import normalised, write_atomic
 from storage.records import Sample
+
+with explained_imports():
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 if TYPE_CHECKING:
     from hcp.evaluation.comparison import Pictures
