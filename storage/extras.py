@@ -25,8 +25,11 @@ def explained_imports() -> Generator[None]:
     """
     try:
         yield
-    except ModuleNotFoundError as error:
-        library = (error.name or "").split(".")[0]
+    except ImportError as error:
+        missing = error.__cause__ or error  # fsspec tells a missing file system as ImportError
+        if not isinstance(missing, ModuleNotFoundError):
+            raise
+        library = (missing.name or "").split(".")[0]
         commands = [f"pip install 'hcp[{name}]'" for name, brings in EXTRAS.items()
                     if library in brings]  # fmt: skip
         if not commands:

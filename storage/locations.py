@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from storage.extras import explained_imports
+
 TEMPORARY_PREFIX = ".tmp-"
 """Names that start so are unfinished writes: never read, removed on error and by ``hcp gc``."""
 
@@ -40,7 +42,8 @@ def filesystem(uri: str) -> tuple[Any, str]:
     """The fsspec file system of a location and the path inside it."""
     import fsspec.core
 
-    fs, path = fsspec.core.url_to_fs(str(local_path(uri)) if is_local(uri) else uri)
+    with explained_imports():
+        fs, path = fsspec.core.url_to_fs(str(local_path(uri)) if is_local(uri) else uri)
     return fs, str(path)
 
 

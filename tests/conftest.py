@@ -1,8 +1,9 @@
-"""Fixtures that several packages' tests share."""
+"""Fixtures that several packages' tests share, and the guard of the quick tier."""
 
 import hashlib
 import io
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from PIL import Image
 from storage.canonical import key_of
 from storage.plan import make_unit
 from storage.records import Person, Reject, Sample, SourceRecord, Span, Unit
+
+_SERVERS = {"ray": ("raylet", "gcs_server"), "prefect": ("prefect server start", "prefect.server")}
+_markers: set[str] = set()  # of the test that runs
 
 
 @pytest.fixture(scope="session")
@@ -124,3 +128,22 @@ def fill_root(make_unit_of: Callable[..., Unit], make_sample: Callable[..., Samp
         return names
 
     return fill
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    _markers.clear()
+    _markers.update(marker.name for marker in item.iter_markers())
+
+
+def _no_server_without_its_marker(event: str, args: tuple[object, ...]) -> None:
+    if event != "subprocess.Popen":
+        return
+    words = args[1] if isinstance(args[1], list | tuple) else [args[1]]
+    command = " ".join(str(word) for word in words)
+    for marker, signs in _SERVERS.items():
+        if marker not in _markers and any(sign in command for sign in signs):
+            raise RuntimeError(f"a test that starts {command:.60} needs the marker {marker!r}")
+
+
+sys.addaudithook(_no_server_without_its_marker)

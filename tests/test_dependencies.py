@@ -1,0 +1,157 @@
+"""What pyproject.toml declares and what the code imports are the same thing, extra by extra."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from storage.errors import MissingExtraError
+from storage.extras import EXTRAS, explained_imports
+from storage.locations import filesystem
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+OWN = {"flows", "priors", "hcp", "storage", "demo", "benchmarks", "tests", "priors_stubs"}
+MODULE_OF = {"opencv-python": "cv2", "pillow": "PIL", "pyyaml": "yaml"}
+NOT_IMPORTED = {
+    "fastapi": "a bound on what prefect takes",
+    "sqlalchemy": "a bound on what prefect takes",
+    "s3fs": "fsspec opens it by the URL",
+}
+TOOLS = {"basedpyright", "moto", "pre_commit", "pytest_timeout", "pytest_xdist", "ruff"}
+EXTRA_OF_PACKAGE = {"hcp": {"train"}, "priors": {"extract"}, "flows": {"flows", "train"}}
+ADAPTER = ("hcp/adapter.py", "hcp/base.py", "hcp/training/trainer.py", "hcp/training/state.py")
+
+
+def modules_of(requirements: Iterable[str]) -> set[str]:
+    names = (re.match(r"[\w.-]+", line)[0].lower() for line in requirements)  # type: ignore[index]
+    return {MODULE_OF.get(name, name.replace("-", "_")) for name in names}
+
+
+CORE = modules_of(PROJECT["dependencies"])
+OPTIONAL = {
+    name: modules_of(lines)
+    for name, lines in PROJECT["optional-dependencies"].items()
+    if name not in ("all", "dev")
+}
+DEV = modules_of(PROJECT["optional-dependencies"]["dev"])
+
+
+def imports_of(path: Path, *, lazy: bool = True) -> Iterator[str]:
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree) if lazy else run_on_import(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def run_on_import(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.Lambda):
+            continue
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+            continue
+        yield child
+        yield from run_on_import(child)
+
+
+def third_party(paths: Iterable[Path], *, lazy: bool = True) -> dict[str, str]:
+    """Library -> a file that imports it."""
+    found: dict[str, str] = {}
+    for path in paths:
+        for name in imports_of(path, lazy=lazy):
+            root = name.split(".")[0]
+            if root not in OWN and root not in sys.stdlib_module_names:
+                found.setdefault(root, str(path.relative_to(ROOT)))
+    return found
+
+
+def files(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def test_what_the_packages_import_is_declared() -> None:
+    found = third_party(p for p in files("flows", "priors", "hcp", "storage", "demo")
+                        if p.parent != ROOT / "demo" / "train")  # fmt: skip
+    declared = CORE.union(*OPTIONAL.values())
+    assert {k: v for k, v in found.items() if k not in declared} == {}
+    assert declared - set(found) == set(NOT_IMPORTED)
+
+
+@pytest.mark.parametrize("package", EXTRA_OF_PACKAGE)
+def test_a_package_needs_the_core_and_its_own_extra(package: str) -> None:
+    allowed = CORE.union(*(OPTIONAL[name] for name in EXTRA_OF_PACKAGE[package]))
+    found = third_party(files(package))
+    assert {k: v for k, v in found.items() if k not in allowed} == {}
+
+
+def test_the_adapter_needs_the_core_alone() -> None:
+    todo, seen = [ROOT / name for name in ADAPTER], set[Path]()
+    while todo:
+        path = todo.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        for name in imports_of(path, lazy=False):
+            as_path = ROOT / name.replace(".", "/")
+            todo += [p for p in (as_path.with_suffix(".py"), as_path / "__init__.py") if p.exists()]
+    found = third_party(seen, lazy=False)
+    assert {k: v for k, v in found.items() if k not in CORE} == {}
+
+
+def test_what_tests_and_benchmarks_import_is_declared() -> None:
+    found = third_party(files("tests", "benchmarks", "docs", "demo/train"))
+    declared = CORE.union(DEV, *OPTIONAL.values())
+    assert {k: v for k, v in found.items() if k not in declared} == {}
+    assert DEV - set(found) == TOOLS
+
+
+def test_the_library_under_agpl_is_in_one_extra() -> None:
+    assert [name for name, modules in OPTIONAL.items() if "ultralytics" in modules] == ["extract"]
+    assert not {"ultralytics"} & (CORE | DEV)
+
+
+def test_the_messages_name_the_extras_of_pyproject() -> None:
+    bounds = {"fastapi", "sqlalchemy"}
+    assert {name: set(modules) for name, modules in EXTRAS.items()} == {
+        name: modules - bounds for name, modules in OPTIONAL.items()
+    }
+
+
+def without(*names: str) -> str:
+    """Code that makes these libraries look not installed."""
+    return f"import sys; sys.modules.update(dict.fromkeys({names!r}))\n"
+
+
+def test_a_missing_library_is_told_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    message = r"mlflow .* pip install 'hcp\[train\]'"
+    with pytest.raises(MissingExtraError, match=message), explained_imports():
+        import_module("mlflow")
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(MissingExtraError, match=r"s3fs .* pip install 'hcp\[s3\]'"):
+        filesystem("s3://bucket/root")
+    with pytest.raises(ModuleNotFoundError, match="no_library_of_ours"), explained_imports():
+        import_module("no_library_of_ours")
+
+
+@pytest.mark.parametrize("missing", ["typer", "prefect"])
+def test_the_command_without_its_libraries_says_what_to_install(
+    missing: str, tmp_path: Path
+) -> None:
+    code = without(missing) + "from flows.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "rebuild", "--source", ".", "--root", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode
+    assert "pip install 'hcp[flows]'" in done.stderr
+    assert missing in done.stderr
+    assert "Traceback" not in done.stderr
