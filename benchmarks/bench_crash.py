@@ -29,6 +29,7 @@ from benchmarks.stub_models import (
     write_photos,
 )
 from flows.ray_session import ray_session
+from priors.config import PoolConfig
 from priors.pool import run_units
 from storage.shards import committed
 from storage.sources import resolve_source
@@ -76,8 +77,7 @@ def drive(place: Path, actors: int) -> None:
                 todo,
                 make_extractor=make,
                 on_report=lambda _: None,
-                n_actors=actors,
-                num_cpus=0.5,
+                config=PoolConfig(count=actors, cpus_each=0.5),
             )
     publish_version(root, [unit.fingerprint for unit in units], config={})
 

@@ -38,8 +38,9 @@ from benchmarks.stub_models import (
 from demo.embedded import SAM_DIR
 from flows.ray_session import ray_session
 from hcp.tokens import human_spans
+from priors.config import ExtractorConfig, PoolConfig
 from priors.decode import DecodedPhoto, decode_photo
-from priors.extract import Extractor, ExtractorConfig, chunks, run_units_inline
+from priors.extract import Extraction, Extractor, chunks, run_units_inline
 from priors.models import load_pose
 from priors.pool import run_units
 from priors.pose import PoseModel
@@ -102,7 +103,7 @@ def efficiency(source: Source, root: Path, pose: PoseModel) -> dict[str, float]:
     """Images/s of a bare loop over a model and of one extractor, in turns, the best of three."""
     units = units_of(source, unit_size=100)
     images = [p.rgb for p in decoded(source)]
-    config = ExtractorConfig(batch_size=BATCH, mask_batch_size=BATCH, device="cpu")
+    config = ExtractorConfig(batch_size=BATCH, mask_batch_size=BATCH)
     ours = bare = float("inf")
     for attempt in range(3):
         start = perf_counter()
@@ -110,7 +111,10 @@ def efficiency(source: Source, root: Path, pose: PoseModel) -> dict[str, float]:
             pose(chunk)
         bare = min(bare, perf_counter() - start)
         extractor = Extractor(
-            config, source, f"{root}-{attempt}", lambda _: [], pose=pose, masks=EmptyMasks()
+            Extraction(source=source, root=f"{root}-{attempt}", config=config, device="cpu"),
+            lambda _: [],
+            pose=pose,
+            masks=EmptyMasks(),
         )
         start = perf_counter()
         run_units_inline(units, make_extractor=lambda e=extractor: e, on_report=lambda _: None)
@@ -144,8 +148,7 @@ def two_actors(place: Path) -> dict[str, float]:
                 units,
                 make_extractor=make,
                 on_report=lambda _: None,
-                n_actors=actors,
-                num_cpus=0.5,
+                config=PoolConfig(count=actors, cpus_each=0.5),
             )
             end = time()
             # from the moment when all actors are there: loading models is no steady state
@@ -171,14 +174,13 @@ def real(place: Path, assets: Path, masks: Path, n: int) -> dict[str, Any]:
         mask_model=str(masks),
         batch_size=BATCH,
         mask_batch_size=BATCH,
-        device="cpu",
     )
     passing, empty = sorted_photos(place, assets, config)
     every = copied(place / "every", [*passing, *empty])
     passing, empty = passing[:n], empty[:n]
     all_pass = copied(place / "all-pass", passing)
     half = copied(place / "half-empty", [*passing[: len(empty)], *empty[: len(passing)]])
-    pose = load_pose(config.pose)
+    pose = load_pose(config.pose, device="cpu")
     all_cores = efficiency(every, place / "yolo-data", pose)
     threads = torch.get_num_threads()
     torch.set_num_threads(max(threads - 1, 1))
@@ -198,9 +200,10 @@ def sorted_photos(
     """The photos that pass the gate, and those where it finds nobody."""
     photos = sorted((assets / "photos").glob("*.jpg"))
     source = copied(place / "sorting", photos)
-    extractor = Extractor(
-        config, source, str(place / "sorting-data"), human_spans, masks=EmptyMasks()
+    extraction = Extraction(
+        source=source, root=str(place / "sorting-data"), config=config, device="cpu"
     )
+    extractor = Extractor(extraction, human_spans, masks=EmptyMasks())
     units = units_of(source, unit_size=100)
     run_units_inline(units, make_extractor=lambda: extractor, on_report=lambda _: None)
     root = str(place / "sorting-data")
@@ -223,7 +226,8 @@ def copied(folder: Path, photos: Sequence[Path]) -> Source:
 
 def against_user(source: Source, root: Path, config: ExtractorConfig) -> dict[str, float]:
     units = units_of(source, unit_size=100)
-    extractor = Extractor(config, source, str(root), human_spans)
+    extraction = Extraction(source=source, root=str(root), config=config, device="cpu")
+    extractor = Extractor(extraction, human_spans)
     user = user_loop(config)
     n = sum(len(unit.records) for unit in units)
     start = perf_counter()

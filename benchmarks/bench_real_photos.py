@@ -23,7 +23,9 @@ from pycocotools.cocoeval import COCOeval
 
 from benchmarks.output import ASSETS, finish, options
 from hcp.tokens import human_spans
-from priors.extract import Extractor, ExtractorConfig, config_digest, run_units_inline
+from priors.config import ExtractorConfig, PoolConfig
+from priors.extract import Extraction, Extractor, config_digest, run_units_inline
+from priors.gate import GateConfig
 from priors.reports import PoolReport, UnitReport
 from priors.yolo import import_ultralytics
 from storage.plan import PlanConfig, plan_units
@@ -55,7 +57,9 @@ def run(assets: Path, root: str, *, actors: int) -> dict[str, Any]:
     source = resolve_source(str(assets / "captions.json"), format="coco")
     units = list(
         plan_units(
-            source.records(), config=PlanConfig(unit_size=UNIT_SIZE), salt=config_digest(config)
+            source.records(),
+            config=PlanConfig(unit_size=UNIT_SIZE),
+            salt=config_digest(config, GateConfig()),
         )
     )
     report, load_s = extract(units, config, source, root, actors=actors)
@@ -100,7 +104,7 @@ def extract(
     """Commit the units; the report, and seconds that loading the models took (inline only)."""
 
     def make() -> Extractor:
-        return Extractor(config, source, root, human_spans)
+        return Extractor(Extraction(source=source, root=root, config=config), human_spans)
 
     reports: list[UnitReport] = []
     if actors:
@@ -109,8 +113,9 @@ def extract(
 
         with ray_session():
             total = run_units(
-                units, make_extractor=make, n_actors=actors, num_cpus=1, on_report=reports.append
-            )
+                units, make_extractor=make, on_report=reports.append,
+                config=PoolConfig(count=actors),
+            )  # fmt: skip
         return total, 0.0
     start = perf_counter()
     extractor = make()

@@ -20,6 +20,7 @@ from typing import Any, Literal, cast
 from benchmarks.output import finish, options
 from benchmarks.stub_models import SALT
 from flows.ray_session import ray_session
+from priors.config import PoolConfig
 from priors.extract import Extractor
 from priors.pool import run_units
 from priors.reports import UnitReport
@@ -178,8 +179,7 @@ def drive(root: str, units: Iterator[Unit], actors: int) -> float:
             units,
             make_extractor=MakeCommitOnly(root=root),
             on_report=lambda _: None,
-            n_actors=actors,
-            num_cpus=0.5,
+            config=PoolConfig(count=actors, cpus_each=0.5),
         )
         return perf_counter() - start
 

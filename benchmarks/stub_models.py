@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from priors.extract import Extractor, ExtractorConfig
+from priors.config import ExtractorConfig
+from priors.extract import Extraction, Extractor
 from priors.gate import GateConfig
 from priors.masks import PersonMasks, empty_masks
 from priors.reports import UnitReport
@@ -70,13 +71,13 @@ class MakeStub:
 
     def __call__(self) -> LoggedExtractor:
         extractor = LoggedExtractor(
-            ExtractorConfig(
+            Extraction(
+                source=self.source,
+                root=self.root,
+                config=ExtractorConfig(decode_threads=self.decode_threads),
                 gate=GateConfig(min_side_px=16),
-                decode_threads=self.decode_threads,
                 device="cpu",
             ),
-            self.source,
-            self.root,
             lambda _: [],
             pose=SleepPose(seconds=self.seconds),
             masks=EmptyMasks(),

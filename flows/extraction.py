@@ -13,8 +13,9 @@ from storage.canonical import digest_of
 from storage.sources import resolve_source
 
 if TYPE_CHECKING:
+    from priors.config import ExtractorConfig
     from priors.decode import Decode
-    from priors.extract import Extractor, ExtractorConfig
+    from priors.extract import Extractor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,26 +28,29 @@ class ExtractorFactory:
     def __call__(self) -> "Extractor":
         """Load the models."""
         from hcp.tokens import human_spans
-        from priors.extract import Extractor
+        from priors.extract import Extraction, Extractor
 
         params = self.params
-        source = resolve_source(params.source, format=params.format, images=params.images)
-        config = extractor_config(params)
-        return Extractor(config, source, params.root, human_spans, decode=self.decode)
+        extraction = Extraction(
+            source=resolve_source(params.source, format=params.format, images=params.images),
+            root=params.root,
+            config=extractor_config(params),
+            gate=params.gate,
+            device=params.device,
+        )
+        return Extractor(extraction, human_spans, decode=self.decode)
 
 
 def extractor_config(params: RebuildParams) -> "ExtractorConfig":
     """The extractor's own configuration."""
-    from priors.extract import ExtractorConfig
+    from priors.config import ExtractorConfig
 
     return ExtractorConfig(
         pose_model=model_path(params.pose_model, "pose"),
         mask_model=model_path(params.mask_model, "masks"),
-        gate=params.gate,
         imgsz=params.image_size_px,
         batch_size=params.batch_size,
         mask_batch_size=params.batch_size,
-        device=params.device,
         trust_weights=params.trust_weights,
     )
 
@@ -56,4 +60,4 @@ def extraction_digest(params: RebuildParams) -> str:
     from hcp.tokens import TOKENS_VERSION
     from priors.extract import config_digest
 
-    return digest_of([config_digest(extractor_config(params)), TOKENS_VERSION])
+    return digest_of([config_digest(extractor_config(params), params.gate), TOKENS_VERSION])

@@ -71,10 +71,10 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
         detector=load_pose(
             ModelConfig(
                 weights=model_path(params.pose_model, "pose"),
-                device=device,
                 imgsz=params.pose_image_size_px,
                 trust_weights=params.trust_weights,
-            )
+            ),
+            device=device,
         ),
         champion=HcpAdapter.from_pretrained(job.champion) if job.champion else None,
         val_samples=held_out(version, params.attention_photos),

@@ -25,11 +25,13 @@ class Cluster:
     gpus: float
     nodes: int
 
-    def gpus_each(self, asked: float | None) -> float:
-        """GPUs of one worker: as asked, else 1 where the cluster has any."""
+    def gpus_each(self, asked: float | None, *, device: str = "auto") -> float:
+        """GPUs of one worker: none on ``cpu``, else as asked, else 1 where the cluster has any."""
+        if device == "cpu":
+            return 0.0
         if asked is not None:
             return asked
-        return 1.0 if self.gpus else 0.0
+        return 1.0 if self.gpus or device == "cuda" else 0.0
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from flows.artifacts import Cell, Progress, publish_picture, publish_table
 from flows.extraction import ExtractorFactory, extraction_digest
 from flows.params import RebuildParams
 from hcp.pages.sample_sheet import sample_sheet
+from priors.config import PoolConfig
 from storage.duplicates import duplicate_keys
 from storage.locations import join, write_atomic
 from storage.plan import Plan, PlanConfig, plan_units, write_plan
@@ -119,11 +120,13 @@ def run_extractors(
         pool = run_units(
             units,
             make_extractor=ExtractorFactory(params=params, decode=decode),
-            n_actors=min(params.actors or n_units, n_units),
-            num_cpus=params.cpus_per_actor,
-            num_gpus=cluster.gpus_each(params.gpus_per_actor),
-            reserved_cpus=params.decode_cpus,
             on_report=on_report,
+            config=PoolConfig(
+                count=min(params.actors or n_units, n_units),
+                cpus_each=params.cpus_per_actor,
+                gpus_each=cluster.gpus_each(params.gpus_per_actor, device=params.device),
+                decode_cpus=params.decode_cpus,
+            ),
         )
         log.append("run", **pool.as_dict())
     return pool

@@ -1,6 +1,14 @@
-"""Settings of the models; nothing here loads torch, so that the flows' parameters can hold them."""
+"""Settings of models, extractors and their pool.
+
+Nothing here loads torch, so that the flows' parameters can hold them.
+"""
 
 from dataclasses import dataclass
+
+
+def _check_imgsz(config: str, imgsz: int) -> None:
+    if imgsz < 32 or imgsz % 32:
+        raise ValueError(f"{config}.imgsz must be a multiple of 32, got {imgsz}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,11 +19,64 @@ class ModelConfig:
     imgsz: int = 640  # side of a YOLO's square input, px; a Sam has its own
     batch_size: int = 8  # photos
     half: bool | None = None  # half precision on a GPU, float32 on a CPU; False: always float32
-    device: str = "auto"  # auto: cuda where the process sees a GPU
     trust_weights: bool = False  # load pickles of unknown digest
 
     def __post_init__(self) -> None:
-        if self.imgsz < 32 or self.imgsz % 32:
-            raise ValueError(f"ModelConfig.imgsz must be a multiple of 32, got {self.imgsz}")
+        _check_imgsz("ModelConfig", self.imgsz)
         if self.batch_size < 1:
             raise ValueError(f"ModelConfig.batch_size must be >= 1, got {self.batch_size}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractorConfig:
+    """What an extractor computes, and with what."""
+
+    pose_model: str = "yolo11n-pose.pt"  # name, path or URL
+    mask_model: str = "sam_vit_h"  # a Sam or a yolo-seg: name, path or URL
+    imgsz: int = 640  # side of the square input of pose and yolo-seg, px
+    half: bool | None = None  # half precision on a GPU, float32 on a CPU; False: always float32
+    batch_size: int = 8  # photos
+    mask_batch_size: int = 8  # photos
+    trust_weights: bool = False  # load pickles of unknown digest
+    decode_threads: int = 2
+
+    def __post_init__(self) -> None:
+        if min(self.batch_size, self.mask_batch_size, self.decode_threads) < 1:
+            raise ValueError(f"ExtractorConfig sizes must be >= 1, got {self}")
+        _check_imgsz("ExtractorConfig", self.imgsz)
+
+    @property
+    def pose(self) -> ModelConfig:
+        """The pose model's own settings."""
+        return self._model(self.pose_model, self.batch_size)
+
+    @property
+    def masks(self) -> ModelConfig:
+        """The mask model's own settings."""
+        return self._model(self.mask_model, self.mask_batch_size)
+
+    def _model(self, weights: str, batch_size: int) -> ModelConfig:
+        return ModelConfig(
+            weights=weights,
+            imgsz=self.imgsz,
+            batch_size=batch_size,
+            half=self.half,
+            trust_weights=self.trust_weights,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolConfig:
+    """How many extractors there are, and what each of them gets."""
+
+    count: int = 0  # at most so many; 0: as many as fit
+    cpus_each: float = 1.0
+    gpus_each: float | None = None  # None: the flow gives 1 where the cluster has any, else 0
+    decode_cpus: int = 0  # of the cluster, that decode for the extractors; 0: their own
+    max_attempts: int = 3  # of a unit that kills its worker, before the guilty photo is looked for
+
+    def __post_init__(self) -> None:
+        if self.cpus_each <= 0 or min(self.count, self.decode_cpus, self.gpus_each or 0) < 0:
+            raise ValueError(f"PoolConfig needs cpus_each > 0, and nothing below 0, got {self}")
+        if self.max_attempts < 1:
+            raise ValueError(f"PoolConfig.max_attempts must be >= 1, got {self.max_attempts}")

@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import TypeVar
 
 from priors.ahead import ahead
-from priors.config import ModelConfig
+from priors.config import ExtractorConfig
 from priors.decode import Decode, decode_photo
 from priors.gate import GateConfig, Refusal, check_people
 from priors.index_mask import index_people
@@ -38,46 +38,17 @@ EXTRACTOR_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExtractorConfig:
-    """What an extractor computes, and with what."""
+class Extraction:
+    """What is extracted from where to where, and how; pickles, so that an actor takes it whole."""
 
-    pose_model: str = "yolo11n-pose.pt"  # name, path or URL
-    mask_model: str = "yolo11n-seg.pt"  # a Sam or a yolo-seg: name, path or URL
+    source: Source
+    root: str  # where shards are committed; local path or fsspec URL
+    config: ExtractorConfig = field(default_factory=ExtractorConfig)
     gate: GateConfig = field(default_factory=GateConfig)
-    imgsz: int = 640  # side of the square input of pose and yolo-seg, px
-    half: bool | None = None  # half precision on a GPU, float32 on a CPU; False: always float32
-    batch_size: int = 8  # photos
-    mask_batch_size: int = 8  # photos
     device: str = "auto"  # auto: cuda where the process sees a GPU
-    trust_weights: bool = False  # load pickles of unknown digest
-    decode_threads: int = 2
-
-    def __post_init__(self) -> None:
-        if min(self.batch_size, self.mask_batch_size, self.decode_threads) < 1:
-            raise ValueError(f"ExtractorConfig sizes must be >= 1, got {self}")
-
-    @property
-    def pose(self) -> ModelConfig:
-        """The pose model's own settings."""
-        return self._model(self.pose_model, self.batch_size)
-
-    @property
-    def masks(self) -> ModelConfig:
-        """The mask model's own settings."""
-        return self._model(self.mask_model, self.mask_batch_size)
-
-    def _model(self, weights: str, batch_size: int) -> ModelConfig:
-        return ModelConfig(
-            weights=weights,
-            imgsz=self.imgsz,
-            batch_size=batch_size,
-            half=self.half,
-            device=self.device,
-            trust_weights=self.trust_weights,
-        )
 
 
-def config_digest(config: ExtractorConfig) -> str:
+def config_digest(config: ExtractorConfig, gate: GateConfig) -> str:
     """What shapes a shard besides its records, as hex digits: the plan's salt.
 
     Weights count by digest, not by name or place. Device, batch sizes and threads do not count:
@@ -88,7 +59,7 @@ def config_digest(config: ExtractorConfig) -> str:
     """
     facts: dict[str, object] = {
         "version": EXTRACTOR_VERSION,
-        "gate": asdict(config.gate),
+        "gate": asdict(gate),
         "imgsz": config.imgsz,
         "half": config.half is True,  # left to the device, it counts no more than the device does
     }
@@ -107,9 +78,7 @@ class Extractor:
 
     def __init__(
         self,
-        config: ExtractorConfig,
-        source: Source,
-        root: str,
+        extraction: Extraction,
         spans: Callable[[str], Sequence[Span]],
         *,
         pose: PoseModel | None = None,
@@ -119,24 +88,25 @@ class Extractor:
         """Load the models, once.
 
         Args:
-            root: where shards are committed; local path or fsspec URL.
+            extraction: photos, place and settings.
             spans: the human words of a caption.
-            pose: used instead of ``config.pose_model``; so ``masks``.
+            pose: used instead of the config's ``pose_model``; so ``masks``.
             decode: decodes elsewhere (``priors.remote_decode``); our threads only wait for it.
 
         Raises:
             WeightsError: a model cannot be loaded.
         """
-        self._config = config
-        self._root = root
+        config, gate, device = extraction.config, extraction.gate, extraction.device
+        self._config, self._gate = config, gate
+        self._root = extraction.root
         self._spans = spans
-        self._pose = pose or load_pose(config.pose)
-        self._masks = masks or load_masks(config.masks)
+        self._pose = pose or load_pose(config.pose, device=device)
+        self._masks = masks or load_masks(config.masks, device=device)
         window = 2 * config.batch_size
         n_threads = window if decode else config.decode_threads
         self._reader = PhotoReader(
-            source=source,
-            gate=config.gate,
+            source=extraction.source,
+            gate=gate,
             threads=ThreadPoolExecutor(n_threads, thread_name_prefix="decode"),
             window=window,
             decode=decode or decode_photo,
@@ -231,9 +201,7 @@ class Extractor:
                 found = self._pose([photo.pixels.rgb for photo in chunk])
             for photo, people in zip(chunk, found, strict=True):
                 height, width = photo.pixels.rgb.shape[:2]
-                outcome = check_people(
-                    people, width_px=width, height_px=height, config=self._config.gate
-                )
+                outcome = check_people(people, width_px=width, height_px=height, config=self._gate)
                 if isinstance(outcome, Refusal):
                     rejects.append(reject(photo.record, outcome.reason, outcome.detail))
                 else:

@@ -53,7 +53,9 @@ class SamMasks:
     its score is the IoU that Sam predicts for it.
     """
 
-    def __init__(self, weights: ResolvedWeights, config: ModelConfig) -> None:
+    def __init__(
+        self, weights: ResolvedWeights, config: ModelConfig, *, device: str = "auto"
+    ) -> None:
         """Load once.
 
         Args:
@@ -64,10 +66,9 @@ class SamMasks:
         Raises:
             WeightsError: not a Sam.
         """
-        device = resolve_device(config.device)
         self.sha256 = weights.sha256
-        self._device = torch.device(device)
-        self._half = runs_in_half(config.half, device)
+        self._device = torch.device(resolve_device(device))
+        self._half = runs_in_half(config.half, self._device.type)
         self._sam = _load(weights).to(self._device).eval()
         self._batches = FixedBatches(config.batch_size)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from priors.config import PoolConfig
 from priors.extract import UNITS_IN_FLIGHT, Extractor
 from priors.poison import UnitTask
 from priors.reports import PoolReport, ReportSum, UnitReport
@@ -72,11 +73,7 @@ def run_units(
     *,
     make_extractor: Callable[[], Extractor],
     on_report: Callable[[UnitReport], None],
-    n_actors: int | None = None,
-    num_cpus: float = 1,
-    num_gpus: float = 0,
-    reserved_cpus: float = 0,
-    max_attempts: int = 3,
+    config: PoolConfig | None = None,
 ) -> PoolReport:
     """Run every unit on a pool of actors and report each as it is done, in no fixed order.
 
@@ -87,20 +84,19 @@ def run_units(
     Args:
         units: taken as workers get free; may be a generator.
         make_extractor: called in each actor; must pickle.
-        n_actors: at most so many; the cluster's room is the limit, and the default.
-        num_cpus: of one actor; so ``num_gpus``, fractions allowed.
-        reserved_cpus: of the cluster, for others.
+        config: how many workers, within the cluster's room, and what each gets.
 
     Raises:
         PoolError: workers die while starting, or of a unit in which no record is guilty alone.
         HcpError, OSError: whatever an extractor raises for a unit as a whole; the others stop.
     """
-    wanted = _fitting(n_actors, num_cpus=num_cpus, num_gpus=num_gpus, reserved_cpus=reserved_cpus)
+    config = config or PoolConfig()
+    wanted = _fitting(config)
     if isinstance(units, Sized):
         wanted = max(1, min(wanted, len(units)))
     options: dict[str, Any] = {
-        "num_cpus": num_cpus,
-        "num_gpus": num_gpus,
+        "num_cpus": config.cpus_each,
+        "num_gpus": config.gpus_each or 0.0,
         "max_restarts": 0,
         "max_task_retries": 0,
         "max_concurrency": UNITS_IN_FLIGHT,
@@ -110,7 +106,7 @@ def run_units(
         new_actor=lambda: actor_class.remote(make_extractor),
         fresh=iter(units),
         on_report=on_report,
-        max_attempts=max_attempts,
+        max_attempts=config.max_attempts,
     )
     try:
         driver.run(wanted)
@@ -236,16 +232,14 @@ class _Driver:
         slot.running, slot.exclusive = {}, False
 
 
-def _fitting(
-    n_actors: int | None, *, num_cpus: float, num_gpus: float, reserved_cpus: float
-) -> int:
+def _fitting(config: PoolConfig) -> int:
     have: Any = ray.cluster_resources()
-    limits = [(have.get("CPU", 0.0) - reserved_cpus) / num_cpus] if num_cpus else []
-    if num_gpus:
-        limits.append(have.get("GPU", 0.0) / num_gpus)
-    if n_actors is not None:
-        limits.append(n_actors)
-    return max(1, int(min(limits, default=1.0)))
+    limits = [(have.get("CPU", 0.0) - config.decode_cpus) / config.cpus_each]
+    if config.gpus_each:
+        limits.append(have.get("GPU", 0.0) / config.gpus_each)
+    if config.count:
+        limits.append(config.count)
+    return max(1, int(min(limits)))
 
 
 def _chain(first: Unit, rest: Iterator[Unit]) -> Iterator[Unit]:

@@ -31,7 +31,9 @@ class PoseModel(Protocol):
 class YoloPose:
     """An ultralytics pose model: square letterbox, batches of one shape, NMS at IoU 0.7."""
 
-    def __init__(self, weights: ResolvedWeights, config: ModelConfig) -> None:
+    def __init__(
+        self, weights: ResolvedWeights, config: ModelConfig, *, device: str = "auto"
+    ) -> None:
         """Load once.
 
         Args:
@@ -48,7 +50,7 @@ class YoloPose:
                 f"got {shape} in {weights.path}"
             )
         self.sha256 = weights.sha256
-        self._network = YoloNetwork(model, config)
+        self._network = YoloNetwork(model, config, device=device)
 
     def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Person]]:
         side = (self._network.imgsz, self._network.imgsz)

@@ -120,11 +120,12 @@ def letterbox(rgb: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
 class YoloNetwork:
     """Square letterbox, fixed batches, forward, NMS: what pose and segmentation have in common."""
 
-    def __init__(self, model: torch.nn.Module, config: ModelConfig) -> None:
-        device = resolve_device(config.device)
+    def __init__(
+        self, model: torch.nn.Module, config: ModelConfig, *, device: str = "auto"
+    ) -> None:
         self.imgsz = config.imgsz
-        self._device = torch.device(device)
-        self._half = runs_in_half(config.half, device)
+        self._device = torch.device(resolve_device(device))
+        self._half = runs_in_half(config.half, self._device.type)
         self._model = model.to(self._device)
         if self._half:
             self._model.half()

@@ -28,14 +28,16 @@ class YoloSegMasks:
     instance's detection score.
     """
 
-    def __init__(self, weights: ResolvedWeights, config: ModelConfig) -> None:
+    def __init__(
+        self, weights: ResolvedWeights, config: ModelConfig, *, device: str = "auto"
+    ) -> None:
         """Load once.
 
         Raises:
             WeightsError: not a segmentation model.
         """
         self.sha256 = weights.sha256
-        self._network = YoloNetwork(load_yolo(weights, task="segment"), config)
+        self._network = YoloNetwork(load_yolo(weights, task="segment"), config, device=device)
 
     def __call__(
         self, images: Sequence[NDArray[np.uint8]], people: Sequence[Sequence[Person]]

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from priors.extract import Extractor, ExtractorConfig
+from priors.config import ExtractorConfig
+from priors.extract import Extraction, Extractor
 from priors.masks import PersonMasks
 from storage.canonical import encode_path
 from storage.records import Person, RejectReason
@@ -63,8 +64,9 @@ class WholePhoto:
 
 def lenient_extractor(source: Source, root: str) -> Extractor:
     """An extractor for which every readable photo with a caption is a sample."""
-    config = ExtractorConfig(batch_size=4, mask_batch_size=4, device="cpu")
-    return Extractor(config, source, root, lambda _: [], pose=OnePerson(), masks=WholePhoto())
+    config = ExtractorConfig(batch_size=4, mask_batch_size=4)
+    extraction = Extraction(source=source, root=root, config=config, device="cpu")
+    return Extractor(extraction, lambda _: [], pose=OnePerson(), masks=WholePhoto())
 
 
 def picture(seed: int = 0, *, mode: str = "RGB", size: tuple[int, int] | None = None) -> Any:

@@ -208,7 +208,7 @@ def train(
 def score(weights: Path, *, n_scenes: int, folder: Path) -> float:
     """OKS AP of exported weights on held-out scenes, through the production wrapper."""
     scenes = stored_scenes(held_out_seeds(n_scenes), folder=folder)
-    model = load_pose(ModelConfig(weights=str(weights), imgsz=SIZE_PX, device="cpu"))
+    model = load_pose(ModelConfig(weights=str(weights), imgsz=SIZE_PX), device="cpu")
     return oks_average_precision(scenes, model(list(scenes.images)))
 
 

@@ -218,7 +218,8 @@ def box_prompt_iou(weights: Path, scenes: DrawnScenes) -> float:
         ]
         for row in rows
     ]
-    found = load_masks(ModelConfig(weights=str(weights), device="cpu"))(list(scenes.images), people)
+    masks = load_masks(ModelConfig(weights=str(weights)), device="cpu")
+    found = masks(list(scenes.images), people)
     ious = [
         mask_iou(result.masks[i], scenes.mask(person))
         for result, row in zip(found, rows, strict=True)

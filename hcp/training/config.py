@@ -107,7 +107,7 @@ class Workers:
 
     count: int = 1
     cpus_each: float = 0.9
-    gpus_each: float | None = None  # None: 1 where the cluster has one, else 0
+    gpus_each: float | None = None  # None: the flow gives 1 where the cluster has any, else 0
     max_failures: int = 2  # restarts of the whole group after a killed worker
     keep_checkpoints: int = 2  # the last so many
 

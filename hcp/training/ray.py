@@ -11,7 +11,7 @@ import tempfile
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from hcp.training.config import TrainConfig, Workers
@@ -52,7 +52,6 @@ def fit(
     base: str,
     out: str,
     workers: Workers | None = None,
-    device: str = "auto",
     resume: bool = False,
     on_metrics: OnMetrics | None = None,
 ) -> TrainResult:
@@ -64,7 +63,6 @@ def fit(
         base: id or directory of the base pipeline, as every node sees it.
         out: directory or URL below which the run's folder is written.
         workers: how many, on what.
-        device: "auto" trains on the GPUs that there are, "cuda" needs them, "cpu" leaves them.
         resume: go on with the last run of the same settings, dataset version and base; else start
             a new one beside it.
         on_metrics: called here, in a thread of its own, after each optimizer step.
@@ -73,7 +71,7 @@ def fit(
         RuntimeError: the cluster can never hold the workers.
         ray.train.TrainingFailedError: workers died more often than allowed.
     """
-    workers = _settled(workers or Workers(), device)
+    workers = workers or Workers()
     _check_room(workers)
     out = normalised(out)
     run = run_name(config, dataset=dataset, base=base, out=out, resume=resume)
@@ -121,15 +119,6 @@ def _last_checkpoint(result: Any, *, run: str, out: str) -> str:
     if result.checkpoint is None:
         raise CheckpointError(f"training run {run} below {out} ended without a checkpoint")
     return join(out, run, str(result.checkpoint.path).rstrip("/").rsplit("/", 1)[-1])
-
-
-def _settled(workers: Workers, device: str) -> Workers:
-    if device == "cpu":
-        return replace(workers, gpus_each=0.0)
-    if workers.gpus_each is not None:
-        return workers
-    total: Any = ray.cluster_resources()
-    return replace(workers, gpus_each=1.0 if device == "cuda" or total.get("GPU") else 0.0)
 
 
 def _resources(workers: Workers) -> dict[str, float]:

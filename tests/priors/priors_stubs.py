@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from priors.config import ExtractorConfig
 from priors.decode import Decode
-from priors.extract import Extractor, ExtractorConfig
+from priors.extract import Extraction, Extractor
 from priors.masks import PersonMasks
 from storage.plan import PlanConfig, make_unit, plan_units
 from storage.records import Person, Span, Unit
@@ -110,10 +111,9 @@ def units_of(source: Source, *, size: int) -> list[Unit]:
 def stub_extractor(
     source: Source, root: Path, *, may_kill: bool = False, decode: Decode | None = None
 ) -> Extractor:
+    config = ExtractorConfig(batch_size=4, mask_batch_size=3)
     return Extractor(
-        ExtractorConfig(batch_size=4, mask_batch_size=3, device="cpu"),
-        source,
-        str(root),
+        Extraction(source=source, root=str(root), config=config, device="cpu"),
         no_spans,
         pose=StubPose(may_kill=may_kill),
         masks=StubMasks(),

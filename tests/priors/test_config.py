@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from priors.config import ModelConfig
+from priors.config import ExtractorConfig, ModelConfig, PoolConfig
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,18 @@ def test_settings_load_no_torch() -> None:
     code = "import priors.config, sys\nassert not {'torch', 'ray'} & set(sys.modules)"
     root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", code], cwd=root, check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "said"),
+    [
+        (ExtractorConfig, {"imgsz": 500}, r"ExtractorConfig\.imgsz must be .* got 500"),
+        (ExtractorConfig, {"decode_threads": 0}, "sizes must be >= 1"),
+        (PoolConfig, {"cpus_each": 0.0}, "cpus_each > 0"),
+        (PoolConfig, {"gpus_each": -0.5}, "nothing below 0"),
+        (PoolConfig, {"max_attempts": 0}, r"max_attempts must be >= 1, got 0"),
+    ],
+)
+def test_what_no_extraction_can_have_is_refused(kind: type, wrong: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        kind(**wrong)

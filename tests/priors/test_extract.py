@@ -22,12 +22,8 @@ from priors_stubs import (
 )
 from safetensors.torch import save_file
 
-from priors.extract import (
-    Extractor,
-    ExtractorConfig,
-    config_digest,
-    run_units_inline,
-)
+from priors.config import ExtractorConfig
+from priors.extract import Extraction, Extractor, config_digest, run_units_inline
 from priors.gate import GateConfig
 from priors.reports import UnitReport
 from storage.records import SourceRecord, Unit
@@ -103,14 +99,9 @@ def test_the_mask_model_sees_only_photos_that_pass_in_full_batches(
 ) -> None:
     source = photos([1, 0, 1, 0, 0, 0, 1, 1, 0, 2])
     masks = StubMasks()
-    extractor = Extractor(
-        ExtractorConfig(batch_size=2, mask_batch_size=2, device="cpu"),
-        source,
-        str(tmp_path),
-        no_spans,
-        pose=StubPose(),
-        masks=masks,
-    )
+    config = ExtractorConfig(batch_size=2, mask_batch_size=2)
+    extraction = Extraction(source=source, root=str(tmp_path), config=config, device="cpu")
+    extractor = Extractor(extraction, no_spans, pose=StubPose(), masks=masks)
     extractor.process(one_unit(source))
     assert (masks.n_images, masks.n_calls) == (5, 3)
 
@@ -134,9 +125,8 @@ def test_a_committed_unit_is_skipped_without_a_look_at_its_photos(
     first = stub_extractor(source, tmp_path).process(unit)
     before = shard_digests(tmp_path)
     masks = StubMasks()
-    again = Extractor(
-        ExtractorConfig(device="cpu"), source, str(tmp_path), no_spans, pose=StubPose(), masks=masks
-    ).process(unit)
+    extraction = Extraction(source=source, root=str(tmp_path), device="cpu")
+    again = Extractor(extraction, no_spans, pose=StubPose(), masks=masks).process(unit)
     assert again.skipped
     assert masks.n_calls == 0
     assert (again.n_samples, again.n_rejects) == (first.n_samples, first.n_rejects)
@@ -189,34 +179,33 @@ def config(tmp_path: Path) -> ExtractorConfig:
     for name in ("pose", "masks"):
         (tmp_path / name).mkdir()
         save_file({name: torch.zeros(2)}, tmp_path / name / "model.safetensors")
-    return ExtractorConfig(
-        pose_model=str(tmp_path / "pose"), mask_model=str(tmp_path / "masks"), device="cpu"
-    )
+    return ExtractorConfig(pose_model=str(tmp_path / "pose"), mask_model=str(tmp_path / "masks"))
 
 
 def test_the_digest_follows_what_shapes_a_shard(config: ExtractorConfig, tmp_path: Path) -> None:
-    digest = config_digest(config)
+    digest = config_digest(config, GateConfig())
     for same in (
-        replace(config, batch_size=2, mask_batch_size=1, device="cuda", decode_threads=9),
+        replace(config, batch_size=2, mask_batch_size=1, decode_threads=9),
         replace(config, trust_weights=True),
         replace(config, half=False),
     ):
-        assert config_digest(same) == digest
+        assert config_digest(same, GateConfig()) == digest
     for other in (
-        replace(config, gate=GateConfig(min_score=0.5)),
         replace(config, imgsz=320),
         replace(config, half=True),
         replace(config, mask_model=config.pose_model),
     ):
-        assert config_digest(other) != digest
+        assert config_digest(other, GateConfig()) != digest
+    assert config_digest(config, GateConfig(min_score=0.5)) != digest
     (tmp_path / "pose").rename(tmp_path / "elsewhere")
-    assert config_digest(replace(config, pose_model=str(tmp_path / "elsewhere"))) == digest
+    moved = replace(config, pose_model=str(tmp_path / "elsewhere"))
+    assert config_digest(moved, GateConfig()) == digest
     save_file({"pose": torch.ones(2)}, tmp_path / "elsewhere" / "model.safetensors")
-    assert config_digest(replace(config, pose_model=str(tmp_path / "elsewhere"))) != digest
+    assert config_digest(moved, GateConfig()) != digest
 
 
 def test_the_config_is_json(config: ExtractorConfig) -> None:
-    assert json.loads(json.dumps(asdict(config)))["gate"]["max_people"] == 8
+    assert json.loads(json.dumps(asdict(config)))["imgsz"] == 640
     with pytest.raises(ValueError, match="ExtractorConfig"):
         ExtractorConfig(batch_size=0)
 

@@ -32,7 +32,7 @@ def test_mobile_sams_layout_loads_and_masks(
     monkeypatch.setattr(masks, "load_mobile_sam", small)
     with pytest.raises(WeightsError, match="pickle"):
         load_masks(ModelConfig(weights=str(path)))
-    model = load_masks(ModelConfig(weights=str(path), trust_weights=True, device="cpu"))
+    model = load_masks(ModelConfig(weights=str(path), trust_weights=True))
     assert isinstance(model, SamMasks)
     people = [[person(10, 10, 60, 80), person(70, 5, 150, 85)], [], [person(20, 20, 100, 100)]]
     found = model(images(), people)

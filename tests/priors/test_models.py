@@ -13,7 +13,7 @@ from tests.priors.sam_samples import write_small_sam
 
 
 def small(weights: Path, *, trust: bool = False) -> ModelConfig:
-    return ModelConfig(weights=str(weights), imgsz=64, device="cpu", trust_weights=trust)
+    return ModelConfig(weights=str(weights), imgsz=64, trust_weights=trust)
 
 
 def test_the_embedded_format_loads_by_directory_and_by_file(tiny_pose: Path) -> None:

@@ -12,6 +12,7 @@ from priors_stubs import stub_extractor, units_of, write_photos
 from ray import cloudpickle
 
 from flows.ray_session import ray_session
+from priors.config import PoolConfig
 from priors.extract import UNITS_IN_FLIGHT, Extractor
 from priors.pool import run_units
 from priors.reports import UnitReport
@@ -79,8 +80,7 @@ def test_a_lost_node_costs_only_its_units_in_flight(cluster: Any, tmp_path: Path
             iter(units),
             make_extractor=MakeSlow(source=source, root=root),
             on_report=on_report,
-            n_actors=2,
-            num_cpus=1,
+            config=PoolConfig(count=2, cpus_each=1),
         )
     assert total.n_deaths == 1
     assert (total.n_samples, total.n_rejects) == (60, 0)

@@ -11,6 +11,7 @@ from priors_stubs import KILL, stub_extractor, units_of
 from ray import cloudpickle
 
 from flows.ray_session import ray_session
+from priors.config import PoolConfig
 from priors.extract import Extractor, run_units_inline
 from priors.pool import PoolError, run_units
 from priors.reports import UnitReport
@@ -67,8 +68,7 @@ def test_actors_give_the_bytes_that_an_inline_run_gives(photos: Photos, tmp_path
         (unit for unit in units),
         make_extractor=MakeStub(source=source, root=tmp_path / "ray"),
         on_report=seen.append,
-        n_actors=2,
-        num_cpus=0.5,
+        config=PoolConfig(count=2, cpus_each=0.5),
     )
     run_units_inline(
         units,
@@ -92,8 +92,7 @@ def test_the_sample_that_kills_its_worker_is_rejected_and_the_rest_is_kept(
         units,
         make_extractor=MakeStub(source=source, root=tmp_path),
         on_report=seen.append,
-        n_actors=1,
-        num_cpus=0.5,
+        config=PoolConfig(count=1, cpus_each=0.5),
     )
     assert total.poison == (guilty,)
     assert dict(total.rejects_by_reason) == {"poison": 1, "no_person": 1}
@@ -120,8 +119,7 @@ def test_a_worker_that_cannot_start_is_an_error_not_a_poison_sample(
             units_of(source, size=4),
             make_extractor=MakeStub(source=source, root=tmp_path, fault=fault),
             on_report=lambda report: None,
-            n_actors=1,
-            num_cpus=0.5,
+            config=PoolConfig(count=1, cpus_each=0.5),
         )
     assert committed(str(tmp_path)) == set()
 
@@ -132,7 +130,6 @@ def test_nothing_to_do_is_fine(photos: Photos, tmp_path: Path) -> None:
         iter(()),
         make_extractor=MakeStub(source=source, root=tmp_path),
         on_report=lambda report: None,
-        n_actors=1,
-        num_cpus=0.5,
+        config=PoolConfig(count=1, cpus_each=0.5),
     )
     assert total.n_units == 0

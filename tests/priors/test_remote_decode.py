@@ -14,6 +14,7 @@ from priors_stubs import photo_bytes, units_of
 from ray import cloudpickle
 
 from flows.ray_session import ray_session
+from priors.config import PoolConfig
 from priors.decode import Decode, DecodedPhoto, DecodeFailure, decode_photo
 from priors.extract import Extractor, run_units_inline
 from priors.gate import GateConfig
@@ -64,8 +65,7 @@ def test_shards_are_those_of_an_extractor_that_decodes_itself(
             units,
             make_extractor=MakeStub(source=source, root=tmp_path / "remote", decode=decode),
             on_report=lambda report: None,
-            num_cpus=0.5,
-            reserved_cpus=1,
+            config=PoolConfig(cpus_each=0.5, decode_cpus=1),
         )
     run_units_inline(
         units,

@@ -66,7 +66,7 @@ def test_detections_do_not_depend_on_the_batch(tiny_pose: Path) -> None:
             for branch in model.model[-1].cv3:  # an untrained network is sure of nobody
                 branch[-1].bias.fill_(1.0)
         network = YoloNetwork(
-            model, ModelConfig(device="cpu", imgsz=64, batch_size=batch_size, half=True)
+            model, ModelConfig(imgsz=64, batch_size=batch_size, half=True), device="cpu"
         )
         assert network.detect([]) == []
         found = network.detect(images)
