@@ -1,12 +1,19 @@
 """From a training's parameters to its config, and from its steps to its losses."""
 
+from pathlib import Path
+
 import pytest
+import torch
 
 from flows.params import TrainSettings
 from flows.ray_session import Cluster
-from flows.train import loss_ends, train_config, workers_for
+from flows.train import export_adapter, loss_ends, train_config, workers_for
+from hcp import HcpAdapter
 from hcp.config import HcpConfig
 from hcp.training.trainer import StepMetrics
+from storage.registry import Registry
+
+GOLDEN_STEP = next((Path(__file__).parents[1] / "golden" / "training").glob("train-*/step-*"))
 
 
 def steps(n: int) -> list[StepMetrics]:
@@ -51,3 +58,26 @@ def test_workers_get_a_gpu_where_there_is_one_unless_told() -> None:
     assert (workers.count, workers.cpus_each, workers.gpus_each) == (3, 0.5, 1)
     half = settings.model_copy(update={"gpus_per_worker": 0.5})
     assert workers_for(half, gpu).gpus_each == 0.5
+
+
+def test_a_second_training_into_the_same_folder_leaves_the_champion_as_it_was(
+    tmp_path: Path,
+) -> None:
+    other = HcpAdapter.from_pretrained(GOLDEN_STEP)
+    with torch.no_grad():
+        next(other.parameters()).add_(1.0)
+    other.save_pretrained(tmp_path / "step", step=4)
+    out, tracking = str(tmp_path / "out"), f"sqlite:///{tmp_path / 'registry.db'}"
+    registry = Registry(tracking)
+
+    first = export_adapter.fn(str(GOLDEN_STEP), out)
+    entry = registry.register("hcp", checkpoint_uri=f"{out}/latest", metrics={}, tags={})
+    registry.promote("hcp", entry.version)
+    second = export_adapter.fn(str(tmp_path / "step"), out)
+
+    champion = HcpAdapter.from_pretrained("hcp-registry:hcp/champion", tracking_uri=tracking)
+    assert champion.card.step == 2
+    assert HcpAdapter.from_pretrained(f"{out}/latest").card.step == 4
+    assert first != second
+    assert entry.uri == first
+    assert export_adapter.fn(str(GOLDEN_STEP), out) == first
