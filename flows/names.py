@@ -1,8 +1,8 @@
 """What the names in the parameters stand for: 'embedded' models, ROOT@VERSION, registry URIs."""
 
-import os
-from pathlib import Path
 from typing import Literal
+
+from storage.registry import default_tracking_uri
 
 EMBEDDED = "embedded"
 
@@ -29,5 +29,4 @@ def split_dataset(dataset: str) -> tuple[str, str]:
 
 def registry_uri(given: str | None) -> str:
     """The MLflow URI: the parameter, else MLFLOW_TRACKING_URI, else a sqlite file here."""
-    default = f"sqlite:///{Path('hcp-registry.db').resolve()}"
-    return given or os.environ.get("MLFLOW_TRACKING_URI") or default
+    return default_tracking_uri(given)

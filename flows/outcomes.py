@@ -17,7 +17,7 @@ class TrainOutcome(Outcome):
     """A finished training run."""
 
     checkpoint: str  # with the trainer's state, to resume from
-    adapter: str  # the adapter alone, to use; always `<out>/latest`
+    adapter: str  # the adapter alone, to use; `<out>/adapters/<digest>`
     log: str  # one JSON line per step
     dataset: str  # ROOT@VERSION
     steps: int

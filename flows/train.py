@@ -9,7 +9,6 @@ from flows.artifacts import Progress, publish_table
 from flows.names import model_path, split_dataset
 from flows.outcomes import TrainOutcome
 from flows.params import TrainParams, TrainSettings
-from storage.locations import join
 from storage.versions import DatasetVersion, open_version
 
 if TYPE_CHECKING:
@@ -75,15 +74,10 @@ def fit_layers(params: TrainParams, version: DatasetVersion) -> "TrainResult":
 
 @task(name="export")
 def export_adapter(checkpoint: str, out: str) -> str:
-    """Put the trained adapter, without the trainer's state, at ``<out>/latest``."""
-    from hcp import HcpAdapter
+    """Keep the trained adapter at ``<out>/adapters/<digest>``; ``<out>/latest`` points to it."""
+    from hcp import checkpoint as files
 
-    adapter = HcpAdapter.from_pretrained(checkpoint)
-    target = join(out, "latest")
-    adapter.save_pretrained(
-        target, step=adapter.card.step, dataset_version=adapter.card.dataset_version
-    )
-    return target
+    return files.export_adapter(checkpoint, out)
 
 
 def train_config(params: TrainSettings) -> "TrainConfig":

@@ -1,6 +1,5 @@
 """The HcP adapter: the trainable layers, where they go, and how they are saved."""
 
-import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,6 +17,7 @@ from hcp.pipeline_tokens import PipelineTokens, as_mask
 from hcp.sites import base_fingerprint, check_base, find_sites
 from storage.errors import CheckpointError
 from storage.locations import normalised
+from storage.registry import checkpoint_place
 
 
 class HcpAdapter(nn.Module):
@@ -88,14 +88,14 @@ class HcpAdapter(nn.Module):
         """Load a checkpoint.
 
         Args:
-            path_or_registry_uri: a directory, an fsspec URL, or ``hcp-registry:<name>/<version>``
-                with a number or ``champion``.
-            tracking_uri: of the registry; None: the environment's MLFLOW_TRACKING_URI.
+            path_or_registry_uri: a directory or fsspec URL, a pointer such as ``<out>/latest``, or
+                ``hcp-registry:<name>/<version>`` with a number or ``champion``.
+            tracking_uri: of the registry; None: MLFLOW_TRACKING_URI, else ``./hcp-registry.db``.
         Raises:
-            CheckpointError: incomplete, changed, not an adapter, or in no known registry.
-            RegistryError: the registry does not know it.
+            CheckpointError: incomplete, changed, or not an adapter.
+            RegistryError: the registry does not know it, or it is not what was registered.
         """
-        uri = _resolve(path_or_registry_uri, tracking_uri)
+        uri = checkpoint_place(path_or_registry_uri, tracking_uri)
         card, tensors = read_checkpoint(uri)
         adapter = cls(card)
         try:
@@ -195,17 +195,3 @@ class HcpAdapter(nn.Module):
 
 def _key(site: str) -> str:
     return site.replace(".", "-")  # nn.ModuleDict forbids dots
-
-
-def _resolve(path_or_uri: str | Path, tracking_uri: str | None) -> str:
-    if not str(path_or_uri).startswith("hcp-registry:"):
-        return normalised(path_or_uri)
-    from storage.registry import Registry
-
-    where = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-    if not where:
-        raise CheckpointError(
-            f"{path_or_uri} names a registry entry, but not which registry: give tracking_uri "
-            "(such as sqlite:///mlflow.db) or set MLFLOW_TRACKING_URI"
-        )
-    return Registry(where).resolve(str(path_or_uri))

@@ -4,9 +4,8 @@ The marker is written last and holds the sha256 of every file of the checkpoint:
 with other bytes beside it, a checkpoint does not load. There are no pickles.
 """
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +15,10 @@ from torch import Tensor
 
 from hcp.config import HcpConfig
 from hcp.sites import Site
-from storage import checkpoints
-from storage.checkpoints import COMPLETE_NAME as MARKER
+from storage.checkpoints import COMPLETE_NAME, listed_files, mark_complete, read_listed
 from storage.errors import CheckpointError
-from storage.locations import join, read_bytes, remove, write_atomic
+from storage.exports import export_files
+from storage.locations import join, remove, write_atomic
 
 WEIGHTS = "adapter.safetensors"
 CARD = "adapter_config.json"
@@ -73,17 +72,11 @@ class AdapterCard:
 
 def write_checkpoint(uri: str, tensors: Mapping[str, Tensor], card: AdapterCard) -> None:
     """Write a complete checkpoint into a directory or object prefix, replacing what is there."""
-    remove(join(uri, MARKER))
+    remove(join(uri, COMPLETE_NAME))
     dense = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_atomic(uri, WEIGHTS, save(dense))
     write_atomic(uri, CARD, json.dumps(card.to_json(), indent=1, sort_keys=True).encode())
     mark_complete(uri, (WEIGHTS, CARD))
-
-
-def mark_complete(uri: str, files: Sequence[str]) -> None:
-    """Write the marker that lists these files (paths inside the checkpoint) with their digests."""
-    digests = {name: _sha256(read_bytes(join(uri, name))) for name in sorted(files)}
-    write_atomic(uri, MARKER, json.dumps({"files": digests}, indent=1).encode())
 
 
 def read_checkpoint(uri: str) -> tuple[AdapterCard, dict[str, Tensor]]:
@@ -92,8 +85,8 @@ def read_checkpoint(uri: str) -> tuple[AdapterCard, dict[str, Tensor]]:
     Raises:
         CheckpointError: incomplete, changed since it was written, or not an adapter.
     """
-    digests = _marker(uri)
-    blobs = {name: _checked(uri, name, digests.get(name)) for name in (WEIGHTS, CARD)}
+    listed = listed_files(uri)
+    blobs = {name: read_listed(uri, name, listed) for name in (WEIGHTS, CARD)}
     try:
         card = AdapterCard.from_json(json.loads(blobs[CARD]))
     except (ValueError, AttributeError) as error:
@@ -104,44 +97,12 @@ def read_checkpoint(uri: str) -> tuple[AdapterCard, dict[str, Tensor]]:
         raise CheckpointError(f"checkpoint {uri}: {WEIGHTS}: {error}") from error
 
 
-def verify_checkpoint(uri: str) -> dict[str, str]:
-    """Check every file that the marker lists, trainer state too.
+def export_adapter(checkpoint: str, out: str) -> str:
+    """Keep the adapter of a training's checkpoint for use, without the trainer's state.
 
     Returns:
-        Each file's sha256.
+        Its place, ``<out>/adapters/<digest>``, which never changes; ``<out>/latest`` points to it.
     Raises:
-        CheckpointError: a file is missing or changed, or the checkpoint was never finished.
+        CheckpointError: incomplete, or changed since it was written.
     """
-    checkpoints.verify_checkpoint(uri)
-    return _marker(uri)
-
-
-def _marker(uri: str) -> dict[str, str]:
-    try:
-        return dict(json.loads(read_bytes(join(uri, MARKER)))["files"])
-    except OSError as error:
-        raise CheckpointError(
-            f"checkpoint {uri}: expected {WEIGHTS}, {CARD} and {MARKER}; {MARKER} is not there, "
-            "so it was never finished or is no checkpoint"
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"checkpoint {uri}: {MARKER} is unreadable: {error}") from error
-
-
-def _checked(uri: str, name: str, digest: str | None) -> bytes:
-    if digest is None:
-        raise CheckpointError(f"checkpoint {uri}: {MARKER} does not list {name}")
-    try:
-        blob = read_bytes(join(uri, name))
-    except OSError as error:
-        raise CheckpointError(f"checkpoint {uri}: cannot read {name}: {error}") from error
-    if _sha256(blob) != digest:
-        raise CheckpointError(
-            f"checkpoint {uri}: {name} has sha256 {_sha256(blob)[:12]}..., {MARKER} says "
-            f"{digest[:12]}...: it changed after it was written"
-        )
-    return blob
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+    return export_files(checkpoint, (WEIGHTS, CARD), out)

@@ -4,25 +4,59 @@ import json
 import math
 import os
 import re
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from storage.canonical import canonical_json, plain_json
-from storage.checkpoints import verify_checkpoint
-from storage.errors import RegistryError
-from storage.extras import explained_imports
-from storage.locations import exists, normalised
+from storage.checkpoints import content_digest, verify_checkpoint
+from storage.errors import CheckpointError, RegistryError
+from storage.exports import follow, kept_place
+from storage.mlflow_calls import MlflowCalls
 
 DEFAULT_NAME = "hcp"
 CHAMPION = "champion"
 URI_SCHEME = "hcp-registry:"
+DEFAULT_FILE = "hcp-registry.db"
 
 _DIGEST_TAG = "checkpoint_sha256"
 _METRICS_TAG = "metrics_json"
+_FORMER_TAG = "former_champions"  # of the model: JSON list of versions, oldest first
 _OWN_TAGS = frozenset({_DIGEST_TAG, _METRICS_TAG})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def default_tracking_uri(given: str | None = None) -> str:
+    """The registry that is meant: the one given, else MLFLOW_TRACKING_URI, else a file here."""
+    file = f"sqlite:///{Path(DEFAULT_FILE).resolve()}"
+    return given or os.environ.get("MLFLOW_TRACKING_URI") or file
+
+
+def checkpoint_place(uri: str | os.PathLike[str], tracking_uri: str | None = None) -> str:
+    """The directory of a checkpoint: registry URIs are looked up and checked, pointers followed.
+
+    Raises:
+        CheckpointError: a file lies there that is no pointer.
+        RegistryError: the registry does not know it, or it is not what was registered.
+    """
+    text = os.fspath(uri)
+    if not text.startswith(URI_SCHEME):
+        return follow(text)
+    where = default_tracking_uri(tracking_uri)
+    file = where.removeprefix("sqlite:///").partition("?")[0]
+    if where.startswith("sqlite:///") and not Path(file).exists():
+        raise RegistryError(
+            f"{text}: there is no registry {where}; give it (--registry, or tracking_uri in "
+            "Python), or set MLFLOW_TRACKING_URI"
+        )
+    return Registry(where).resolve(text)
+
+
+def parse_model(text: str) -> tuple[str, str]:
+    """``[hcp-registry:]NAME[/VERSION]`` as (name, version); without a version, that is ""."""
+    name, _, version = text.removeprefix(URI_SCHEME).partition("/")
+    return name, version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +66,7 @@ class ModelEntry:
     name: str
     version: int  # from 1
     uri: str  # of the checkpoint directory
+    digest: str  # of its files, when it was registered; "" if another tool than this made the entry
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
 
@@ -53,26 +88,7 @@ class Registry:
         Raises:
             RegistryError: MLflow cannot use it.
         """
-        # Both must be set before the import: MLflow reads them then, and asks nobody.
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("DO_NOT_TRACK", "true")
-        with explained_imports():
-            from mlflow import MlflowClient
-
-        self._where = tracking_uri
-        if "://" not in tracking_uri or tracking_uri.startswith("file:"):
-            raise RegistryError(
-                f"registry must be sqlite:///PATH, another SQL URL or http(s)://, "
-                f"got {tracking_uri!r}: MLflow keeps no registry in plain files"
-            )
-        if tracking_uri.startswith("sqlite:///"):
-            database = tracking_uri.removeprefix("sqlite:///")
-            os.makedirs(os.path.dirname(os.path.abspath(database)), exist_ok=True)
-        try:
-            self._client: Any = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
-            self._client.search_registered_models(max_results=1)
-        except Exception as error:  # SQLAlchemy, HTTP and MLflow errors
-            raise RegistryError(f"registry {tracking_uri} cannot be opened: {error}") from error
+        self._mlflow = MlflowCalls(tracking_uri)
 
     def register(
         self,
@@ -84,7 +100,8 @@ class Registry:
     ) -> ModelEntry:
         """Add a checkpoint as the next version, after its files were read and checked.
 
-        Registering the same checkpoint with the same metrics again gives the version it has.
+        Registering the same checkpoint with the same metrics again gives the version it has. A
+        pointer stands for what it points to; ``hcp-registry:<name>/...`` is the version it names.
 
         Raises:
             CheckpointError: it is unfinished or changed.
@@ -92,19 +109,21 @@ class Registry:
         """
         if not _NAME.fullmatch(name):
             raise RegistryError(f"model name must be letters, digits, '_', '.', '-', got {name!r}")
-        place = normalised(checkpoint_uri)
+        if checkpoint_uri.startswith(f"{URI_SCHEME}{name}/"):
+            return self.verified(self.get(*parse_model(checkpoint_uri)))
+        place = self.place(checkpoint_uri)
         facts = {
             _DIGEST_TAG: verify_checkpoint(place),
             _METRICS_TAG: canonical_json(plain_json(dict(metrics))),
         }
-        for entry in self._entries(name):
+        for entry in self._mlflow.versions(name):
             same = all(entry.tags.get(tag) == value for tag, value in facts.items())
             if same and entry.source == place:
                 return _entry(entry)
-        run_id = self._log_metrics(name, metrics)
-        self._ensure_model(name)
-        version = self._ask(
-            self._client.create_model_version,
+        run_id = self._mlflow.log_metrics(name, metrics)
+        self._mlflow.ask("create_registered_model", name, unless=("RESOURCE_ALREADY_EXISTS",))
+        version = self._mlflow.ask(
+            "create_model_version",
             name,
             source=place,
             run_id=run_id,
@@ -121,93 +140,97 @@ class Registry:
         if version == CHAMPION:
             entry = self.champion(name)
             if entry is None:
-                raise RegistryError(f"model {name!r} in {self._where} has no champion")
+                raise RegistryError(f"model {name!r} in {self._mlflow.where} has no champion")
             return entry
         if not str(version).isdecimal():
             raise RegistryError(f"version must be a number or {CHAMPION!r}, got {version!r}")
-        return _entry(self._ask(self._client.get_model_version, name, str(version)))
+        return _entry(self._mlflow.ask("get_model_version", name, str(version)))
 
     def champion(self, name: str = DEFAULT_NAME) -> ModelEntry | None:
         """The champion, None where the model has none or does not exist."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return _entry(self._client.get_model_version_by_alias(name, CHAMPION))
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
-            raise RegistryError(f"registry {self._where}: {error}") from error
+        absent = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+        found = self._mlflow.ask("get_model_version_by_alias", name, CHAMPION, unless=absent)
+        return None if found is None else _entry(found)
 
     def promote(self, name: str, version: int | str) -> ModelEntry:
-        """Make a version the champion; the alias moves in one step.
+        """Make a version the champion, after its checkpoint was checked; the former is remembered.
 
         Raises:
-            RegistryError: there is no such version.
+            RegistryError: there is no such version, or its checkpoint changed or is gone.
         """
-        entry = self.get(name, version)
-        self._ask(self._client.set_registered_model_alias, name, CHAMPION, str(entry.version))
+        entry = self.verified(self.get(name, version))
+        now = self.champion(name)
+        if now is not None and now.version != entry.version:
+            self._remember(name, [*self._former(name), now.version])
+        self._mlflow.ask("set_registered_model_alias", name, CHAMPION, str(entry.version))
+        return entry
+
+    def rollback(self, name: str) -> ModelEntry:
+        """Make the former champion the champion again; repeated calls go further back.
+
+        Raises:
+            RegistryError: no former champion is remembered, or its checkpoint changed or is gone.
+        """
+        now, former = self.get(name, CHAMPION), self._former(name)
+        while former and former[-1] == now.version:  # left by a call that was broken off
+            former.pop()
+        if not former:
+            raise RegistryError(
+                f"model {name!r} in {self._mlflow.where} has no former champion: version "
+                f"{now.version} is the first; `hcp promote {name}/VERSION` chooses another"
+            )
+        entry = self.verified(self.get(name, former[-1]))
+        self._mlflow.ask("set_registered_model_alias", name, CHAMPION, str(entry.version))
+        self._remember(name, former[:-1])
         return entry
 
     def resolve(self, uri: str) -> str:
         """The checkpoint's location behind ``hcp-registry:<name>/<version|champion>``.
 
         Raises:
-            RegistryError: the URI is malformed, or names nothing, or the checkpoint is gone.
+            RegistryError: the URI is malformed, or names nothing, or the checkpoint is gone or is
+                not the one that was registered.
         """
-        name, _, version = uri.removeprefix(URI_SCHEME).rpartition("/")
-        if not uri.startswith(URI_SCHEME) or not name:
+        name, version = parse_model(uri)
+        if not uri.startswith(URI_SCHEME) or not name or not version:
             raise RegistryError(f"expected {URI_SCHEME}<name>/<version|{CHAMPION}>, got {uri!r}")
-        place = self.get(name, version).uri
-        if not exists(place):
-            raise RegistryError(f"{uri} is registered, but its checkpoint is gone: {place}")
-        return place
+        return self.verified(self.get(name, version)).uri
 
-    def _entries(self, name: str) -> list[Any]:
-        found: list[Any] = []
-        token: str | None = None
-        while True:
-            page = self._ask(
-                self._client.search_model_versions, f"name = '{name}'", page_token=token
-            )
-            found += page
-            token = page.token
-            if not token:
-                return found
+    def place(self, checkpoint_uri: str) -> str:
+        """As ``checkpoint_place``, with this registry."""
+        return checkpoint_place(checkpoint_uri, self._mlflow.where)
 
-    def _ensure_model(self, name: str) -> None:
-        from mlflow.exceptions import MlflowException
+    def verified(self, entry: ModelEntry) -> ModelEntry:
+        """The entry with the place where its checkpoint lies now, byte for byte as registered.
 
-        try:
-            self._client.create_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise RegistryError(f"registry {self._where}: {error}") from error
-
-    def _log_metrics(self, name: str, metrics: Mapping[str, float]) -> str:
-        """An MLflow run with the metrics, so that MLflow's own pages can compare versions."""
-        from mlflow.entities import Metric
-
-        experiment = self._ask(self._client.get_experiment_by_name, name)
-        experiment_id = (
-            self._ask(self._client.create_experiment, name)
-            if experiment is None
-            else experiment.experiment_id
+        Raises:
+            RegistryError: it changed or is gone; the message has both digests.
+        """
+        found = ""
+        # A folder `latest/` of versions before pointers is kept there by a later training.
+        kept = kept_place(entry.uri.rpartition("/")[0], entry.digest)
+        for uri in (entry.uri, kept):
+            try:
+                place = follow(uri)
+                digest = content_digest(place)
+            except CheckpointError as error:
+                found = found or f"none: {error}"
+                continue
+            if digest == entry.digest or not entry.digest:
+                return replace(entry, uri=place)
+            found = found or digest
+        raise RegistryError(
+            f"{entry.registry_uri}: its checkpoint {entry.uri} changed or is gone since it was "
+            f"registered: registered sha256 {entry.digest}, found {found}"
         )
-        run = self._ask(self._client.create_run, experiment_id)
-        now_ms = int(time.time() * 1000)
-        logged = [Metric(key, float(value), now_ms, 0) for key, value in metrics.items()]
-        self._ask(self._client.log_batch, run.info.run_id, metrics=logged)
-        self._ask(self._client.set_terminated, run.info.run_id)
-        return str(run.info.run_id)
 
-    def _ask(self, call: Any, *args: Any, **options: Any) -> Any:
-        """Call MLflow; its errors become ours, with the registry's place in the message."""
-        from mlflow.exceptions import MlflowException
+    def _former(self, name: str) -> list[int]:
+        model = self._mlflow.ask("get_registered_model", name)
+        return json.loads(model.tags.get(_FORMER_TAG, "[]"))
 
-        try:
-            return call(*args, **options)
-        except MlflowException as error:
-            raise RegistryError(f"registry {self._where}: {error}") from error
+    def _remember(self, name: str, versions: list[int]) -> None:
+        value = json.dumps(versions)
+        self._mlflow.ask("set_registered_model_tag", name, _FORMER_TAG, value)
 
 
 def _entry(version: Any) -> ModelEntry:
@@ -217,6 +240,7 @@ def _entry(version: Any) -> ModelEntry:
         name=version.name,
         version=int(version.version),
         uri=version.source,
+        digest=tags.get(_DIGEST_TAG, ""),
         metrics={k: math.nan if v is None else v for k, v in metrics.items()},
         tags={key: value for key, value in tags.items() if key not in _OWN_TAGS},
     )

@@ -15,16 +15,10 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from hcp.checkpoint import (
-    CARD,
-    MARKER,
-    WEIGHTS,
-    mark_complete,
-    read_checkpoint,
-    verify_checkpoint,
-)
+from hcp.checkpoint import CARD, WEIGHTS, read_checkpoint
 from hcp.training.batches import LoaderState
 from hcp.training.trainer import Trainer
+from storage.checkpoints import COMPLETE_NAME, listed_files, mark_complete, verify_checkpoint
 from storage.errors import CheckpointError
 from storage.locations import join, normalised, read_bytes, remove, write_atomic
 
@@ -38,7 +32,7 @@ FORMAT = 1
 def save_checkpoint(uri: str | Path, trainer: Trainer) -> None:
     """Write a complete checkpoint into a directory or object prefix, replacing what is there."""
     uri = normalised(uri)
-    remove(join(uri, MARKER))
+    remove(join(uri, COMPLETE_NAME))
     write_atomic(join(uri, STATE_DIR), _TENSORS, save(_tensors(trainer)))
     state = json.dumps(_state(trainer), indent=1, sort_keys=True)
     write_atomic(join(uri, STATE_DIR), _JSON, state.encode())
@@ -71,8 +65,8 @@ def load_checkpoint(uri: str | Path, trainer: Trainer) -> None:
             settings, another batch size or another number of workers.
     """
     uri = normalised(uri)
-    digests = verify_checkpoint(uri)
-    if STATE_JSON not in digests or STATE_TENSORS not in digests:
+    verify_checkpoint(uri)
+    if not {STATE_JSON, STATE_TENSORS} <= set(listed_files(uri)):
         raise CheckpointError(f"checkpoint {uri} is for use only: it holds no {STATE_DIR}/")
     card, _ = read_checkpoint(uri)
     state = json.loads(read_bytes(join(uri, STATE_JSON)))

@@ -17,7 +17,7 @@ from hcp.config import AlignmentConfig, HcpConfig, StageTable
 from hcp.objective import aligned_stages, alignment_terms
 from hcp.targets import PriorBatch, build_targets
 from hcp.tokens import human_token_kinds, human_token_mask
-from storage.errors import CheckpointError
+from storage.errors import CheckpointError, RegistryError
 from storage.registry import Registry
 
 CONFIG = HcpConfig(width=32)
@@ -268,11 +268,16 @@ def test_a_registry_entry_loads(
     registry = Registry(uri)
     entry = registry.register("hcp", checkpoint_uri=str(tmp_path / "a"), metrics={}, tags={})
     registry.promote("hcp", entry.version)
-    with pytest.raises(CheckpointError, match="MLFLOW_TRACKING_URI"):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RegistryError, match="MLFLOW_TRACKING_URI"):
         HcpAdapter.from_pretrained("hcp-registry:hcp/champion")
     for name in ("hcp-registry:hcp/champion", entry.registry_uri):
         assert HcpAdapter.from_pretrained(name, tracking_uri=uri).card.step == 3
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        assert HcpAdapter.from_pretrained("hcp-registry:hcp/champion").card.step == 3
+    assert not (tmp_path / "hcp-registry.db").exists()  # asking makes no registry
+    (tmp_path / "mlflow.db").rename(tmp_path / "hcp-registry.db")
     assert HcpAdapter.from_pretrained("hcp-registry:hcp/champion").card.step == 3
 
 

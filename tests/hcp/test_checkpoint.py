@@ -8,16 +8,15 @@ import torch
 
 from hcp.checkpoint import (
     CARD,
-    MARKER,
     WEIGHTS,
     AdapterCard,
-    mark_complete,
     read_checkpoint,
-    verify_checkpoint,
     write_checkpoint,
 )
 from hcp.config import HcpConfig
 from hcp.sites import Site
+from storage.checkpoints import COMPLETE_NAME as MARKER
+from storage.checkpoints import listed_files, mark_complete, verify_checkpoint
 from storage.errors import CheckpointError
 
 CARD_DATA = AdapterCard(
@@ -63,6 +62,14 @@ def test_an_unfinished_checkpoint_does_not_load(written: Path) -> None:
         read_checkpoint(str(written))
 
 
+def test_a_marker_that_cannot_be_read_is_not_told_as_never_finished(written: Path) -> None:
+    (written / MARKER).unlink()
+    (written / MARKER).mkdir()  # an OSError that is no FileNotFoundError
+    with pytest.raises(CheckpointError, match="Is a directory") as caught:
+        read_checkpoint(str(written))
+    assert "never finished" not in str(caught.value)
+
+
 def test_overwriting_replaces_all_of_it(written: Path) -> None:
     write_checkpoint(str(written), {"hcp.b": torch.ones(1)}, CARD_DATA)
     assert set(read_checkpoint(str(written))[1]) == {"hcp.b"}
@@ -80,7 +87,7 @@ def test_changed_bytes_do_not_load(written: Path, name: str) -> None:
 @pytest.mark.parametrize("name", [WEIGHTS, CARD])
 def test_missing_files_are_named(written: Path, name: str) -> None:
     (written / name).unlink()
-    with pytest.raises(CheckpointError, match=f"cannot read {name}"):
+    with pytest.raises(CheckpointError, match=f"{name} cannot be read"):
         read_checkpoint(str(written))
 
 
@@ -112,7 +119,7 @@ def test_a_broken_marker_or_foreign_weights_are_refused(written: Path) -> None:
     with pytest.raises(CheckpointError, match="does not list"):
         read_checkpoint(str(written))
     (written / MARKER).write_text("{}")
-    with pytest.raises(CheckpointError, match="unreadable"):
+    with pytest.raises(CheckpointError, match="cannot be read"):
         read_checkpoint(str(written))
 
 
@@ -120,7 +127,8 @@ def test_verification_covers_the_trainer_state(written: Path) -> None:
     (written / "trainer_state").mkdir()
     (written / "trainer_state" / "loader.json").write_text("{}")
     mark_complete(str(written), (WEIGHTS, CARD, "trainer_state/loader.json"))
-    assert set(verify_checkpoint(str(written))) == {WEIGHTS, CARD, "trainer_state/loader.json"}
+    verify_checkpoint(str(written))
+    assert set(listed_files(str(written))) == {WEIGHTS, CARD, "trainer_state/loader.json"}
     (written / "trainer_state" / "loader.json").write_text("{ }")
     read_checkpoint(str(written))
     with pytest.raises(CheckpointError, match=r"loader\.json"):

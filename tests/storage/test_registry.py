@@ -2,12 +2,18 @@
 
 import hashlib
 import json
+import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 
+from storage.checkpoints import mark_complete, verify_checkpoint
 from storage.errors import CheckpointError, RegistryError
-from storage.registry import Registry
+from storage.exports import export_files
+from storage.registry import Registry, checkpoint_place, default_tracking_uri
+
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +115,103 @@ def test_nothing_appears_in_the_working_directory(registry, checkpoint):
     _register(registry, "clean", checkpoint)
     assert Path.cwd().name == "cwd"
     assert list(Path.cwd().iterdir()) == []
+
+
+def _change(checkpoint, content=b"other"):
+    (checkpoint / "adapter.safetensors").write_bytes(content)
+    mark_complete(str(checkpoint), ("adapter.safetensors", "trainer_state/ema.safetensors"))
+    return verify_checkpoint(str(checkpoint))
+
+
+def test_what_changed_or_vanished_is_told_with_both_digests(registry, checkpoint):
+    entry = _register(registry, "checked", checkpoint)
+    assert entry.digest == verify_checkpoint(str(checkpoint))
+    found = _change(checkpoint)
+    with pytest.raises(RegistryError) as caught:
+        registry.resolve(entry.registry_uri)
+    assert all(word in str(caught.value) for word in (entry.digest, found, str(checkpoint)))
+    (checkpoint / "adapter.safetensors").write_bytes(b"no marker for these bytes")
+    with pytest.raises(RegistryError, match=f"registered sha256 {entry.digest}, found [0-9a-f]"):
+        registry.promote("checked", 1)
+    (checkpoint / "adapter.safetensors").unlink()
+    with pytest.raises(RegistryError, match=f"registered sha256 {entry.digest}, found none"):
+        registry.resolve(entry.registry_uri)
+
+
+def test_a_pointer_is_registered_as_what_it_points_to(registry, checkpoint, tmp_path):
+    names = ("adapter.safetensors",)
+    place = export_files(str(checkpoint), names, str(tmp_path / "out"))
+    entry = _register(registry, "pointer", tmp_path / "out" / "latest")
+    assert entry.uri == place
+    _change(checkpoint)
+    assert export_files(str(checkpoint), names, str(tmp_path / "out")) != place
+    assert registry.resolve("hcp-registry:pointer/1") == place
+
+
+def test_a_champion_of_the_version_before_resolves(tmp_path):
+    """Its place is a folder ``latest``, which a later training makes a pointer."""
+    shutil.copytree(GOLDEN / "training" / "latest", tmp_path / "training" / "latest")
+    text = (GOLDEN / "registry.sql").read_text().replace("@GOLDEN@", str(tmp_path))
+    with sqlite3.connect(tmp_path / "registry.db") as connection:
+        connection.executescript(text)
+    registry = Registry(f"sqlite:///{tmp_path / 'registry.db'}")
+    former = str(tmp_path / "training" / "latest")
+    assert registry.resolve("hcp-registry:hcp/champion") == former
+    with pytest.raises(RegistryError, match="no former champion"):
+        registry.rollback("hcp")
+    step = next((GOLDEN / "training").glob("train-*/step-*"))
+    export_files(str(step), ("adapter_config.json",), str(tmp_path / "training"))
+    moved = registry.resolve("hcp-registry:hcp/champion")
+    assert moved != former
+    assert verify_checkpoint(moved) == registry.champion("hcp").digest
+
+
+def test_rollback_walks_back_through_the_champions(registry, checkpoint):
+    for n in range(3):
+        _register(registry, "back", checkpoint, people_ap=float(n))
+    with pytest.raises(RegistryError, match="no champion"):
+        registry.rollback("back")
+    for version in (1, 3, 3, 2):
+        registry.promote("back", version)
+    assert [registry.rollback("back").version for _ in range(2)] == [3, 1]
+    assert registry.champion("back").version == 1
+    with pytest.raises(RegistryError, match="no former champion: version 1 is the first"):
+        registry.rollback("back")
+    registry.promote("back", 2)
+    _change(checkpoint)
+    with pytest.raises(RegistryError, match="changed"):
+        registry.rollback("back")
+    assert registry.champion("back").version == 2
+
+
+def test_a_deleted_experiment_is_restored(registry, checkpoint):
+    client = registry._mlflow._client
+    _register(registry, "deleted", checkpoint)
+    client.delete_experiment(client.get_experiment_by_name("deleted").experiment_id)
+    assert _register(registry, "deleted", checkpoint, people_ap=0.9).version == 2
+
+
+def test_a_registry_uri_is_registered_as_the_version_it_names(registry, checkpoint):
+    entry = _register(registry, "named", checkpoint)
+    again = _register(registry, "named", "hcp-registry:named/1", people_ap=0.9)
+    assert again == entry
+    other = _register(registry, "another", "hcp-registry:named/1")
+    assert (other.version, other.uri, other.digest) == (1, entry.uri, entry.digest)
+
+
+def test_the_registry_is_the_one_given_then_the_environments_then_here(
+    registry, checkpoint, monkeypatch, tmp_path
+):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert default_tracking_uri() == f"sqlite:///{tmp_path}/hcp-registry.db"
+    with pytest.raises(RegistryError, match="--registry"):
+        checkpoint_place("hcp-registry:place/1")
+    assert not (tmp_path / "hcp-registry.db").exists()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
+    assert default_tracking_uri() == "http://mlflow:5000"
+    assert default_tracking_uri("sqlite:////x.db") == "sqlite:////x.db"
+    _register(registry, "place", checkpoint)
+    uri = registry._mlflow.where
+    assert checkpoint_place("hcp-registry:place/1", uri) == str(checkpoint)
+    assert checkpoint_place(checkpoint, uri) == str(checkpoint)

@@ -8,10 +8,12 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
-from hcp import HcpConfig
-from hcp.checkpoint import CARD, MARKER, WEIGHTS, mark_complete, verify_checkpoint
-from hcp.training.batches import LoaderState
-from hcp.training.config import TrainConfig
+from demo.embedded import SD_DIR
+from hcp import HcpAdapter, HcpConfig
+from hcp.base import load_base
+from hcp.checkpoint import CARD, WEIGHTS
+from hcp.training.batches import LoaderState, collate, iter_batches
+from hcp.training.config import DataConfig, TrainConfig
 from hcp.training.state import (
     STATE_JSON,
     STATE_TENSORS,
@@ -19,8 +21,13 @@ from hcp.training.state import (
     load_checkpoint,
     save_checkpoint,
 )
-from hcp.training.trainer import Trainer
+from hcp.training.trainer import Trainer, train_steps
+from storage.checkpoints import COMPLETE_NAME, listed_files, mark_complete
 from storage.errors import CheckpointError
+from storage.streaming import stream_samples
+from storage.versions import open_version
+
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 def trained(pipeline: StableDiffusionPipeline) -> Trainer:
@@ -80,8 +87,8 @@ def test_the_marker_covers_the_trainers_state(
 ) -> None:
     trainer = trained(pipeline)
     save_checkpoint(tmp_path, trainer)
-    assert {STATE_JSON, STATE_TENSORS} <= set(verify_checkpoint(str(tmp_path)))
-    (tmp_path / MARKER).unlink()
+    assert {STATE_JSON, STATE_TENSORS} <= set(listed_files(str(tmp_path)))
+    (tmp_path / COMPLETE_NAME).unlink()
     with pytest.raises(CheckpointError):
         load_checkpoint(tmp_path, trainer)
 
@@ -97,3 +104,26 @@ def test_what_cannot_be_resumed_is_said(pipeline: StableDiffusionPipeline, tmp_p
     mark_complete(str(tmp_path / "old"), (WEIGHTS, CARD, STATE_TENSORS, STATE_JSON))
     with pytest.raises(CheckpointError, match="format 0, expected 1"):
         load_checkpoint(tmp_path / "old", trainer)
+
+
+def test_a_run_of_the_version_before_is_resumed() -> None:
+    given = json.loads((GOLDEN / "train.json").read_text())
+    config = TrainConfig(
+        **{name: given[name] for name in ("batch_size", "ema_decay", "seed")},
+        data=DataConfig(resolution_px=given["resolution_px"]),
+        hcp=HcpConfig.from_json(given["hcp"]),
+    )  # fmt: skip
+    trainer = Trainer(load_base(str(SD_DIR), device="cpu"), config)
+    step = next((GOLDEN / "training").glob("train-*/step-00000002"))
+    load_checkpoint(step, trainer)
+    assert trainer.step_done == 2
+    version = open_version(str(GOLDEN / "data"))
+    batches = iter_batches(
+        lambda epoch, skip: stream_samples(
+            version, split="train", seed=config.seed, epoch=epoch, skip=skip, rank=0, world_size=1
+        ),
+        lambda examples: collate(examples, tokenizer=trainer.pipeline.tokenizer),
+        batch_size=config.batch_size, config=config.data, seed=config.seed, state=trainer.loader,
+    )  # fmt: skip
+    assert [m.step for m in train_steps(trainer, batches, until=4)] == [3, 4]
+    assert HcpAdapter.from_pretrained(GOLDEN / "training" / "latest").card.step == 2

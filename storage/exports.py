@@ -1,0 +1,110 @@
+"""Finished checkpoints that never change, and the pointer ``latest`` to the newest of them.
+
+Each lies at ``<out>/adapters/<digest>``, named by its content, so that nothing ever overwrites it.
+``<out>/latest`` is a small JSON file: object stores have no links.
+"""
+
+import json
+from collections.abc import Sequence
+from itertools import count
+
+from storage.checkpoints import (
+    COMPLETE_NAME,
+    list_digest,
+    listed_files,
+    marker_bytes,
+    read_listed,
+    verify_checkpoint,
+)
+from storage.errors import CheckpointError
+from storage.locations import (
+    exists,
+    filesystem,
+    is_directory,
+    join,
+    normalised,
+    read_bytes,
+    remove_folder,
+    write_atomic,
+)
+
+ADAPTERS, LATEST = "adapters", "latest"
+
+_NAME_DIGITS = 16
+
+
+def export_files(checkpoint: str, names: Sequence[str], out: str) -> str:
+    """Keep files of a checkpoint as one of their own, and point ``<out>/latest`` to it.
+
+    Returns:
+        Its place, ``<out>/adapters/<digest>``; the same files again give the same place.
+    Raises:
+        CheckpointError: the checkpoint is unfinished or changed, or has no such file.
+    """
+    out = normalised(out)
+    place = _keep(normalised(checkpoint), names, out)
+    if is_directory(join(out, LATEST)):
+        _keep_former_latest(out)
+    pointer = {"checkpoint": place.removeprefix(f"{out}/")}  # relative: `out` may be moved
+    write_atomic(out, LATEST, json.dumps(pointer).encode())
+    return place
+
+
+def follow(uri: str) -> str:
+    """The directory of a checkpoint: what a pointer names, or the location itself.
+
+    Raises:
+        CheckpointError: a file that is no pointer lies there, or it cannot be read.
+    """
+    place = normalised(uri)
+    try:
+        if is_directory(place) or exists(join(place, COMPLETE_NAME)):
+            return place
+        target = str(json.loads(read_bytes(place))["checkpoint"])
+    except FileNotFoundError:
+        return place  # reading it will say what is missing
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{place}: expected a checkpoint's directory, or a pointer to one such as "
+            f"<out>/{LATEST}: {error!r}"
+        ) from error
+    return join(place.rpartition("/")[0], target)
+
+
+def kept_place(out: str, digest: str) -> str:
+    """Where the checkpoint of a digest is kept below a training's folder."""
+    return join(out, ADAPTERS, digest[:_NAME_DIGITS])
+
+
+def _keep(checkpoint: str, names: Sequence[str], out: str) -> str:
+    listed = listed_files(checkpoint)
+    contents = {name: read_listed(checkpoint, name, listed) for name in names}
+    files = {name: listed[name] for name in names}
+    place = kept_place(out, list_digest(files))
+    if exists(join(place, COMPLETE_NAME)):
+        found = verify_checkpoint(place)
+        if found != list_digest(files):
+            raise CheckpointError(
+                f"{place} holds another checkpoint: expected sha256 {list_digest(files)}, got "
+                f"{found}; what is there is not overwritten: move it away"
+            )
+        return place
+    for name, content in contents.items():
+        folder, _, file = join(place, name).rpartition("/")
+        write_atomic(folder, file, content)
+    write_atomic(place, COMPLETE_NAME, marker_bytes(files))
+    return place
+
+
+def _keep_former_latest(out: str) -> None:
+    """Keep what versions before pointers wrote to ``<out>/latest/``: nothing is lost."""
+    former = join(out, LATEST)
+    try:
+        _keep(former, tuple(listed_files(former)), out)
+    except CheckpointError:  # unfinished or damaged: it keeps its files under another name
+        places = (join(out, f"{LATEST}.unfinished-{n}") for n in count())
+        fs, path = filesystem(former)
+        aside = next(place for place in places if not exists(place))
+        fs.mv(path, filesystem(aside)[1], recursive=True)
+        return
+    remove_folder(former)
