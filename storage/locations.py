@@ -81,7 +81,7 @@ def names_in(uri: str) -> list[str]:
     if is_local(uri):
         try:
             with os.scandir(local_path(uri)) as entries:
-                return sorted(entry.name for entry in entries if not entry.is_dir())
+                return sorted(entry.name for entry in entries if not _leads_to_directory(entry))
         except FileNotFoundError:
             return []
     fs, path = filesystem(uri)
@@ -91,6 +91,13 @@ def names_in(uri: str) -> list[str]:
     except FileNotFoundError:
         return []
     return sorted(info["name"].rsplit("/", 1)[-1] for info in infos if info["type"] == "file")
+
+
+def _leads_to_directory(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, say, which must not hide the names beside it
+        return False
 
 
 def read_bytes(uri: str) -> bytes:

@@ -37,6 +37,14 @@ class Source(Protocol):
         """Which of the four kinds it is."""
         ...
 
+    @property
+    def unlisted(self) -> tuple[str, ...]:
+        """Folders below the root that the last whole listing left out, for it could not list them.
+
+        Percent-encoded as URIs; empty unless the source was told to skip such folders.
+        """
+        ...
+
     def records(self) -> Iterator[SourceRecord]:
         """All records in path order, streaming. SourceError where there is none."""
         ...

@@ -13,10 +13,11 @@ from typing import Any, Literal
 from storage.canonical import encode_path, valid_text
 from storage.content_tags import TagCache
 from storage.errors import SourceError
-from storage.locations import is_directory, join, names_in, read_bytes
+from storage.locations import is_directory, join, read_bytes
 from storage.records import SourceRecord
 from storage.sources.base import ReadFailure, make_record
 from storage.sources.files import read_photos, tag_file
+from storage.sources.listing import names_of
 
 _ANNOTATIONS = "annotations"
 
@@ -28,6 +29,8 @@ class CocoSource:
     root: str  # where the photos' paths start
     captions: tuple[str, ...]  # the captions files
     images: str | None = None  # given by the user: the photos lie directly in it
+
+    unlisted: tuple[str, ...] = ()  # always: no folders are walked
 
     @property
     def format(self) -> Literal["coco"]:
@@ -102,7 +105,7 @@ class CocoSource:
 def find_captions(folder: str) -> tuple[str, ...]:
     """The COCO captions files of a folder: in it, else in its ``annotations/``."""
     for place in (folder, join(folder, _ANNOTATIONS)):
-        names = [name for name in names_in(place) if re.fullmatch(r"captions.*\.json", name)]
+        names = [name for name in names_of(place) if re.fullmatch(r"captions.*\.json", name)]
         if names:
             return tuple(join(place, name) for name in names)
     return ()

@@ -1,11 +1,9 @@
-"""Photos that are files below a root: listing one directory, tagging and reading one photo."""
+"""Photos that are files below a root: tagging and reading one photo."""
 
-import logging
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
 
 from storage.canonical import decode_path
@@ -14,88 +12,10 @@ from storage.locations import filesystem, is_local, join
 from storage.records import SourceRecord
 from storage.sources.base import MAX_IMAGE_BYTES, ReadFailure, without_root
 
-logger = logging.getLogger(__name__)
-
 OCCURRENCE_MARK = "?occurrence="
 """Ends the URI of the second, third ... record of one photo; ``?`` itself is percent-encoded."""
 
 _REMOTE_READERS = 16
-_ETAG_FIELDS = ("ETag", "etag", "md5Hash", "content_md5")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One name of a directory that a listing may look at."""
-
-    name: str
-    path: str  # below the root, POSIX separators
-    is_directory: bool
-    etag: str | None = None  # object stores only
-
-
-def list_directory(root: str, path: str, *, ancestors: tuple[str, ...] = ()) -> list[Entry]:
-    """The visible entries of one directory, so ordered that a walk gives sorted paths.
-
-    Hidden names, what is neither file nor directory, links that leave the root, and links to one
-    of ``ancestors`` (real paths; a loop) are left out.
-    """
-    lister = _list_local if is_local(root) else _list_remote
-    entries = lister(root, path, ancestors)
-    # A directory sorts with its slash, as in git: the walk then is in order of the whole path.
-    entries.sort(key=lambda entry: os.fsencode(entry.name + ("/" if entry.is_directory else "")))
-    return entries
-
-
-def _list_local(root: str, path: str, ancestors: tuple[str, ...]) -> list[Entry]:
-    real_root = os.path.realpath(root)
-    entries: list[Entry] = []
-    try:
-        with os.scandir(os.path.join(root, path)) as scanned:
-            for item in scanned:
-                if item.name.startswith("."):
-                    continue
-                relative = f"{path}/{item.name}" if path else item.name
-                if item.is_symlink() and not _stays_inside(item.path, real_root, ancestors):
-                    logger.warning("link is not followed: %s", item.path)
-                    continue
-                directory = item.is_dir()
-                if directory or _is_plain_file(item):
-                    entries.append(Entry(name=item.name, path=relative, is_directory=directory))
-    except OSError as error:
-        logger.warning("directory cannot be listed, its photos are missing: %s", error)
-    return entries
-
-
-def _is_plain_file(item: "os.DirEntry[str]") -> bool:
-    try:
-        return stat.S_ISREG(item.stat().st_mode)
-    except OSError:
-        return True  # a dead link, say: a record that will be rejected as unreadable
-
-
-def _stays_inside(path: str, real_root: str, ancestors: tuple[str, ...]) -> bool:
-    target = os.path.realpath(path)
-    return _inside(target, real_root) and target not in ancestors
-
-
-def _inside(real_path: str, real_root: str) -> bool:
-    return real_path == real_root or real_path.startswith(real_root.rstrip("/") + "/")
-
-
-def _list_remote(root: str, path: str, ancestors: tuple[str, ...]) -> list[Entry]:
-    del ancestors  # object stores have no links
-    fs, base = filesystem(join(root, path) if path else root)
-    entries: list[Entry] = []
-    for info in fs.ls(base, detail=True):
-        name = str(info["name"]).rstrip("/").rsplit("/", 1)[-1]
-        if name.startswith(".") or str(info["name"]).strip("/") == base.strip("/"):
-            continue
-        etag = next((str(info[field]) for field in _ETAG_FIELDS if info.get(field)), None)
-        relative = f"{path}/{name}" if path else name
-        entries.append(
-            Entry(name=name, path=relative, is_directory=info["type"] == "directory", etag=etag)
-        )
-    return entries
 
 
 def tag_file(root: str, path: str, *, cache: TagCache, etag: str | None = None) -> str:
@@ -139,7 +59,7 @@ def read_photo(root: str, path: str) -> bytes | ReadFailure:
 
 def _read_local(root: str, path: str) -> bytes | ReadFailure:
     full = os.path.realpath(os.path.join(root, path))
-    if not _inside(full, os.path.realpath(root)):
+    if not is_inside(full, os.path.realpath(root)):
         return ReadFailure(f"{path!r} is a link out of the source's root")
     status = os.stat(full)
     if not stat.S_ISREG(status.st_mode):
@@ -149,6 +69,11 @@ def _read_local(root: str, path: str) -> bytes | ReadFailure:
         return failure
     with open(full, "rb") as file:
         return file.read()
+
+
+def is_inside(real_path: str, real_root: str) -> bool:
+    """Whether a real path is the real root or below it."""
+    return real_path == real_root or real_path.startswith(real_root.rstrip("/") + "/")
 
 
 def _too_many_bytes(size: int) -> ReadFailure | None:

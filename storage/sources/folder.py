@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from storage.canonical import encode_path
@@ -18,7 +18,8 @@ from storage.sources.base import (
     make_record,
     split_caption,
 )
-from storage.sources.files import Entry, list_directory, read_photo, read_photos, tag_file
+from storage.sources.files import read_photo, read_photos, tag_file
+from storage.sources.listing import Entry, Listing
 from storage.sources.metadata import METADATA_NAMES, MetadataTable
 from storage.sources.rows import BrokenRow, parse_object
 
@@ -33,23 +34,34 @@ class FolderSource:
     """Every file with an image suffix below ``root``, in order of the path's bytes."""
 
     root: str
+    skip_unlisted: bool = False  # folders that cannot be listed are left out: no error
+    _unlisted: list[str] = field(default_factory=list[str], init=False, repr=False, compare=False)
 
     @property
     def format(self) -> Literal["folder"]:
         """The kind of this source."""
         return "folder"
 
+    @property
+    def unlisted(self) -> tuple[str, ...]:
+        """The folders that the last whole listing left out."""
+        return tuple(self._unlisted)
+
     def records(self) -> Iterator[SourceRecord]:
         """One record per photo.
 
         Raises:
-            SourceError: no file with an image suffix; a metadata file that cannot be read.
+            SourceError: no file with an image suffix; a metadata file that cannot be read; a
+                folder that cannot be listed, unless it is to be skipped.
         """
         empty = True
+        listing = Listing(self.root, skip_unlisted=self.skip_unlisted)
         with TagCache() as cache:
-            for record in self._walk("", (), (), cache):
+            for record in self._walk("", (), (), (listing, cache)):
                 empty = False
                 yield record
+        self._unlisted[:] = listing.unlisted
+        listing.warn()
         if empty:
             raise SourceError(
                 f"no photos in {self.root}: expected files ending in "
@@ -67,11 +79,12 @@ class FolderSource:
         path: str,
         ancestors: tuple[str, ...],
         tables: tuple[tuple[str, MetadataTable], ...],
-        cache: TagCache,
+        tools: tuple[Listing, TagCache],
     ) -> Iterator[SourceRecord]:
+        listing, cache = tools
         if is_local(self.root):
             ancestors = (*ancestors, os.path.realpath(os.path.join(self.root, path)))
-        entries = list_directory(self.root, path, ancestors=ancestors)
+        entries = listing.entries(path, ancestors=ancestors)
         sidecars = _sidecars(entries)
         with ExitStack() as stack:
             for name in METADATA_NAMES:
@@ -81,7 +94,7 @@ class FolderSource:
                     tables = ((path, table), *tables)
             for entry in entries:
                 if entry.is_directory:
-                    yield from self._walk(entry.path, ancestors, tables, cache)
+                    yield from self._walk(entry.path, ancestors, tables, tools)
                 elif has_image_suffix(entry.name):
                     stem = os.path.splitext(entry.name)[0]
                     described = self._describe(entry, sidecars.get(stem, {}), tables)

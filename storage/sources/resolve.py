@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from typing import Literal
 
 from storage.errors import SourceError
-from storage.locations import exists, is_directory, names_in, normalised
+from storage.locations import exists, is_directory, normalised
 from storage.records import SourceRecord
 from storage.sources.base import Source, SourceFormat, has_image_suffix
 from storage.sources.coco import coco_source, find_captions
 from storage.sources.folder import FolderSource
+from storage.sources.listing import names_of
 from storage.sources.table import find_tables, suffix_of, table_source
 from storage.sources.tars import is_tar_name, tar_source
 
@@ -29,10 +30,13 @@ def resolve_source(
     *,
     format: Literal["auto"] | SourceFormat = "auto",  # noqa: A002  the public name
     images: str | None = None,
+    skip_unlisted: bool = False,
 ) -> Source:
     """The source behind a local path or fsspec URL; it is not listed yet.
 
     ``images`` is the folder of the photos where they do not lie beside a COCO json or a table.
+    ``skip_unlisted`` leaves out the subfolders of a folder that cannot be listed, instead of ending
+    with an error; the source's ``unlisted`` names them.
 
     Raises:
         SourceError: nothing is there, or it is not what ``format`` says.
@@ -56,7 +60,7 @@ def resolve_source(
     if kind == "folder":
         if not is_directory(place):
             raise SourceError(f"{place}: expected a folder of photos, got a file")
-        return FolderSource(place)
+        return FolderSource(place, skip_unlisted=skip_unlisted)
     raise ValueError(f"format must be auto, folder, table, webdataset or coco, got {kind!r}")
 
 
@@ -91,7 +95,7 @@ def _detect(place: str) -> SourceFormat:
         return kind
     if find_captions(place):
         return "coco"
-    names = names_in(place)
+    names = names_of(place)
     if any(has_image_suffix(name) for name in names):
         return "folder"
     if any(is_tar_name(name) for name in names):

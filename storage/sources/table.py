@@ -11,10 +11,11 @@ from typing import Any, Literal
 from storage.canonical import decode_path, encode_path, key_of, valid_text
 from storage.content_tags import TagCache, hash_tag
 from storage.errors import SourceError
-from storage.locations import is_directory, join, names_in
+from storage.locations import is_directory, join
 from storage.records import SourceRecord
 from storage.sources.base import MAX_IMAGE_BYTES, ReadFailure, make_record, without_root
 from storage.sources.files import OCCURRENCE_MARK, checked, read_photo, read_photos, tag_file
+from storage.sources.listing import names_of
 from storage.sources.metadata import METADATA_NAMES
 from storage.sources.rows import TABLE_SUFFIXES, BrokenRow, iter_rows, open_binary
 
@@ -36,6 +37,8 @@ class TableSource:
     root: str  # where the tables lie; paths in the rows start at `images`, or here
     tables: tuple[str, ...]
     images: str | None = None
+
+    unlisted: tuple[str, ...] = ()  # always: no folders are walked
 
     @property
     def format(self) -> Literal["table"]:
@@ -174,7 +177,7 @@ def find_tables(folder: str) -> list[str]:
     """Names of the visible table files of a folder; metadata files are a folder's captions."""
     return [
         name
-        for name in names_in(folder)
+        for name in names_of(folder)
         if name.endswith(TABLE_SUFFIXES) and name not in METADATA_NAMES and name[0] not in "._"
     ]
 

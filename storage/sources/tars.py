@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Literal
 from storage.canonical import decode_path, encode_path
 from storage.content_tags import TagCache, file_stamp, hash_tag
 from storage.errors import SourceError
-from storage.locations import filesystem, is_directory, is_local, join, local_path, names_in
+from storage.locations import filesystem, is_directory, is_local, join, local_path
 from storage.records import SourceRecord
 from storage.sources.base import (
     MAX_IMAGE_BYTES,
@@ -20,6 +20,7 @@ from storage.sources.base import (
     without_root,
 )
 from storage.sources.files import OCCURRENCE_MARK, checked
+from storage.sources.listing import names_of
 from storage.sources.rows import BrokenRow, open_binary, parse_object
 
 _MAX_TEXT_BYTES = 2**20
@@ -48,6 +49,8 @@ class TarSource:
 
     root: str
     tars: tuple[str, ...]  # names below the root, in order
+
+    unlisted: tuple[str, ...] = ()  # always: no folders are walked
 
     @property
     def format(self) -> Literal["webdataset"]:
@@ -193,7 +196,7 @@ def tar_source(uri: str) -> TarSource:
     if uri.lower().endswith(".tar"):
         root, _, name = uri.rpartition("/")
         return TarSource(root=root or "/", tars=(name,))
-    tars = tuple(name for name in names_in(uri) if is_tar_name(name)) if is_directory(uri) else ()
+    tars = tuple(name for name in names_of(uri) if is_tar_name(name)) if is_directory(uri) else ()
     if not tars:
         raise SourceError(f"no tars in {uri}: expected WebDataset shards such as 00000.tar")
     return TarSource(root=uri, tars=tars)

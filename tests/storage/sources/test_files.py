@@ -10,7 +10,7 @@ from storage.content_tags import TagCache, hash_tag
 from storage.records import SourceRecord
 from storage.sources import files
 from storage.sources.base import ReadFailure
-from storage.sources.files import checked, list_directory, read_photo, read_photos, tag_file
+from storage.sources.files import checked, read_photo, read_photos, tag_file
 
 
 @pytest.fixture
@@ -62,15 +62,6 @@ def test_bytes_must_be_those_that_were_listed(jpeg):
     assert checked(dataclasses.replace(record, content_tag="etag:e"), jpeg(2)) == jpeg(2)
     failure = ReadFailure("gone")
     assert checked(record, failure) is failure
-
-
-def test_a_directory_sorts_with_its_slash(tmp_path, jpeg):
-    for name in ("b/1.jpg", "b.jpg", "b-1.jpg", ".hidden.jpg"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(jpeg())
-    names = [(e.name, e.is_directory) for e in list_directory(str(tmp_path), "")]
-    assert names == [("b-1.jpg", False), ("b.jpg", False), ("b", True)]
-    assert [e.path for e in list_directory(str(tmp_path), "b")] == ["b/1.jpg"]
 
 
 def test_many_remote_photos_come_in_order(tmp_path, jpeg):
