@@ -100,10 +100,11 @@ def test_such_a_folder_is_left_out_and_named_where_that_is_asked_for(tmp_path, r
     assert source.unlisted == ()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
 def test_a_forbidden_folder_is_named(tmp_path):
     _fill(tmp_path, ["a.jpg", "ünter/2.jpg"])
     (tmp_path / "ünter").chmod(0)
+    if os.access(tmp_path / "ünter", os.R_OK):
+        pytest.skip("nothing is forbidden to this user")
     with pytest.raises(SourceError, match=r"ünter: .*Permission denied"):
         list(resolve_source(str(tmp_path)).records())
     source = resolve_source(str(tmp_path), skip_unlisted=True)
