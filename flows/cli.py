@@ -199,11 +199,11 @@ def inspect(
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("inspect.html"),
 ) -> None:
     """Write one self-contained page about a dataset version: counts, rejects, pictures."""
-    from flows.jobs import inspect_version
     from flows.names import split_dataset
+    from hcp.pages.inspection import render_inspection
     from storage.versions import open_version
 
-    out.write_text(inspect_version(open_version(*split_dataset(dataset))), encoding="utf-8")
+    out.write_text(render_inspection(open_version(*split_dataset(dataset))), encoding="utf-8")
     console.print(str(out))
 
 

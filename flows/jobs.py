@@ -17,12 +17,9 @@ if TYPE_CHECKING:
     from hcp.evaluation.promotion import Verdict
     from hcp.evaluation.results import EvaluationReport
     from hcp.evaluation.run import Evaluation, EvaluationConfig
-    from hcp.pages.report import DatasetSection
     from storage.records import Sample
     from storage.versions import DatasetVersion
 
-GALLERY = 12
-REJECTS_EACH = 50  # shown of each reason
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 SCAN_PER_PHOTO = 4  # val photos looked through for one with a human word
 
@@ -84,7 +81,7 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
     )
     verdict = decide(evaluation.report)
     return EvaluationResult(
-        html=render_page(job, evaluation, verdict, version),
+        html=render_page(params, evaluation, verdict, version),
         figures=evaluation.report,
         verdict=verdict,
         tags={
@@ -144,82 +141,30 @@ def held_out(version: "DatasetVersion | None", limit: int) -> "list[Sample]":
 
 
 def render_page(
-    job: EvaluationJob,
+    params: EvaluateParams,
     evaluation: "Evaluation",
     verdict: "Verdict",
     version: "DatasetVersion | None",
 ) -> str:
     """The HTML report of an evaluation, with its training and dataset where they are known."""
-    from hcp.evaluation.results import CANDIDATE
-    from hcp.pages.map_sheet import map_sheet
     from hcp.pages.report import ReportData, render
     from hcp.training.run_folder import read_metrics
 
-    params = job.params
     return render(
         ReportData(
             title="HcP evaluation",
             subtitle=f"{params.checkpoint} on {params.base}",
+            evaluation=evaluation,
             verdict=verdict,
-            report=evaluation.report,
-            pictures=evaluation.pictures,
-            photos=evaluation.photos.get(CANDIDATE, ()),
-            map_sheet=map_sheet(evaluation.recording) if evaluation.recording else None,
             metrics=read_metrics(params.training_log) if params.training_log else (),
-            dataset=dataset_section(version) if version else None,
-            facts=facts(params),
+            dataset=version,
+            facts={
+                "base": params.base,
+                "checkpoint": params.checkpoint,
+                "dataset": params.dataset or "none",
+                "people judged by": params.pose_model,
+            },
         )
-    )
-
-
-def facts(params: EvaluateParams) -> dict[str, str]:
-    """Settings and library versions, for the report's last section."""
-    from importlib.metadata import version
-
-    libraries = ("torch", "diffusers", "ultralytics", "ray", "prefect")
-    return {
-        "base": params.base,
-        "checkpoint": params.checkpoint,
-        "dataset": params.dataset or "none",
-        "people judged by": params.pose_model,
-        "sampling": f"{params.inference_steps} steps, guidance {params.guidance:g}, "
-        f"{params.seeds} seeds a prompt",
-        "versions": ", ".join(f"{name} {version(name)}" for name in libraries),
-    }
-
-
-def inspect_version(version: "DatasetVersion") -> str:
-    """The HTML page about a dataset version alone."""
-    from hcp.pages.inspection import Inspection, render_inspection
-    from hcp.pages.profile import people_histograms, rejects_by_reason
-
-    card = ("people_per_image", "longer_side_px", "caption_chars")
-    return render_inspection(
-        Inspection(
-            version=version.id,
-            root=version.root,
-            n_samples=version.n_samples,
-            n_excluded=len(version.exclusions),
-            rejects_by_reason=version.rejects_by_reason,
-            rejects=rejects_by_reason(version, each=REJECTS_EACH),
-            gallery=tuple(islice(version.iter_samples(), 4 * GALLERY)),
-            histograms={name: version.statistics[name] for name in card}
-            | dict(people_histograms(version)),
-            facts={name: str(value) for name, value in version.config.items()},
-        )
-    )
-
-
-def dataset_section(version: "DatasetVersion") -> "DatasetSection":
-    """What the report says about a dataset version."""
-    from hcp.pages.report import DatasetSection
-
-    return DatasetSection(
-        version=version.id,
-        n_samples=version.n_samples,
-        n_rejects=version.n_rejects,
-        rejects_by_reason=version.rejects_by_reason,
-        gallery=tuple(islice(version.iter_samples(), GALLERY)),
     )
 
 

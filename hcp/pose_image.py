@@ -1,6 +1,5 @@
-"""Pictures of people: the OpenPose-style key pose image, and overlays for reports."""
+"""The OpenPose-style key pose image of the paper."""
 
-import io
 import math
 from collections.abc import Sequence
 
@@ -8,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from storage.records import Keypoint, Person, Sample
+from storage.records import Keypoint
 
 Colour = tuple[int, int, int]
 
@@ -25,11 +24,6 @@ _COLOURS: tuple[Colour, ...] = (
     (0, 0, 255), (85, 0, 255), (170, 0, 255), (255, 0, 255), (255, 0, 170), (255, 0, 85),
 )  # fmt: skip
 _LIMB_SHADE = 0.6  # as ControlNet's renderer: limbs darker than joints
-_TINTS: tuple[Colour, ...] = (
-    (230, 60, 60), (60, 160, 230), (80, 200, 90), (240, 190, 50), (170, 90, 220),
-    (240, 130, 40), (60, 210, 200), (230, 100, 180),
-)  # fmt: skip
-_TINT_OPACITY = 0.4
 
 
 def draw_pose(
@@ -52,40 +46,27 @@ def draw_pose(
     canvas = Image.new("RGB", (width_px, height_px))
     draw = ImageDraw.Draw(canvas)
     for keypoints in people_keypoints:
-        _draw_skeleton(draw, _visible(keypoints, min_confidence), line_px)
+        draw_skeleton(draw, keypoints, min_confidence=min_confidence, line_px=line_px)
     return np.array(canvas, dtype=np.uint8)
 
 
-def draw_people(image: NDArray[np.uint8], sample: Sample) -> NDArray[np.uint8]:
-    """The photo with tinted masks, boxes and skeletons; a copy, HWC uint8 RGB.
-
-    People below the gate get a thin grey box.
-
-    Raises:
-        ValueError: image and sample differ in size.
-    """
-    if image.shape != (sample.height_px, sample.width_px, 3):
-        expected = (sample.height_px, sample.width_px, 3)
-        raise ValueError(f"image of sample {sample.key} must be {expected}, got {image.shape}")
-    blended = image.astype(np.float32)
-    for number in range(1, len(sample.people) + 1):
-        tint = np.array(_TINTS[(number - 1) % len(_TINTS)], dtype=np.float32)
-        inside = sample.mask == number
-        blended[inside] = (1 - _TINT_OPACITY) * blended[inside] + _TINT_OPACITY * tint
-    canvas = Image.fromarray(np.rint(blended).astype(np.uint8))
-    draw = ImageDraw.Draw(canvas)
-    line_px = max(2, round(min(image.shape[:2]) / 160))
-    for number, person in enumerate(sample.people):
-        _draw_box(draw, person, colour=_TINTS[number % len(_TINTS)], line_px=line_px)
-        if person.passes_gate:
-            _draw_skeleton(draw, _visible(person.keypoints, 0.3), line_px)
-    return np.array(canvas, dtype=np.uint8)
-
-
-def decode_image(sample: Sample) -> NDArray[np.uint8]:
-    """The sample's photo, HWC uint8 RGB."""
-    with Image.open(io.BytesIO(sample.image_jpeg), formats=("JPEG",)) as image:
-        return np.array(image.convert("RGB"), dtype=np.uint8)
+def draw_skeleton(
+    draw: ImageDraw.ImageDraw,
+    keypoints: Sequence[Keypoint],
+    *,
+    min_confidence: float,
+    line_px: int,
+) -> None:
+    """Draw one person's skeleton over what is there, as ``draw_pose`` does on black."""
+    points = _visible(keypoints, min_confidence)
+    for (start, end), colour in zip(_LIMBS, _COLOURS, strict=False):
+        if start in points and end in points:
+            shade = tuple(round(_LIMB_SHADE * channel) for channel in colour)
+            draw.line([points[start], points[end]], fill=shade, width=line_px)
+    for index, colour in zip(_POINT_ORDER, _COLOURS, strict=True):
+        if index in points:
+            x_px, y_px = points[index]
+            draw.ellipse([x_px - line_px, y_px - line_px, x_px + line_px, y_px + line_px], colour)
 
 
 def _visible(
@@ -100,25 +81,3 @@ def _visible(
         (ax, ay), (bx, by) = points[5], points[6]
         points[_NECK] = ((ax + bx) / 2, (ay + by) / 2)
     return points
-
-
-def _draw_skeleton(
-    draw: ImageDraw.ImageDraw, points: dict[int, tuple[float, float]], line_px: int
-) -> None:
-    for (start, end), colour in zip(_LIMBS, _COLOURS, strict=False):
-        if start in points and end in points:
-            shade = tuple(round(_LIMB_SHADE * channel) for channel in colour)
-            draw.line([points[start], points[end]], fill=shade, width=line_px)
-    for index, colour in zip(_POINT_ORDER, _COLOURS, strict=True):
-        if index in points:
-            x_px, y_px = points[index]
-            draw.ellipse([x_px - line_px, y_px - line_px, x_px + line_px, y_px + line_px], colour)
-
-
-def _draw_box(draw: ImageDraw.ImageDraw, person: Person, *, colour: Colour, line_px: int) -> None:
-    left, top, right, bottom = person.bbox_xyxy_px
-    box = [min(left, right), min(top, bottom), max(left, right), max(top, bottom)]
-    if person.passes_gate:
-        draw.rectangle(box, outline=colour, width=line_px)
-    else:
-        draw.rectangle(box, outline=(150, 150, 150), width=1)

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,75 @@ def test_every_module_says_what_it_is_for(package: str) -> None:
         if path.read_text().strip() and ast.get_docstring(ast.parse(path.read_text())) is None
     ]
     assert not silent
+
+
+SOURCES = ("flows", "hcp", "priors", "storage", "demo", "benchmarks", "docs")
+WINGS = ("tokens", "", "training", "evaluation", "pages")
+"""Parts of `hcp`, each of which imports only itself and those before it; "" is the method."""
+MAX_MODULES, MAX_LINES, MAX_FUNCTION_LINES = 25, 300, 50
+BEING_CUT = {"hcp/tokens/phrases.py", "hcp/tokens/tagger.py", "hcp/training/trainer.py"}
+
+
+def wing(path: Path) -> str:
+    return path.parent.relative_to(ROOT / "hcp").as_posix().removeprefix(".")
+
+
+def imported_files(path: Path) -> Iterator[Path]:
+    """Our own files that a file imports, in functions and for type checkers too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [n if file_of(n) else node.module for n in names]
+        yield from (found for name in names if (found := file_of(name)) and found != path)
+
+
+def file_of(name: str) -> Path | None:
+    place = ROOT / name.replace(".", "/")
+    return next((p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file()), None)
+
+
+def test_wings_of_hcp_import_only_earlier_ones() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {other.relative_to(ROOT)}"
+        for path in modules("hcp")
+        for other in imported_files(path)
+        if other.is_relative_to(ROOT / "hcp")
+        and WINGS.index(wing(other)) > WINGS.index(wing(path))
+        and path != ROOT / "hcp" / "__init__.py"
+    ]
+    assert not wrong
+
+
+def test_no_import_circle_between_files() -> None:
+    graph = {
+        path: set(imported_files(path))
+        for package in (*SOURCES, "tests")
+        for path in modules(package)
+    }
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        circle = " <- ".join(str(path.relative_to(ROOT)) for path in error.args[1])
+        pytest.fail(f"import circle: {circle}")
+
+
+def test_the_method_is_the_top_of_hcp() -> None:
+    assert len([path for path in modules("hcp") if not wing(path)]) <= MAX_MODULES
+
+
+@pytest.mark.parametrize("package", SOURCES)
+def test_files_and_functions_are_short(package: str) -> None:
+    long: list[str] = []
+    for path in modules(package):
+        text = path.read_text()
+        if len(text.splitlines()) > MAX_LINES:
+            long.append(f"{path.relative_to(ROOT)}: {len(text.splitlines())} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                if lines > MAX_FUNCTION_LINES:
+                    long.append(f"{path.relative_to(ROOT)}: {node.name}() has {lines} lines")
+    assert not {each.split(":")[0] for each in long} - BEING_CUT, long

@@ -4,14 +4,17 @@ No scripts and no external addresses: the filters are CSS over radio buttons. Wh
 (captions, paths) is escaped.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
 
 from hcp.pages.figures import jpeg_uri
+from hcp.pages.overlay import decode_image, draw_people
+from hcp.pages.profile import people_histograms, rejects_by_reason
 from hcp.pages.report import page_environment
-from hcp.pose_image import decode_image, draw_people
-from storage.records import Reject, Sample
+from storage.records import Sample
 from storage.shards import split_of
+from storage.versions import DatasetVersion
 
 TITLES = {
     "people_per_image": "People that pass, per photo",
@@ -22,22 +25,7 @@ TITLES = {
     "caption_chars": "Caption, characters",
 }
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspection:
-    """What the page shows; everything but the counts may be a part of the version."""
-
-    version: str
-    root: str
-    n_samples: int
-    n_excluded: int  # of the samples: duplicates that loaders leave out
-    rejects_by_reason: Mapping[str, int]
-    rejects: Mapping[str, Sequence[Reject]] = field(default_factory=dict[str, Sequence[Reject]])
-    gallery: Sequence[Sample] = ()
-    histograms: Mapping[str, Mapping[str, int]] = field(
-        default_factory=dict[str, Mapping[str, int]]
-    )
-    facts: Mapping[str, str] = field(default_factory=dict[str, str])
+_ON_THE_CARD = ("people_per_image", "longer_side_px", "caption_chars")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,19 +37,29 @@ class _Tile:
     group: str  # of the gallery's filter: 1, 2 or 3 people and more
 
 
-def render_inspection(data: Inspection) -> str:
-    """The page as HTML."""
-    n_rejects = sum(data.rejects_by_reason.values())
-    template = page_environment().get_template("inspect.html.j2")
-    return template.render(
-        data=data,
-        n_rejects=n_rejects,
-        n_records=n_rejects + data.n_samples,
-        reasons=sorted(data.rejects_by_reason.items(), key=lambda item: (-item[1], item[0])),
-        tiles=[_tile(sample) for sample in data.gallery],
-        charts=[
-            (TITLES.get(name, name), _bars(bins)) for name, bins in data.histograms.items() if bins
-        ],
+def render_inspection(version: DatasetVersion, *, rejects_each: int = 50, gallery: int = 48) -> str:
+    """The page as HTML.
+
+    Args:
+        version: what is looked at.
+        rejects_each: shown of each reason; the others are counted.
+        gallery: samples shown.
+    Raises:
+        ShardError: a shard cannot be read.
+    """
+    reasons = version.rejects_by_reason
+    histograms = {name: version.statistics[name] for name in _ON_THE_CARD}
+    histograms |= people_histograms(version)
+    return (
+        page_environment()
+        .get_template("inspect.html.j2")
+        .render(
+            version=version,
+            rejects=rejects_by_reason(version, each=rejects_each),
+            reasons=sorted(reasons.items(), key=lambda item: (-item[1], item[0])),
+            tiles=[_tile(sample) for sample in islice(version.iter_samples(), gallery)],
+            charts=[(TITLES[name], _bars(bins)) for name, bins in histograms.items() if bins],
+        )
     )
 
 

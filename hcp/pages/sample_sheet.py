@@ -4,10 +4,9 @@ import io
 from collections.abc import Iterable
 from itertools import islice
 
-import numpy as np
 from PIL import Image
 
-from hcp.pose_image import draw_people
+from hcp.pages.overlay import decode_image, draw_people
 from storage.records import Sample
 
 TILE_PX = 256
@@ -30,9 +29,7 @@ def sample_sheet(samples: Iterable[Sample], *, limit: int = 12) -> bytes | None:
 
 
 def _tile(sample: Sample) -> Image.Image:
-    with Image.open(io.BytesIO(sample.image_jpeg)) as opened:
-        photo = np.asarray(opened.convert("RGB"))
-    drawn = Image.fromarray(draw_people(photo, sample))
+    drawn = Image.fromarray(draw_people(decode_image(sample), sample))
     drawn.thumbnail((TILE_PX, TILE_PX))
     tile = Image.new("RGB", (TILE_PX, TILE_PX))
     tile.paste(drawn, ((TILE_PX - drawn.width) // 2, (TILE_PX - drawn.height) // 2))

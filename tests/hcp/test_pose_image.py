@@ -1,11 +1,8 @@
-"""Pose images: colours and places of joints, what is left out, overlays."""
-
-import dataclasses
+"""Pose images: colours and places of joints, what is left out."""
 
 import numpy as np
-import pytest
 
-from hcp.pose_image import decode_image, draw_people, draw_pose
+from hcp.pose_image import draw_pose
 
 
 def _person(confidence: float = 0.9):
@@ -36,19 +33,3 @@ def test_weak_or_impossible_points_are_not_drawn():
 def test_points_outside_the_image_are_cut():
     far = [(-1e4 + i, 1e5, 1.0) for i in range(17)]
     assert not draw_pose([far], width_px=40, height_px=30).any()
-
-
-def test_overlay_tints_masks_and_leaves_the_photo(make_unit_of, make_sample):
-    sample = make_sample(make_unit_of(1).records[0])
-    bare = dataclasses.replace(
-        sample, people=tuple(dataclasses.replace(p, bbox_xyxy_px=(7, 5, 7, 5), passes_gate=False)
-                             for p in sample.people))  # fmt: skip
-    image = decode_image(sample)
-    before = image.copy()
-    drawn = draw_people(image, bare)
-    assert np.array_equal(image, before)
-    changed = (drawn != image).any(-1)
-    assert changed[1:4, 2:5].mean() > 0.8
-    assert np.array_equal(drawn[sample.mask == 0][:-1], image[sample.mask == 0][:-1])
-    with pytest.raises(ValueError, match="must be"):
-        draw_people(image[:3], sample)

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from hcp.pages.inspection import render_inspection
-from hcp.pages.profile import rejects_by_reason
 from priors.extract import run_units_inline
 from storage.plan import PlanConfig, plan_units
 from storage.sources import resolve_source
@@ -37,9 +36,7 @@ def version(tmp_path: Path) -> DatasetVersion:
 
 
 def test_the_page_of_a_version(version: DatasetVersion) -> None:
-    from flows.jobs import inspect_version
-
-    page = inspect_version(version)
+    page = render_inspection(version)
     assert version.id in page
     assert not re.search(r"<script|https?://|<link|@import|url\(", page)
     assert page.count("data:image/jpeg;base64,") == version.samples.count_rows() == 3
@@ -54,18 +51,7 @@ def test_the_page_of_a_version(version: DatasetVersion) -> None:
 
 
 def test_rejects_that_are_not_shown_are_counted(version: DatasetVersion) -> None:
-    from hcp.pages.inspection import Inspection
-
-    page = render_inspection(
-        Inspection(
-            version=version.id,
-            root=version.root,
-            n_samples=4,
-            n_excluded=1,
-            rejects_by_reason=version.rejects_by_reason,
-            rejects=rejects_by_reason(version, each=1),
-        )
-    )
+    page = render_inspection(version, rejects_each=1)
     assert page.count('<tr class="unreadable">') == 2
     assert "and 2 more" in page
     assert "and 0 more" not in page

@@ -3,20 +3,26 @@
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
-from hcp.evaluation.attention_maps import Word
+from hcp.evaluation.attention_maps import MapRecorder, Word
 from hcp.evaluation.comparison import Pictures, compare
+from hcp.evaluation.generation import Recording
 from hcp.evaluation.mechanism import PhotoMaps
 from hcp.evaluation.promotion import decide
 from hcp.evaluation.results import EvaluationConfig
-from hcp.pages.report import DatasetSection, ReportData, render, write_report
+from hcp.evaluation.run import Evaluation
+from hcp.pages.report import ReportData, render
 from hcp.training.trainer import StepMetrics
-from tests.hcp.samples import make_person, make_sample
+from storage.versions import DatasetVersion, publish_version
+from tests.hcp.samples import make_person
 
 PROMPTS = ("a woman dancing, <i>happily</i>", "a red car & <script>alert(1)</script>")
 
@@ -62,8 +68,22 @@ def photo() -> PhotoMaps:
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def data() -> ReportData:
+def recording() -> Recording:
+    """One call of one layer, all that a sheet of maps needs."""
+    maps = MapRecorder(
+        nn.Identity(), (), torch.zeros(1, 1), base=[torch.ones(1, 1, 4, 4)], calls=[("mid", 1)]
+    )
+    image, word = np.zeros((8, 8, 3), dtype=np.uint8), Word(text="woman", kind=1, tokens=(0,))
+    return Recording(image=image, words=(word,), maps=maps)
+
+
+@pytest.fixture
+def version(tmp_path: Path, fill_root: Callable[[str], list[str]]) -> DatasetVersion:
+    return publish_version(str(tmp_path), fill_root(str(tmp_path)), config={})
+
+
+@pytest.fixture
+def data(version: DatasetVersion) -> ReportData:
     config = EvaluationConfig(prompts=PROMPTS, seeds=(0, 1, 2), n_resamples=50)
     prompts = tuple(p for p in PROMPTS for _ in config.seeds)
     rng = np.random.default_rng(0)
@@ -79,10 +99,12 @@ def data() -> ReportData:
     return ReportData(
         title="Evaluation of step 2",
         verdict=decide(report),
-        report=report,
-        pictures=pictures,
-        photos=[photo()],
-        map_sheet=np.zeros((40, 60, 3), dtype=np.uint8),
+        evaluation=Evaluation(
+            report=report,
+            pictures=pictures,
+            photos={"candidate": [photo()]},
+            recording=recording(),
+        ),
         metrics=[
             StepMetrics(
                 step=i, loss=1.0, denoise=1 / i, alignment=0.5, learning_rate=1e-4, grad_norm=1.0,
@@ -90,13 +112,8 @@ def data() -> ReportData:
             )
             for i in range(1, 30)
         ],
-        dataset=DatasetSection(
-            version="abc",
-            n_samples=1234,
-            n_rejects=3,
-            rejects_by_reason={"no_person": 2, "unreadable": 1, "poison": 0},
-            gallery=[make_sample(1)],
-        ),
+        dataset=version,
+        max_samples=1,
         facts={"base model": "embedded"},
     )  # fmt: skip
 
@@ -108,9 +125,9 @@ def test_the_page_shows_everything(data: ReportData) -> None:
         "facts",
     }  # fmt: skip
     assert "Does not pass the gate" in page.text
-    assert "1,234 samples" in page.text
+    assert "27 samples and 3 rejected records" in page.text
     assert "no person" in page.text
-    assert "poison" not in page.text  # nothing was rejected for it
+    assert "30 steps, guidance 7.5, 3 seeds a prompt" in page.text
     assert "no CLIP model is configured" in page.text
     assert page.text.count("bit-identical") >= 2
     # Base and HcP for 2 seeds of 2 prompts, skeletons over the people, one photo with 3 maps,
@@ -133,20 +150,10 @@ def test_prompts_are_text_and_never_markup(data: ReportData) -> None:
     assert "&lt;script&gt;" in render(data)
 
 
-def test_empty_sections_are_left_out() -> None:
+def test_empty_sections_are_left_out(version: DatasetVersion) -> None:
     page = Page(render(ReportData(title="Nothing")))
     assert page.ids() == set()
-    dataset = DatasetSection(version="v", n_samples=0, n_rejects=0, rejects_by_reason={})
-    assert Page(render(ReportData(title="Data", dataset=dataset))).ids() == {"dataset"}
-
-
-def test_writing_replaces_the_page(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "report.html"
-    write_report(path, ReportData(title="One"))
-    uri = write_report(str(path), ReportData(title="Two"))
-    assert uri == str(path)
-    assert "<h1>Two</h1>" in path.read_text()
-    assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+    assert Page(render(ReportData(title="Data", dataset=version))).ids() == {"dataset"}
 
 
 def test_a_report_needs_no_torch() -> None:

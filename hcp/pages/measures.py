@@ -1,0 +1,109 @@
+"""The report's numbers: a row for each measure, a bar for each paired difference."""
+
+from dataclasses import dataclass
+
+from hcp.evaluation.interval import Interval
+from hcp.evaluation.results import BASE, CANDIDATE, CHAMPION, EvaluationReport
+
+ARM_TITLES = {BASE: "Base", CANDIDATE: "HcP", CHAMPION: "Champion"}
+
+
+def number(value: float | None) -> str:
+    """Three digits, or a dash."""
+    return "–" if value is None else f"{value:.3f}"  # noqa: RUF001 - the dash is meant
+
+
+def percent(value: float | None) -> str:
+    """A share in percent, or a dash."""
+    return "–" if value is None else f"{100 * value:.1f} %"  # noqa: RUF001 - the dash is meant
+
+
+def arms(report: EvaluationReport) -> list[tuple[str, str]]:
+    """Name and title of each model that was measured."""
+    return [(name, title) for name, title in ARM_TITLES.items() if name in report.arms]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """One measure of all models."""
+
+    title: str
+    note: str
+    values: tuple[str, ...]  # one per arm
+    best: tuple[bool, ...]
+
+
+_MEASURES = (  # field, title, note, larger is better, as a percentage
+    (
+        "people_score",
+        "People score",
+        "detection, keypoint confidence and plausible limbs, multiplied",
+        1,
+        0,
+    ),
+    ("detection_rate", "Pictures with a person", "of prompts that ask for people", 1, 1),
+    ("count_error", "Count error", "people found against people asked for", -1, 0),
+    ("keypoint_confidence", "Keypoint confidence", "mean over seen keypoints", 1, 0),
+    ("implausible_limb_rate", "Implausible limbs", "longer than proportions allow", -1, 1),
+    ("attention_share", "Attention on people", "human words, held-out photos", 1, 1),
+    ("human_map_share", "… of the human map alone", "M_h", 1, 1),
+    ("text_score", "CLIP score", "picture against prompt", 1, 0),
+    ("fid", "FID", "to held-out photos, given feature network", -1, 0),
+    ("kid", "KID", "to held-out photos, given feature network", -1, 0),
+    ("pixel_difference", "Change without people", "mean absolute, of 255 levels", 0, 0),
+    ("identical_share", "… bit-identical pictures", "prompts without people", 0, 1),
+)
+
+
+def measure_rows(report: EvaluationReport) -> list[Measure]:
+    """The table of numbers; what no model was measured by is left out."""
+    rows: list[Measure] = []
+    for name, title, note, direction, aspercent in _MEASURES:
+        if name in report.not_measured:
+            continue
+        values: list[float | None] = [getattr(report.arms[a], name) for a, _ in arms(report)]
+        known = [direction * v for v in values if v is not None]
+        if not known:
+            continue
+        rows.append(
+            Measure(
+                title=title,
+                note=note,
+                values=tuple(percent(v) if aspercent else number(v) for v in values),
+                best=tuple(
+                    v is not None and direction != 0 and len(set(known)) > 1
+                    and direction * v == max(known)
+                    for v in values
+                ),
+            )
+        )  # fmt: skip
+    return rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One paired difference, with its bar."""
+
+    title: str
+    interval: Interval
+    span: tuple[float, float, float]  # low, mean, high in percent of the bar, zero at 50
+
+
+def differences(report: EvaluationReport) -> list[Difference]:
+    """The bars of paired differences."""
+    found: list[Difference] = []
+    for other, comparison in report.comparisons.items():
+        for title, interval in (
+            ("people score", comparison.people_score),
+            ("attention on people", comparison.attention_share),
+            ("CLIP score", comparison.text_score),
+        ):
+            if interval is None:
+                continue
+            reach = 1.15 * max(abs(interval.low), abs(interval.high), abs(interval.mean)) or 1.0
+            low, mean, high = (
+                50 + 50 * v / reach for v in (interval.low, interval.mean, interval.high)
+            )
+            title = f"{ARM_TITLES[CANDIDATE]} against {ARM_TITLES[other]}: {title}"
+            found.append(Difference(title=title, interval=interval, span=(low, mean, high)))
+    return found
