@@ -74,6 +74,7 @@ class TableSource:
         self, name: str, cache: TagCache, seen: "_Occurrences"
     ) -> Iterator[SourceRecord]:
         uri = join(self.root, name)
+        in_rows = uri.endswith(".parquet")  # where bytes can stand, and are read row by row
         image_column: str | None = None
         text_column: str | None = None
         for number, row in enumerate(iter_rows(uri)):
@@ -86,8 +87,10 @@ class TableSource:
             cell, text = row.get(image_column), row.get(text_column or "")
             rest = {k: v for k, v in row.items() if k not in (image_column, text_column)}
             attributes = {k: v for k, v in rest.items() if not _has_bytes(v)}
-            if _has_bytes(cell) or (cell is None and uri.endswith(".parquet")):
-                place, tag = f"{encode_path(name)}#{number}", self._cell_tag(cell)
+            if isinstance(cell, dict) and not in_rows:
+                cell = cell.get("path")
+            if in_rows and (cell is None or _has_bytes(cell) or _has_path(cell)):
+                place, tag = f"{encode_path(name)}#{number}", self._cell_tag(cell, cache)
             elif isinstance(cell, str) and cell:
                 path = self._relative(valid_text(cell))
                 place = seen.mark(encode_path(path))
@@ -108,8 +111,10 @@ class TableSource:
             path = path[len(self._photo_root.rstrip("/")) + 1 :]
         return path.removeprefix("./")
 
-    def _cell_tag(self, cell: object) -> str:
+    def _cell_tag(self, cell: object, cache: TagCache) -> str:
         data = _cell_bytes(cell)
+        if isinstance(data, str):
+            return tag_file(self._photo_root, self._relative(data), cache=cache)
         return hash_tag(data) if isinstance(data, bytes) else "no image"
 
     def _read_paths(
@@ -199,11 +204,13 @@ def _has_bytes(value: object) -> bool:
     return isinstance(value, bytes) or (isinstance(value, dict) and "bytes" in value)
 
 
+def _has_path(value: object) -> bool:
+    return isinstance(value, dict) and "path" in value
+
+
 def _cell_bytes(cell: Any) -> bytes | str | ReadFailure:
     """What an image cell holds: bytes, or (Hugging Face's struct) the path of a file."""
-    data = cell.get("bytes") if isinstance(cell, dict) else cell
-    if data is None and isinstance(cell, dict):
-        data = cell.get("path")
+    data = (cell.get("bytes") or cell.get("path")) if isinstance(cell, dict) else cell
     if not data or not isinstance(data, bytes | str):
         return ReadFailure("the image cell is empty")
     if len(data) > MAX_IMAGE_BYTES:

@@ -5,6 +5,7 @@ from pathlib import Path
 from demo.embedded import POSE_DIR, POSE_PX, SAM_DIR
 from hcp.tokens import TOKENS_VERSION
 from priors.extract import ExtractorConfig, config_digest
+from priors.gate import GateConfig
 from storage.canonical import digest_of
 from storage.plan import PlanConfig, open_plan, plan_units
 from storage.shards import committed
@@ -19,7 +20,7 @@ def test_the_units_of_the_golden_photos_are_committed() -> None:
     units = plan_units(
         resolve_source(str(GOLDEN / "photos")).records(),
         config=PlanConfig(unit_size=6),
-        salt=digest_of([config_digest(config), TOKENS_VERSION]),
+        salt=digest_of([config_digest(config, GateConfig()), TOKENS_VERSION]),
     )
     (plan,) = (GOLDEN / "data" / "plans").glob("*.parquet")
     found = [unit.fingerprint for unit in units]

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from storage.content_tags import hash_tag
 from storage.errors import SourceError
 from storage.sources import ReadFailure, open_source, resolve_source
 
@@ -25,6 +26,40 @@ def test_parquet_with_bytes(tmp_path, jpeg, as_struct):
     data = [data for _, data in source.read(records[::-1])][::-1]
     assert data[:2] + data[3:] == cells[:2] + cells[3:]
     assert isinstance(data[2], ReadFailure)
+
+
+@pytest.mark.parametrize("fields", [("bytes", "path"), ("path",)])
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_a_struct_with_a_path_is_tagged_by_the_file(tmp_path, jpeg, kind, fields):
+    for i in range(2):
+        (tmp_path / f"{i}.jpg").write_bytes(jpeg(i))
+    names = ["0.jpg", str(tmp_path / "1.jpg"), "gone.jpg", "../out.jpg", None]
+    rows = [{"image": dict.fromkeys(fields) | {"path": n}, "text": "x"} for n in names]
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "t.parquet")
+    else:
+        (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = resolve_source(str(tmp_path / f"t.{kind}"))
+    before = list(source.records())
+    data = [data for _, data in source.read(before)]
+    assert data[:2] == [jpeg(0), jpeg(1)]
+    assert all(isinstance(item, ReadFailure) for item in data[2:])
+    assert before[0].content_tag != before[1].content_tag
+    (tmp_path / "1.jpg").write_bytes(jpeg(5))
+    after = list(source.records())
+    assert [a == b for a, b in zip(after, before, strict=True)] == [True, False, True, True, True]
+    assert [data for _, data in source.read(after[:2])] == [jpeg(0), jpeg(5)]
+    assert isinstance(next(source.read(before[1:2]))[1], ReadFailure)  # changed since listed
+
+
+def test_a_struct_with_bytes_is_tagged_by_them_whatever_its_path(tmp_path, jpeg):
+    (tmp_path / "0.jpg").write_bytes(jpeg(7))
+    rows = [{"image": {"bytes": jpeg(0), "path": "0.jpg"}, "text": "x"}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "t.parquet")
+    source = resolve_source(str(tmp_path / "t.parquet"))
+    (record,) = source.records()
+    assert record.content_tag == hash_tag(jpeg(0))
+    assert next(source.read([record]))[1] == jpeg(0)
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
