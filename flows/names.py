@@ -1,5 +1,7 @@
 """What the names in the parameters stand for: 'embedded' models, ROOT@VERSION, registry URIs."""
 
+from collections.abc import Mapping
+from importlib.resources import files
 from typing import Literal
 
 from storage.registry import default_tracking_uri
@@ -8,15 +10,16 @@ EMBEDDED = "embedded"
 
 Model = Literal["base", "pose", "masks"]
 
+EMBEDDED_FOLDERS: Mapping[Model, str] = {"base": "sd", "pose": "pose", "masks": "sam"}
+"""Below ``weights`` of the package ``demo``."""
+
 
 def model_path(name: str, kind: Model) -> str:
     """The embedded model's folder for 'embedded', any other name unchanged."""
     if name != EMBEDDED:
         return name
-    from demo import embedded
-
-    folders = {"base": embedded.SD_DIR, "pose": embedded.POSE_DIR, "masks": embedded.SAM_DIR}
-    return str(folders[kind])
+    # Found as files: no package imports `demo`, which stands above them all.
+    return str(files("demo").joinpath("weights", EMBEDDED_FOLDERS[kind]))
 
 
 def split_dataset(dataset: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "storage": set(),
     "priors": {"storage"},
     "hcp": {"storage"},
-    "flows": {"priors", "hcp", "storage", "demo"},  # demo: only the `hcp demo` command
+    "flows": {"priors", "hcp", "storage"},
     "demo": {"flows", "priors", "hcp", "storage"},
 }
 OWNERS = {
@@ -83,15 +83,6 @@ def test_ray_stays_in_the_shell_modules() -> None:
         if any(name.split(".")[0] == "ray" for name, _ in imported(path))
     }
     assert found <= RAY_MODULES
-
-
-def test_only_the_demo_command_imports_demo() -> None:
-    found = {
-        str(path.relative_to(ROOT))
-        for path in modules("flows")
-        if any(name.split(".")[0] == "demo" for name, _ in imported(path))
-    }
-    assert found <= {"flows/cli.py", "flows/names.py"}
 
 
 @pytest.mark.parametrize("statement", ["import flows", "import flows.cli", "import storage"])

@@ -32,6 +32,16 @@ def test_a_missing_parameter_is_one_line() -> None:
     assert done.stderr.strip() == "error: root: Field required"
 
 
+def test_a_path_is_printed_as_it_is(tmp_path: Path) -> None:
+    root = tmp_path / ("[bold]a very long name" * 6)
+    (root / "shards").mkdir(parents=True)
+    done = hcp("verify", str(root))
+    assert done.stdout == "0 problems\n"
+    missing = hcp("inspect", str(root))
+    assert missing.returncode == 2
+    assert str(root) in missing.stderr
+
+
 def test_a_broken_config_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("- a list")
     done = hcp("ablate", "--config", str(tmp_path / "c.yaml"))

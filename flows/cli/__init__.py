@@ -1,0 +1,5 @@
+"""The ``hcp`` command line."""
+
+from flows.cli.app import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,49 @@
+"""The ``hcp`` command: its subcommands, and how a user's mistake ends."""
+
+import os
+
+import typer
+from pydantic import ValidationError
+
+from flows.cli import local, runs
+from flows.cli.console import fail
+from storage.errors import HcpError
+
+COMMANDS = (
+    local.demo,
+    runs.rebuild,
+    runs.retry_failed,
+    runs.train,
+    runs.evaluate,
+    runs.ablate,
+    local.generate,
+    local.inspect,
+    local.verify,
+    local.gc,
+    local.weights,
+    local.doctor,
+)
+"""In the order of the help; a function's name is its command's."""
+
+app = typer.Typer(
+    name="hcp",
+    help="Human-centric Prior fine-tuning: priors at scale, training, evaluation, registry.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in COMMANDS:
+    app.command(command.__name__.replace("_", "-"))(command)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends with one clear message and exit code 2."""
+    # A first start of Prefect's own in-process server takes longer than its default allows.
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    try:
+        app()
+    except ValidationError as error:
+        fail("\n".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()))
+    except HcpError as error:
+        fail(str(error))

@@ -1,0 +1,31 @@
+"""What the commands print: plain lines, as they are, so that a script can read them."""
+
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+import typer
+
+
+def say(line: object) -> None:
+    """One line on stdout, neither wrapped nor marked up: paths come out as they are."""
+    typer.echo(str(line))
+
+
+def say_table(rows: Sequence[Mapping[str, object]]) -> None:
+    """Rows of the same columns, aligned under their names."""
+    if not rows:
+        return
+    lines = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        say("  ".join(map(str.ljust, line, widths)).rstrip())
+
+
+def fail(message: str) -> NoReturn:
+    """A user's mistake: one clear message on stderr, and exit code 2."""
+    typer.secho(f"error: {message}", fg="red", err=True)
+    raise SystemExit(2)
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,103 @@
+"""The commands that start no flow of their own: pictures, pages, checks, the demo."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.console import say, say_table
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Where everything the demo makes is put.")] = Path(
+        "out/demo"
+    ),
+) -> None:
+    """Run the whole product on the embedded world: offline, two cores, a few minutes."""
+    # By name: no package imports `demo`, which stands above them all.
+    import_module("demo.run").run_demo(out)
+
+
+def generate(
+    base: Annotated[str, typer.Option(help="Diffusers id, folder or 'embedded'.")],
+    prompt: Annotated[str, typer.Option(help="What to draw.")],
+    out: Annotated[Path, typer.Option(help="The picture's file, .png or .jpg.")],
+    checkpoint: Annotated[
+        str | None, typer.Option(help="HcP adapter: folder or registry URI; none: the base.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same picture.")] = 0,
+    steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 30,
+    guidance: Annotated[float, typer.Option(min=1, help="Classifier-free guidance.")] = 7.5,
+    maps: Annotated[
+        bool,
+        typer.Option("--maps", help="Also OUT.maps.png: each human word's attention on it."),
+    ] = False,
+) -> None:
+    """Draw one picture with a base model and an HcP adapter."""
+    from flows.jobs import generate_picture
+
+    written = generate_picture(
+        base=base, prompt=prompt, out=out, checkpoint=checkpoint,
+        seed=seed, steps=steps, guidance=guidance, maps=maps,
+    )  # fmt: skip
+    for path in written:
+        say(path)
+    if maps and len(written) == 1:
+        say("no human word in the prompt, so no maps")
+
+
+def inspect(
+    dataset: Annotated[str, typer.Argument(help="ROOT or ROOT@VERSION.")],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("inspect.html"),
+) -> None:
+    """Write one self-contained page about a dataset version: counts, rejects, pictures."""
+    from flows.names import split_dataset
+    from hcp.pages.inspection import render_inspection
+    from storage.versions import open_version
+
+    out.write_text(render_inspection(open_version(*split_dataset(dataset))), encoding="utf-8")
+    say(out)
+
+
+def verify(root: Annotated[str, typer.Argument(help="Where shards and versions live.")]) -> None:
+    """Check digests, counts and sums of everything committed below a root."""
+    from storage.verify import verify_root
+
+    problems = verify_root(root)
+    for problem in problems:
+        say(problem)
+    say(f"{len(problems)} problems")
+    sys.exit(1 if problems else 0)
+
+
+def gc(
+    root: Annotated[str, typer.Argument(help="Where shards and versions live.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list.")] = False,
+) -> None:
+    """Delete the shards that no dataset version names."""
+    from storage.gc import collect_garbage
+
+    gone = collect_garbage(root, dry_run=dry_run)
+    for name in gone:
+        say(name)
+    say(f"{len(gone)} shards {'would be ' if dry_run else ''}deleted")
+
+
+def weights() -> None:
+    """List the model weights known by name: kind, URL and sha256."""
+    from priors.weights import KNOWN_WEIGHTS
+
+    for name, row in KNOWN_WEIGHTS.items():
+        digests = ", ".join(row.sha256) or "none known: needs --trust-weights"
+        say(f"{name}  {row.kind}\n  {row.url}\n  sha256 {digests}")
+
+
+def doctor() -> None:
+    """Check this machine: Python, GPU, Prefect, Ray, embedded models, disk."""
+    from flows.doctor import examine
+
+    rows = examine()
+    say_table(rows)
+    sys.exit(1 if any(row["state"] == "bad" for row in rows) else 0)
