@@ -31,6 +31,7 @@ from benchmarks.stub_models import (
 from flows.ray_session import ray_session
 from priors.config import PoolConfig
 from priors.pool import run_units
+from storage.layout import Root
 from storage.shards import committed
 from storage.sources import resolve_source
 from storage.verify import verify_root
@@ -65,7 +66,7 @@ def main() -> None:
 
 def drive(place: Path, actors: int) -> None:
     """What the killed process does: the units that are left, then the version."""
-    root = str(place / "data")
+    root = Root.of(place / "data")
     source = resolve_source(str(place.parent / "photos"), format="folder")
     units = units_of(source, unit_size=UNIT_SIZE)
     done = committed(root)
@@ -88,7 +89,7 @@ def run(place: Path, n_runs: int, n_photos: int, actors: int) -> dict[str, Any]:
     peer.mkdir()
     start(peer, actors).wait()
     expected = shard_digest(peer / "data")
-    n_units = len(committed(str(peer / "data")))
+    n_units = len(committed(Root.of(peer / "data")))
     dice = random.Random(0)
     runs: list[dict[str, Any]] = []
     for number in range(n_runs):

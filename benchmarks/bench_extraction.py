@@ -46,6 +46,7 @@ from priors.pool import run_units
 from priors.pose import PoseModel
 from priors.sam import SamConfig, build_sam, load_sam, save_sam
 from priors.yolo import import_ultralytics
+from storage.layout import Root
 from storage.retries import read_rejects
 from storage.shards import iter_samples
 from storage.sources import Source, resolve_source
@@ -111,7 +112,7 @@ def efficiency(source: Source, root: Path, pose: PoseModel) -> dict[str, float]:
             pose(chunk)
         bare = min(bare, perf_counter() - start)
         extractor = Extractor(
-            Extraction(source=source, root=f"{root}-{attempt}", config=config, device="cpu"),
+            Extraction(source=source, root=Root(f"{root}-{attempt}"), config=config, device="cpu"),
             lambda _: [],
             pose=pose,
             masks=EmptyMasks(),
@@ -142,7 +143,7 @@ def two_actors(place: Path) -> dict[str, float]:
         for actors in (1, 2):
             log = place / f"log-{actors}"
             make = MakeStub(
-                source=source, root=str(place / f"ray-{actors}"), log=log, seconds=SECONDS
+                source=source, root=Root.of(place / f"ray-{actors}"), log=log, seconds=SECONDS
             )
             run_units(
                 units,
@@ -201,12 +202,12 @@ def sorted_photos(
     photos = sorted((assets / "photos").glob("*.jpg"))
     source = copied(place / "sorting", photos)
     extraction = Extraction(
-        source=source, root=str(place / "sorting-data"), config=config, device="cpu"
+        source=source, root=Root.of(place / "sorting-data"), config=config, device="cpu"
     )
     extractor = Extractor(extraction, human_spans, masks=EmptyMasks())
     units = units_of(source, unit_size=100)
     run_units_inline(units, make_extractor=lambda: extractor, on_report=lambda _: None)
-    root = str(place / "sorting-data")
+    root = Root.of(place / "sorting-data")
     good = {s.uri for unit in units for s in iter_samples(root, unit.fingerprint)}
     rejects = [r for unit in units for r in read_rejects(root, unit.fingerprint)]
     nobody = {r.uri for r in rejects if r.reason == "no_person"}
@@ -226,7 +227,7 @@ def copied(folder: Path, photos: Sequence[Path]) -> Source:
 
 def against_user(source: Source, root: Path, config: ExtractorConfig) -> dict[str, float]:
     units = units_of(source, unit_size=100)
-    extraction = Extraction(source=source, root=str(root), config=config, device="cpu")
+    extraction = Extraction(source=source, root=Root.of(root), config=config, device="cpu")
     extractor = Extractor(extraction, human_spans)
     user = user_loop(config)
     n = sum(len(unit.records) for unit in units)

@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks.output import finish, options
 from benchmarks.stub_models import MakeStub, photo, units_of, write_photos
 from priors.extract import run_units_inline
+from storage.layout import Root
 from storage.shards import committed
 from storage.sources import resolve_source
 
@@ -71,7 +72,7 @@ def change(folder: Path, names: list[str]) -> None:
 
 
 def rebuild(place: Path, unit_size: int) -> dict[str, Any]:
-    root = str(place / "data")
+    root = Root.of(place / "data")
     start = perf_counter()
     source = resolve_source(str(place / "photos"), format="folder")
     units = units_of(source, unit_size=unit_size)

@@ -28,6 +28,7 @@ from priors.extract import Extraction, Extractor, config_digest, run_units_inlin
 from priors.gate import GateConfig
 from priors.reports import PoolReport, UnitReport
 from priors.yolo import import_ultralytics
+from storage.layout import Root
 from storage.plan import PlanConfig, plan_units
 from storage.records import Sample, Unit
 from storage.shards import iter_samples
@@ -44,12 +45,12 @@ def main() -> None:
     parser.add_argument("--assets", type=Path, default=ASSETS)
     parser.add_argument("--ray", type=int, default=0, help="actors; 0: inline, without Ray")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as root:
-        result = run(given.assets, root, actors=given.ray)
+    with tempfile.TemporaryDirectory() as folder:
+        result = run(given.assets, Root(folder), actors=given.ray)
     finish(given.out, result, table(result))
 
 
-def run(assets: Path, root: str, *, actors: int) -> dict[str, Any]:
+def run(assets: Path, root: Root, *, actors: int) -> dict[str, Any]:
     config = ExtractorConfig(
         pose_model=str(assets / "weights" / "yolo11n-pose.pt"),
         mask_model=str(assets / "weights" / "yolo11n-seg.pt"),
@@ -99,7 +100,7 @@ def run(assets: Path, root: str, *, actors: int) -> dict[str, Any]:
 
 
 def extract(
-    units: Sequence[Unit], config: ExtractorConfig, source: Source, root: str, *, actors: int
+    units: Sequence[Unit], config: ExtractorConfig, source: Source, root: Root, *, actors: int
 ) -> tuple[PoolReport, float]:
     """Commit the units; the report, and seconds that loading the models took (inline only)."""
 

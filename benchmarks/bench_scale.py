@@ -25,6 +25,7 @@ from priors.extract import Extractor
 from priors.pool import run_units
 from priors.reports import UnitReport
 from storage.content_tags import hash_tag
+from storage.layout import Root
 from storage.plan import PlanConfig, plan_units, write_plan
 from storage.records import Reject, SourceRecord, Unit
 from storage.shards import commit_unit, committed
@@ -65,7 +66,7 @@ class CountedSource:
 class CommitOnly:
     """An extractor that rejects everything unseen, and commits that."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: Root) -> None:
         self._root = root
 
     def process(self, unit: Unit, *, poison: Any = frozenset()) -> UnitReport:
@@ -89,7 +90,7 @@ class CommitOnly:
 class MakeCommitOnly:
     """Builds it inside a worker."""
 
-    root: str
+    root: Root
 
     def __call__(self) -> Extractor:
         return cast(Extractor, CommitOnly(self.root))
@@ -143,7 +144,8 @@ def measure_apart(n: int, actors: int) -> dict[str, Any]:
 
 
 def measure(n: int, *, actors: int) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as root:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Root(folder)
         start = perf_counter()
         units = plan_units(CountedSource(n=n).records(), config=PlanConfig(), salt=SALT)
         plan = write_plan(root, units)
@@ -172,7 +174,7 @@ def measure(n: int, *, actors: int) -> dict[str, Any]:
         }
 
 
-def drive(root: str, units: Iterator[Unit], actors: int) -> float:
+def drive(root: Root, units: Iterator[Unit], actors: int) -> float:
     with ray_session("local"):
         start = perf_counter()
         run_units(

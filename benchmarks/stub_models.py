@@ -16,6 +16,7 @@ from priors.extract import Extraction, Extractor
 from priors.gate import GateConfig
 from priors.masks import PersonMasks, empty_masks
 from priors.reports import UnitReport
+from storage.layout import Root
 from storage.locations import TEMPORARY_PREFIX
 from storage.plan import PlanConfig, plan_units
 from storage.records import Person, Unit
@@ -64,7 +65,7 @@ class MakeStub:
     """Builds an extractor with stub models inside a worker."""
 
     source: Source
-    root: str
+    root: Root
     log: Path
     seconds: float
     decode_threads: int = 2

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from flows.names import model_path
 from flows.params import RebuildParams
 from storage.canonical import digest_of
+from storage.layout import Root
 from storage.sources import resolve_source
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class ExtractorFactory:
     """Builds the extractor inside an actor; pickles as its parameters."""
 
     params: RebuildParams
+    root: Root  # made by the driver: a relative path means its working directory, not an actor's
     decode: "Decode | None" = None  # elsewhere; None: in the extractor's own threads
 
     def __call__(self) -> "Extractor":
@@ -33,7 +35,7 @@ class ExtractorFactory:
         params = self.params
         extraction = Extraction(
             source=resolve_source(params.source, format=params.format, images=params.images),
-            root=params.root,
+            root=self.root,
             config=extractor_config(params),
             gate=params.gate,
             device=params.device,

@@ -14,7 +14,8 @@ from flows.params import RebuildParams
 from hcp.pages.sample_sheet import sample_sheet
 from priors.config import PoolConfig
 from storage.duplicates import duplicate_keys
-from storage.locations import join, write_atomic
+from storage.layout import Root
+from storage.locations import write_file
 from storage.plan import Plan, PlanConfig, plan_units, write_plan
 from storage.records import Unit
 from storage.retries import current_shards
@@ -32,9 +33,6 @@ VERSION_FIELDS = (
     "duplicate_distance_bits",
 )  # fmt: skip
 """What a dataset version says about how it came about; places and machines are not among it."""
-
-SETTINGS_FILE = "rebuild-params.json"
-"""Below ``<root>/runs``: the parameters of the last rebuild."""
 
 
 @flow(name="rebuild-dataset", log_prints=False)
@@ -67,11 +65,11 @@ def plan_work(params: RebuildParams) -> tuple[Plan, frozenset[str]]:
         config=PlanConfig(unit_size=params.unit_size),
         salt=extraction_digest(params),
     )
-    plan = write_plan(params.root, units)
-    settings = params.model_dump_json(indent=1).encode()
-    write_atomic(join(params.root, "runs"), SETTINGS_FILE, settings)  # retry-failed starts from it
+    root = Root.of(params.root)
+    plan = write_plan(root, units)
+    write_file(root.settings, params.model_dump_json(indent=1).encode())  # for retry-failed
     # a shard that stands in for a unit is committed, so what is left are units themselves
-    todo = frozenset(current_shards(params.root, plan.fingerprints())) - committed(params.root)
+    todo = frozenset(current_shards(root, plan.fingerprints())) - committed(root)
     get_run_logger().info(
         "plan %s: %d records in %d units, %d to extract",
         plan.id, plan.n_records, plan.n_units, len(todo),
@@ -83,7 +81,7 @@ def plan_work(params: RebuildParams) -> tuple[Plan, frozenset[str]]:
 def extract(params: RebuildParams, plan: Plan, todo: frozenset[str]) -> None:
     """Run the units through Ray actors; every finished unit is committed and reported."""
     units = (unit for unit in plan.units() if unit.fingerprint in todo)
-    pool = run_extractors(params, units, n_units=len(todo))
+    pool = run_extractors(params, units, root=plan.root, n_units=len(todo))
     publish_table("extraction", [speed_row(pool)], description="Speed of this run")
 
 
@@ -91,12 +89,14 @@ def run_extractors(
     params: RebuildParams,
     units: Iterable[Unit],
     *,
+    root: Root,
     n_units: int,
-    log_root: str | None = None,
+    log_root: Root | None = None,
 ) -> "PoolReport":
     """Run units on a pool of actors, with progress in the UI and times in the run log.
 
     Args:
+        root: where the shards go.
         n_units: how many there are.
         log_root: whose run log gets the times; default the root of the shards.
     """
@@ -113,13 +113,13 @@ def run_extractors(
         progress.update(done, f"{photos} photos")
 
     with (
-        RunLog(log_root or params.root, "rebuild") as log,
+        RunLog(log_root or root, "rebuild") as log,
         ray_session(params.ray_address) as cluster,
         decoders(params) as decode,
     ):
         pool = run_units(
             units,
-            make_extractor=ExtractorFactory(params=params, decode=decode),
+            make_extractor=ExtractorFactory(params=params, root=root, decode=decode),
             on_report=on_report,
             config=PoolConfig(
                 count=min(params.actors or n_units, n_units),
@@ -142,11 +142,11 @@ def decoders(params: RebuildParams) -> "AbstractContextManager[RemoteDecode | No
 @task(name="publish")
 def publish(params: RebuildParams, plan: Plan) -> DatasetVersion:
     """Publish the plan's shards as a dataset version, with its tables and pictures in the UI."""
-    before = list_versions(params.root)
+    before = list_versions(plan.root)
     config = params.model_dump(mode="json", include=set(VERSION_FIELDS))
-    shards = list(current_shards(params.root, plan.fingerprints()))
+    shards = list(current_shards(plan.root, plan.fingerprints()))
     version = publish_version(
-        params.root, shards, config=config, exclusions=find_exclusions(params, shards)
+        plan.root, shards, config=config, exclusions=find_exclusions(params, plan.root, shards)
     )
     publish_table("rejects", reject_rows(version), description=f"Rejects of {version.id}")
     sheet = sample_sheet(version.iter_samples())
@@ -157,20 +157,20 @@ def publish(params: RebuildParams, plan: Plan) -> DatasetVersion:
         emit_event(
             event="hcp.dataset.published",
             resource={"prefect.resource.id": f"hcp.dataset.{version.id}"},
-            payload={"dataset": f"{params.root}@{version.id}", "samples": version.n_samples},
+            payload={"dataset": f"{version.root}@{version.id}", "samples": version.n_samples},
         )
     return version
 
 
-def find_exclusions(params: RebuildParams, shards: Sequence[str]) -> list[str]:
+def find_exclusions(params: RebuildParams, root: Root, shards: Sequence[str]) -> list[str]:
     """Keys of the samples that repeat an earlier one, as far as the parameters ask for it."""
     if params.duplicates == "keep":
         return []
     if params.duplicates == "exact":
-        return duplicate_keys(params.root, shards)
+        return duplicate_keys(root, shards)
     bits = params.duplicate_distance_bits
-    near = duplicate_keys(params.root, shards, by="phash", max_distance_bits=bits)
-    return sorted({*near, *duplicate_keys(params.root, shards)})
+    near = duplicate_keys(root, shards, by="phash", max_distance_bits=bits)
+    return sorted({*near, *duplicate_keys(root, shards)})
 
 
 def speed_row(pool: "PoolReport") -> dict[str, Cell]:

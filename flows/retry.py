@@ -7,9 +7,10 @@ from prefect import flow, get_run_logger, task
 
 from flows.artifacts import publish_table
 from flows.params import RebuildParams, RetryParams
-from flows.rebuild import SETTINGS_FILE, extract, plan_work, publish, run_extractors
+from flows.rebuild import extract, plan_work, publish, run_extractors
 from storage.errors import HcpError
-from storage.locations import join, normalised, read_bytes, remove_folder
+from storage.layout import Root
+from storage.locations import read_bytes, remove_folder
 from storage.plan import Plan
 from storage.retries import merge_retry, units_to_retry
 
@@ -41,16 +42,16 @@ def retry_failed(params: RetryParams) -> str:
 @task(name="retry")
 def retry(params: RetryParams, rebuild: RebuildParams, plan: Plan) -> tuple[int, int]:
     """Run the rejected records as units of their own, and merge what works; (tried, gained)."""
-    pairs = list(units_to_retry(params.root, plan.units(), reasons=set(params.reasons)))
+    root = plan.root
+    pairs = list(units_to_retry(root, plan.units(), reasons=set(params.reasons)))
     if not pairs:
         return 0, 0
-    scratch = join(params.root, "retries", f"work-{plan.id}")
+    scratch = root.retry_work(plan.id)
     again = [retried for _, retried in pairs]
-    elsewhere = rebuild.model_copy(update={"root": scratch})
-    pool = run_extractors(elsewhere, again, n_units=len(again), log_root=params.root)
+    pool = run_extractors(rebuild, again, root=scratch, n_units=len(again), log_root=root)
     for unit, retried in pairs:
-        merge_retry(params.root, unit, retried=retried, retry_root=scratch)
-    remove_folder(scratch)  # kept where the run breaks off: the next retry goes on from it
+        merge_retry(root, unit, retried=retried, retry_root=scratch)
+    remove_folder(scratch.uri)  # kept where the run breaks off: the next retry goes on from it
     return sum(len(unit.records) for unit in again), pool.n_samples
 
 
@@ -60,7 +61,7 @@ def last_settings(root: str) -> dict[str, Any]:
     Raises:
         HcpError: there was none, or its file cannot be read.
     """
-    uri = join(normalised(root), "runs", SETTINGS_FILE)
+    uri = Root.of(root).settings
     try:
         settings: Any = json.loads(read_bytes(uri))
         return dict(settings)

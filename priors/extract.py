@@ -24,6 +24,7 @@ from priors.reading import Photo, PhotoReader, reject
 from priors.reports import PoolReport, ReportSum, StageClock, UnitReport
 from priors.weights import resolve_weights
 from storage.canonical import digest_of
+from storage.layout import Root
 from storage.records import Person, Reject, Sample, SourceRecord, Span, Unit
 from storage.shards import commit_unit, is_committed, read_shard_info
 from storage.sources import Source
@@ -42,7 +43,7 @@ class Extraction:
     """What is extracted from where to where, and how; pickles, so that an actor takes it whole."""
 
     source: Source
-    root: str  # where shards are committed; local path or fsspec URL
+    root: Root  # of the data set that gets the shards
     config: ExtractorConfig = field(default_factory=ExtractorConfig)
     gate: GateConfig = field(default_factory=GateConfig)
     device: str = "auto"  # auto: cuda where the process sees a GPU

@@ -7,15 +7,15 @@ from typing import Literal
 
 import pyarrow.parquet as pq
 
-from storage.locations import local_copy, normalised
-from storage.shards import shard_uri
+from storage.layout import Root
+from storage.locations import local_copy
 
 _PHASH_BITS = 64
 MAX_DISTANCE_BITS = 7
 
 
 def duplicate_keys(
-    root: str,
+    root: Root,
     fingerprints: Sequence[str],
     *,
     by: Literal["sha256", "phash"] = "sha256",
@@ -35,10 +35,9 @@ def duplicate_keys(
             f"max_distance_bits must be in 0..{MAX_DISTANCE_BITS} with phash, 0 with sha256, "
             f"got {max_distance_bits} with {by}"
         )
-    place = normalised(root)
     repeated: list[str] = []
     with closing(_Near(max_distance_bits) if max_distance_bits else _Equal()) as seen:
-        for key, digest in _rows(place, fingerprints, by):
+        for key, digest in _rows(root, fingerprints, by):
             if seen.repeats(digest):
                 repeated.append(key)
     return repeated
@@ -92,9 +91,9 @@ class _Near:
         self._database.close()
 
 
-def _rows(root: str, fingerprints: Sequence[str], column: str) -> Iterator[tuple[str, str]]:
+def _rows(root: Root, fingerprints: Sequence[str], column: str) -> Iterator[tuple[str, str]]:
     for fingerprint in fingerprints:
-        with local_copy(shard_uri(root, fingerprint, "parquet")) as path:
+        with local_copy(root.shard(fingerprint, "parquet")) as path:
             table = pq.read_table(path, columns=["key", column])
         yield from zip(
             table.column("key").to_pylist(), table.column(column).to_pylist(), strict=True

@@ -1,12 +1,12 @@
 """Remove what no dataset version names: shards, and what broken-off writes left."""
 
 from storage.errors import VersionError
-from storage.locations import TEMPORARY_PREFIX, join, names_in, normalised, remove
-from storage.markers import DATA_SUFFIXES, MARKER_SUFFIX, shard_directory
+from storage.layout import DATA_SUFFIXES, MARKER_SUFFIX, Place, Root
+from storage.locations import TEMPORARY_PREFIX, join, names_in, remove
 from storage.versions import list_versions, open_version
 
 
-def collect_garbage(root: str, *, dry_run: bool) -> list[str]:
+def collect_garbage(root: Place, *, dry_run: bool) -> list[str]:
     """URIs of the files that go; they are gone unless ``dry_run``. Run it while no build runs.
 
     Every published version stays whole. Temporary files in ``shards``, ``versions`` and
@@ -15,20 +15,20 @@ def collect_garbage(root: str, *, dry_run: bool) -> list[str]:
     Raises:
         VersionError: no version is published, or one cannot be read: then nothing is removed.
     """
-    place = normalised(root)
+    place = Root.of(root)
     kept = {name for id_ in list_versions(place) for name in open_version(place, id_).shards}
     if not kept:
         raise VersionError(f"no version in {place}: everything would go, so nothing does")
     garbage = [
-        join(place, folder, name)
-        for folder in ("plans", "versions", "shards")
-        for name in names_in(join(place, folder))
+        join(folder, name)
+        for folder in (place.plans, place.versions, place.shards)
+        for name in names_in(folder)
         if name.startswith(TEMPORARY_PREFIX)
     ]
-    for name in _marker_first(names_in(shard_directory(place))):
+    for name in _marker_first(names_in(place.shards)):
         fingerprint, _, suffix = name.partition(".")
         if suffix in (*DATA_SUFFIXES, MARKER_SUFFIX) and fingerprint not in kept:
-            garbage.append(join(shard_directory(place), name))
+            garbage.append(join(place.shards, name))
     if not dry_run:
         for uri in garbage:
             remove(uri)

@@ -100,6 +100,12 @@ def _leads_to_directory(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
+def stems_in(uri: str, suffix: str) -> list[str]:
+    """The finished files of a directory that end in ``suffix``: their names without it, sorted."""
+    names = [name for name in names_in(uri) if not name.startswith(TEMPORARY_PREFIX)]
+    return [name.removesuffix(suffix) for name in names if name.endswith(suffix)]
+
+
 def read_bytes(uri: str) -> bytes:
     """Content of a file; OSError where it cannot be read."""
     if is_local(uri):
@@ -201,6 +207,12 @@ class Staging:
             return
         for leftover in self._folder.glob(f"{self._token}*"):
             leftover.unlink(missing_ok=True)
+
+
+def write_file(uri: str, data: bytes) -> None:
+    """:func:`write_atomic` of a file that is named as a whole."""
+    directory, _, name = uri.rpartition("/")
+    write_atomic(directory, name, data)
 
 
 def write_atomic(directory: str, name: str, data: bytes) -> None:

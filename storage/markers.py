@@ -1,15 +1,13 @@
-"""Where a unit's shard lies, and its marker: the JSON that is written last and makes it count."""
+"""The marker of a unit's shard: the JSON that is written last and makes it count."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from storage.errors import ShardError
-from storage.locations import file_size, join, names_in, read_bytes
+from storage.layout import MARKER_SUFFIX, Root
+from storage.locations import file_size, read_bytes, stems_in
 from storage.records import CONTRACT_VERSION
-
-DATA_SUFFIXES = ("tar", "parquet", "rejects.parquet")
-MARKER_SUFFIX = "json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,35 +22,23 @@ class ShardInfo:
     sizes_bytes: Mapping[str, int]  # by suffix
 
 
-def shard_directory(root: str) -> str:
-    """Where the shards of a data set lie."""
-    return join(root, "shards")
-
-
-def shard_uri(root: str, fingerprint: str, suffix: str) -> str:
-    """The location of one file of a shard: tar, parquet, rejects.parquet or json."""
-    return join(shard_directory(root), f"{fingerprint}.{suffix}")
-
-
-def is_committed(root: str, fingerprint: str) -> bool:
+def is_committed(root: Root, fingerprint: str) -> bool:
     """Whether the unit's marker is there; it is written last."""
-    return file_size(shard_uri(root, fingerprint, MARKER_SUFFIX)) is not None
+    return file_size(root.shard(fingerprint, MARKER_SUFFIX)) is not None
 
 
-def committed(root: str) -> set[str]:
+def committed(root: Root) -> set[str]:
     """Fingerprints of all committed units."""
-    ending = f".{MARKER_SUFFIX}"
-    names = names_in(shard_directory(root))
-    return {name.removesuffix(ending) for name in names if name.endswith(ending) and name[0] != "."}
+    return set(stems_in(root.shards, f".{MARKER_SUFFIX}"))
 
 
-def read_shard_info(root: str, fingerprint: str) -> ShardInfo:
+def read_shard_info(root: Root, fingerprint: str) -> ShardInfo:
     """What the marker says.
 
     Raises:
         ShardError: the unit is not committed, or its marker is broken.
     """
-    uri = shard_uri(root, fingerprint, MARKER_SUFFIX)
+    uri = root.shard(fingerprint, MARKER_SUFFIX)
     try:
         fields = json.loads(read_bytes(uri))
         contract = fields.pop("contract")

@@ -9,7 +9,8 @@ from typing import Any
 from storage.canonical import canonical_json
 from storage.errors import ShardError
 from storage.extras import explained_imports
-from storage.locations import exists, join, local_copy, staging
+from storage.layout import Root
+from storage.locations import exists, local_copy, staging
 from storage.records import CONTRACT_VERSION, SourceRecord, Unit
 
 _ROW_GROUP_RECORDS = 20_000
@@ -95,16 +96,16 @@ def _cut_hash(key: str) -> int:
 class Plan:
     """A plan on disk: one row per unit, read in streams."""
 
-    root: str
+    root: Root
     id: str
     n_units: int
     n_records: int
-    source_root: str | None = None
+    source_root: Root | None = None
 
     @property
     def uri(self) -> str:
         """Where the plan is stored."""
-        return join(self.root, "plans", f"{self.id}.parquet")
+        return self.root.plan(self.id)
 
     def units(self) -> Iterator[Unit]:
         """The units in order; memory does not grow with their number."""
@@ -130,7 +131,7 @@ class Plan:
                 yield from batch.to_pylist()
 
 
-def write_plan(root: str, units: Iterable[Unit], *, source_root: str | None = None) -> Plan:
+def write_plan(root: Root, units: Iterable[Unit], *, source_root: Root | None = None) -> Plan:
     """Store a plan as ``plans/<id>.parquet``; its id follows from the units' fingerprints.
 
     Raises:
@@ -142,9 +143,8 @@ def write_plan(root: str, units: Iterable[Unit], *, source_root: str | None = No
 
     digest = hashlib.sha256()
     n_units = n_records = 0
-    directory = join(root, "plans")
     try:
-        with staging(directory) as stage:
+        with staging(root.plans) as stage:
             path = stage.path("plan")
             with pq.ParquetWriter(path, _schema(), compression="zstd") as writer:
                 for rows in _batches(units):
@@ -162,7 +162,7 @@ def write_plan(root: str, units: Iterable[Unit], *, source_root: str | None = No
             stage.sync_directory()
     except OSError as error:
         raise ShardError(
-            f"cannot write a plan in {directory}: {error.strerror or error}"
+            f"cannot write a plan in {root.plans}: {error.strerror or error}"
         ) from error
     return Plan(
         root=root,
@@ -173,7 +173,7 @@ def write_plan(root: str, units: Iterable[Unit], *, source_root: str | None = No
     )
 
 
-def open_plan(root: str, plan_id: str) -> Plan:
+def open_plan(root: Root, plan_id: str) -> Plan:
     """A plan that was written before.
 
     Raises:
@@ -182,9 +182,9 @@ def open_plan(root: str, plan_id: str) -> Plan:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    uri = join(root, "plans", f"{plan_id}.parquet")
+    uri = root.plan(plan_id)
     if not exists(uri):
-        raise ShardError(f"no plan {plan_id} in {join(root, 'plans')}")
+        raise ShardError(f"no plan {plan_id} in {root.plans}")
     try:
         with local_copy(uri) as path, pq.ParquetFile(path) as file:
             facts = json.loads(file.metadata.metadata[_FOOTER])

@@ -11,23 +11,17 @@ from heapq import merge
 
 from storage.canonical import canonical_json, digest_of
 from storage.errors import ShardError
-from storage.locations import file_size, join, local_copy, names_in, read_bytes, write_atomic
+from storage.layout import Root
+from storage.locations import file_size, local_copy, read_bytes, stems_in, write_file
 from storage.plan import make_unit
 from storage.records import Reject, RejectReason, Unit
-from storage.shards import (
-    commit_unit,
-    is_committed,
-    iter_samples,
-    read_shard_info,
-    shard_uri,
-)
+from storage.shards import commit_unit, is_committed, iter_samples, read_shard_info
 
 TRANSIENT: tuple[RejectReason, ...] = ("unreadable", "poison")
 """Reasons that may go away by themselves: a store that was down, a worker short of memory."""
-_NOTE_SUFFIX = ".json"
 
 
-def current_shards(root: str, fingerprints: Iterable[str]) -> Iterator[str]:
+def current_shards(root: Root, fingerprints: Iterable[str]) -> Iterator[str]:
     """For each planned unit the shard that stands for it: its own, or that of its last retry."""
     retried = _retried_units(root)
     for fingerprint in fingerprints:
@@ -35,7 +29,7 @@ def current_shards(root: str, fingerprints: Iterable[str]) -> Iterator[str]:
 
 
 def units_to_retry(
-    root: str, units: Iterable[Unit], *, reasons: Set[RejectReason]
+    root: Root, units: Iterable[Unit], *, reasons: Set[RejectReason]
 ) -> Iterator[tuple[Unit, Unit]]:
     """Committed units with rejects of these reasons, each with the unit of those records alone.
 
@@ -56,7 +50,7 @@ def units_to_retry(
         yield unit, make_unit(records, salt=f"retry of {shard}")
 
 
-def merge_retry(root: str, unit: Unit, *, retried: Unit, retry_root: str) -> str | None:
+def merge_retry(root: Root, unit: Unit, *, retried: Unit, retry_root: Root) -> str | None:
     """Commit the shard of ``unit`` with the samples that its retry gave, and let it stand in.
 
     Args:
@@ -73,7 +67,7 @@ def merge_retry(root: str, unit: Unit, *, retried: Unit, retry_root: str) -> str
     """
     if not read_shard_info(retry_root, retried.fingerprint).n_samples:
         return None
-    noted = file_size(_note(root, unit.fingerprint)) is not None
+    noted = file_size(root.retry_note(unit.fingerprint)) is not None
     old = _stand_in(root, unit.fingerprint) if noted else unit.fingerprint
     again = read_rejects(retry_root, retried.fingerprint)
     tried = {record.key for record in retried.records}
@@ -94,11 +88,11 @@ def merge_retry(root: str, unit: Unit, *, retried: Unit, retry_root: str) -> str
         rejects=kept + again,
     )
     content = canonical_json({"unit": unit.fingerprint, "shard": new.fingerprint})
-    write_atomic(_directory(root), f"{unit.fingerprint}{_NOTE_SUFFIX}", content.encode())
+    write_file(root.retry_note(unit.fingerprint), content.encode())
     return new.fingerprint
 
 
-def read_rejects(root: str, fingerprint: str) -> list[Reject]:
+def read_rejects(root: Root, fingerprint: str) -> list[Reject]:
     """The rejects of a committed shard, in the unit's order.
 
     Raises:
@@ -107,7 +101,7 @@ def read_rejects(root: str, fingerprint: str) -> list[Reject]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    uri = shard_uri(root, fingerprint, "rejects.parquet")
+    uri = root.shard(fingerprint, "rejects.parquet")
     try:
         with local_copy(uri) as path:
             return [Reject(**row) for row in pq.read_table(path).to_pylist()]
@@ -115,24 +109,15 @@ def read_rejects(root: str, fingerprint: str) -> list[Reject]:
         raise ShardError(f"{uri}: rejects cannot be read: {error}") from error
 
 
-def _retried_units(root: str) -> set[str]:
-    names = names_in(_directory(root))
-    return {n.removesuffix(_NOTE_SUFFIX) for n in names if n.endswith(_NOTE_SUFFIX)}
+def _retried_units(root: Root) -> set[str]:
+    return set(stems_in(root.retries, ".json"))
 
 
-def _stand_in(root: str, fingerprint: str) -> str:
-    uri = _note(root, fingerprint)
+def _stand_in(root: Root, fingerprint: str) -> str:
+    uri = root.retry_note(fingerprint)
     try:
         shard = json.loads(read_bytes(uri))["shard"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ShardError(f"{uri}: not the note of a retry: {error}") from error
     # A shard that is gone (hcp gc) stands for nothing any more.
     return str(shard) if is_committed(root, str(shard)) else fingerprint
-
-
-def _note(root: str, fingerprint: str) -> str:
-    return join(_directory(root), f"{fingerprint}{_NOTE_SUFFIX}")
-
-
-def _directory(root: str) -> str:
-    return join(root, "retries")

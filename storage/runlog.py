@@ -5,7 +5,8 @@ import re
 import time
 from types import TracebackType
 
-from storage.locations import is_local, join, local_path, write_atomic
+from storage.layout import Root
+from storage.locations import is_local, local_path, write_file
 
 
 class RunLog:
@@ -14,16 +15,10 @@ class RunLog:
     On object stores, which cannot append, the lines are put as one object when the log closes.
     """
 
-    def __init__(self, root: str, run_name: str) -> None:
+    def __init__(self, root: Root, run_name: str) -> None:
         safe = re.sub(r"[^A-Za-z0-9._-]", "-", run_name).lstrip(".") or "run"
-        self._name = f"{safe}.jsonl"
-        self._directory = join(root, "runs")
+        self.uri = root.run_log(safe)
         self._lines: list[str] = []
-
-    @property
-    def uri(self) -> str:
-        """Where the lines go."""
-        return join(self._directory, self._name)
 
     def append(self, event: str, **facts: object) -> None:
         """Add one line: ``time_s`` (Unix), ``event`` and the facts (what is not JSON as text)."""
@@ -32,7 +27,7 @@ class RunLog:
             ensure_ascii=False,
             default=str,
         )
-        if not is_local(self._directory):
+        if not is_local(self.uri):
             self._lines.append(line)
             return
         path = local_path(self.uri)
@@ -43,7 +38,7 @@ class RunLog:
     def close(self) -> None:
         """Put what an object store has not got yet."""
         if self._lines:
-            write_atomic(self._directory, self._name, ("\n".join(self._lines) + "\n").encode())
+            write_file(self.uri, ("\n".join(self._lines) + "\n").encode())
 
     def __enter__(self) -> "RunLog":
         return self

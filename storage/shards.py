@@ -19,6 +19,7 @@ from storage.codec import (
     split_of,
 )
 from storage.errors import ShardError
+from storage.layout import DATA_SUFFIXES, MARKER_SUFFIX, Root
 from storage.locations import (
     Staging,
     file_size,
@@ -28,16 +29,7 @@ from storage.locations import (
     remove,
     staging,
 )
-from storage.markers import (
-    DATA_SUFFIXES,
-    MARKER_SUFFIX,
-    ShardInfo,
-    committed,
-    is_committed,
-    read_shard_info,
-    shard_directory,
-    shard_uri,
-)
+from storage.markers import ShardInfo, committed, is_committed, read_shard_info
 from storage.records import CONTRACT_VERSION, Reject, Sample, Unit
 
 __all__ = [
@@ -47,18 +39,17 @@ __all__ = [
     "is_committed",
     "iter_samples",
     "read_shard_info",
-    "shard_uri",
     "split_of",
 ]
 
 
 def commit_unit(
-    root: str, unit: Unit, *, samples: Iterable[Sample], rejects: Iterable[Reject]
+    root: Root, unit: Unit, *, samples: Iterable[Sample], rejects: Iterable[Reject]
 ) -> ShardInfo:
     """Write a unit's shard: all files under temporary names first, the marker last.
 
     Args:
-        root: the data set's root, a local path or an fsspec URL.
+        root: of the data set.
         unit: the records that the samples and rejects came from.
         samples: a sequence in any order, or an iterator in the unit's order (streamed).
         rejects: in any order.
@@ -70,7 +61,7 @@ def commit_unit(
     place = {record.key: position for position, record in enumerate(unit.records)}
     if isinstance(samples, Sequence):
         samples = sorted(samples, key=lambda sample: place.get(sample.key, -1))
-    with _naming(root, unit.fingerprint), staging(shard_directory(root)) as stage:
+    with _naming(root, unit.fingerprint), staging(root.shards) as stage:
         names = {s: f"{unit.fingerprint}.{s}" for s in (*DATA_SUFFIXES, MARKER_SUFFIX)}
         rows = _write_tar(stage, names["tar"], samples, place)
         # after the samples: a stream of them may still have been finding rejects
@@ -90,12 +81,12 @@ def commit_unit(
 
 
 @contextmanager
-def _naming(root: str, fingerprint: str) -> Generator[None, None, None]:
+def _naming(root: Root, fingerprint: str) -> Generator[None, None, None]:
     try:
         yield
     except OSError as error:
         raise ShardError(
-            f"cannot write shard {fingerprint} in {shard_directory(root)}: "
+            f"cannot write shard {fingerprint} in {root.shards}: "
             f"{error.strerror or error}; nothing of it was kept, run again when this is solved"
         ) from error
 
@@ -164,7 +155,7 @@ def _describe(
     )
 
 
-def _publish(root: str, stage: Staging, names: Mapping[str, str]) -> None:
+def _publish(root: Root, stage: Staging, names: Mapping[str, str]) -> None:
     try:
         for suffix in DATA_SUFFIXES:
             stage.publish(names[suffix])
@@ -177,30 +168,30 @@ def _publish(root: str, stage: Staging, names: Mapping[str, str]) -> None:
         fingerprint = names[MARKER_SUFFIX].removesuffix(f".{MARKER_SUFFIX}")
         if not is_committed(root, fingerprint):
             for suffix in DATA_SUFFIXES:
-                remove(shard_uri(root, fingerprint, suffix))
+                remove(root.shard(fingerprint, suffix))
         raise
 
 
-def _is_whole(root: str, fingerprint: str) -> bool:
+def _is_whole(root: Root, fingerprint: str) -> bool:
     """Whether the unit is committed and its files have the sizes that the marker says."""
     try:
         info = read_shard_info(root, fingerprint)
     except ShardError:
         return False
     return all(
-        file_size(shard_uri(root, fingerprint, suffix)) == size
+        file_size(root.shard(fingerprint, suffix)) == size
         for suffix, size in info.sizes_bytes.items()
     )
 
 
 @contextmanager
-def open_shard_tar(root: str, fingerprint: str) -> Generator[BinaryIO, None, None]:
+def open_shard_tar(root: Root, fingerprint: str) -> Generator[BinaryIO, None, None]:
     """The tar of a committed shard, open for reading.
 
     Raises:
         ShardError: it is not there.
     """
-    uri = shard_uri(root, fingerprint, "tar")
+    uri = root.shard(fingerprint, "tar")
     try:
         if is_local(uri):
             file: Any = local_path(uri).open("rb")
@@ -213,7 +204,7 @@ def open_shard_tar(root: str, fingerprint: str) -> Generator[BinaryIO, None, Non
         yield file
 
 
-def iter_members(root: str, fingerprint: str) -> Iterator[tuple[str, dict[str, bytes]]]:
+def iter_members(root: Root, fingerprint: str) -> Iterator[tuple[str, dict[str, bytes]]]:
     """(key, members by suffix) of a shard's samples, in order, not decoded.
 
     Raises:
@@ -232,19 +223,19 @@ def iter_members(root: str, fingerprint: str) -> Iterator[tuple[str, dict[str, b
                     content = tar.extractfile(member)
                     members[suffix] = b"" if content is None else content.read()
         except (tarfile.TarError, OSError, EOFError) as error:
-            raise ShardError(f"{shard_uri(root, fingerprint, 'tar')}: {error}") from error
+            raise ShardError(f"{root.shard(fingerprint, 'tar')}: {error}") from error
     if members:
         yield key, members
 
 
-def iter_samples(root: str, fingerprint: str) -> Iterator[Sample]:
+def iter_samples(root: Root, fingerprint: str) -> Iterator[Sample]:
     """The samples of a committed shard in the unit's order, masks included.
 
     Raises:
         ShardError: not committed, broken, or not as many samples as the marker says.
     """
     info = read_shard_info(root, fingerprint)
-    uri = shard_uri(root, fingerprint, "tar")
+    uri = root.shard(fingerprint, "tar")
     count = 0
     for key, members in iter_members(root, fingerprint):
         count += 1

@@ -9,7 +9,7 @@ from storage.codec import decode_sample
 from storage.errors import ShardError, VersionError
 from storage.locations import local_copy
 from storage.records import Sample, Split
-from storage.shards import shard_uri, split_of
+from storage.shards import split_of
 from storage.versions import DatasetVersion
 
 
@@ -82,7 +82,7 @@ def _shard(
     version: DatasetVersion, index: int, split: Split, salt: str, part: slice
 ) -> Iterator[Sample]:
     fingerprint = version.shards[index]
-    uri = shard_uri(version.root, fingerprint, "tar")
+    uri = version.root.shard(fingerprint, "tar")
     try:
         with local_copy(uri) as path, tarfile.open(path, "r:") as tar:
             members = _index(tar)

@@ -6,26 +6,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.errors import ShardError, VersionError
-from storage.locations import join, local_copy, names_in, normalised
+from storage.layout import DATA_SUFFIXES, Place, Root
+from storage.locations import local_copy, stems_in
 from storage.plan import open_plan
-from storage.shards import (
-    DATA_SUFFIXES,
-    ShardInfo,
-    committed,
-    iter_samples,
-    read_shard_info,
-    shard_uri,
-)
+from storage.shards import ShardInfo, committed, iter_samples, read_shard_info
 from storage.versions import list_versions, open_version
 
 
-def verify_root(root: str) -> list[str]:
+def verify_root(root: Place) -> list[str]:
     """Every problem found, one sentence each; an empty list means that all is well.
 
     Looks at digests and counts of every committed shard, decodes every sample, and checks that
     versions name committed shards and that plans' sums are their shards' sums.
     """
-    place = normalised(root)
+    place = Root.of(root)
     problems: list[str] = []
     infos: dict[str, ShardInfo] = {}
     for fingerprint in sorted(committed(place)):
@@ -36,16 +30,15 @@ def verify_root(root: str) -> list[str]:
             problems.append(str(error))
     for version_id in list_versions(place):
         problems += _version_problems(place, version_id, infos)
-    for name in names_in(join(place, "plans")):
-        if name.endswith(".parquet") and name[0] != ".":
-            problems += _plan_problems(place, name.removesuffix(".parquet"), infos)
+    for plan_id in stems_in(place.plans, ".parquet"):
+        problems += _plan_problems(place, plan_id, infos)
     return problems
 
 
-def _shard_problems(root: str, info: ShardInfo) -> list[str]:
+def _shard_problems(root: Root, info: ShardInfo) -> list[str]:
     problems: list[str] = []
     for suffix in DATA_SUFFIXES:
-        uri = shard_uri(root, info.fingerprint, suffix)
+        uri = root.shard(info.fingerprint, suffix)
         try:
             with local_copy(uri) as path, path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -60,7 +53,7 @@ def _shard_problems(root: str, info: ShardInfo) -> list[str]:
         n_samples = sum(1 for _ in iter_samples(root, info.fingerprint))
     except ShardError as error:
         return [str(error)]
-    rows = {s: _row_count(shard_uri(root, info.fingerprint, s)) for s in DATA_SUFFIXES[1:]}
+    rows = {s: _row_count(root.shard(info.fingerprint, s)) for s in DATA_SUFFIXES[1:]}
     if (n_samples, *rows.values()) != (info.n_samples, info.n_samples, info.n_rejects):
         problems.append(
             f"shard {info.fingerprint}: marker says {info.n_samples} samples and "
@@ -79,7 +72,7 @@ def _row_count(uri: str) -> int:
         return -1
 
 
-def _version_problems(root: str, version_id: str, infos: dict[str, ShardInfo]) -> list[str]:
+def _version_problems(root: Root, version_id: str, infos: dict[str, ShardInfo]) -> list[str]:
     try:
         version = open_version(root, version_id)
     except VersionError as error:
@@ -97,7 +90,7 @@ def _version_problems(root: str, version_id: str, infos: dict[str, ShardInfo]) -
     return []
 
 
-def _plan_problems(root: str, plan_id: str, infos: dict[str, ShardInfo]) -> list[str]:
+def _plan_problems(root: Root, plan_id: str, infos: dict[str, ShardInfo]) -> list[str]:
     """Where a plan's unit is committed, its samples and rejects must be its records."""
     problems: list[str] = []
     try:

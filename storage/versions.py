@@ -11,21 +11,12 @@ from storage.canonical import digest_of
 from storage.codec import decode_sample, reject_schema, sample_schema
 from storage.errors import ShardError, VersionError
 from storage.extras import explained_imports
-from storage.locations import (
-    filesystem,
-    is_local,
-    join,
-    local_path,
-    names_in,
-    normalised,
-    read_bytes,
-    write_atomic,
-)
+from storage.layout import Place, Root
+from storage.locations import filesystem, is_local, read_bytes, stems_in, write_file
 from storage.records import CONTRACT_VERSION, Sample, Split
-from storage.shards import ShardInfo, iter_members, read_shard_info, shard_uri, split_of
+from storage.shards import ShardInfo, iter_members, read_shard_info, split_of
 from storage.statistics import ShardCount, summarise
 
-LATEST = "LATEST"
 _ID = re.compile(r"[0-9a-f]{16}")
 
 
@@ -34,7 +25,7 @@ class DatasetVersion:
     """One published version; loaders honour its exclusions."""
 
     id: str  # 16 hex digits of a hash of everything below but the root
-    root: str
+    root: Root
     shards: tuple[str, ...]  # fingerprints, in order
     counts: tuple[ShardCount, ...]  # usable samples per shard and split, exclusions taken off
     n_samples: int  # in the shards, exclusions included: n_samples + n_rejects = source records
@@ -67,14 +58,14 @@ class DatasetVersion:
             ShardError: a shard is missing or broken.
         """
         for fingerprint in self.shards:
-            uri = shard_uri(self.root, fingerprint, "tar")
+            uri = self.root.shard(fingerprint, "tar")
             for key, members in iter_members(self.root, fingerprint):
                 if key not in self.exclusions and split in (None, split_of(key)):
                     yield decode_sample(members, where=f"{uri} sample {key}")
 
 
 def publish_version(
-    root: str,
+    root: Place,
     fingerprints: Sequence[str],
     *,
     config: Mapping[str, object],
@@ -91,7 +82,7 @@ def publish_version(
     Raises:
         VersionError: a unit is not committed, is named twice, or there is none.
     """
-    place = normalised(root)
+    place = Root.of(root)
     infos = _infos(place, fingerprints)
     rejects = Counter[str]()
     for info in infos:
@@ -114,22 +105,22 @@ def publish_version(
     version_id = digest_of(content, hex_digits=16)
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
     try:
-        write_atomic(_directory(place), f"{version_id}.json", text.encode())
-        write_atomic(_directory(place), LATEST, f"{version_id}\n".encode())
+        write_file(place.version(version_id), text.encode())
+        write_file(place.latest, f"{version_id}\n".encode())
     except OSError as error:
         raise VersionError(f"cannot write version {version_id} in {place}: {error}") from error
     return open_version(place, version_id)
 
 
-def open_version(root: str, version: str = "latest") -> DatasetVersion:
+def open_version(root: Place, version: str = "latest") -> DatasetVersion:
     """A published version by id, or the one published last.
 
     Raises:
         VersionError: there is no such version, or its file is broken.
     """
-    place = normalised(root)
+    place = Root.of(root)
     version_id = _latest(place) if version == "latest" else version
-    uri = join(_directory(place), f"{version_id}.json")
+    uri = place.version(version_id)
     try:
         if not _ID.fullmatch(version_id):
             raise FileNotFoundError(version_id)
@@ -156,30 +147,24 @@ def open_version(root: str, version: str = "latest") -> DatasetVersion:
         raise VersionError(f"{uri}: not a readable version: {error}") from error
 
 
-def list_versions(root: str) -> list[str]:
+def list_versions(root: Place) -> list[str]:
     """Ids of all published versions, sorted."""
-    names = names_in(_directory(normalised(root)))
-    stems = [name.removesuffix(".json") for name in names if name.endswith(".json")]
+    stems = stems_in(Root.of(root).versions, ".json")
     return [stem for stem in stems if _ID.fullmatch(stem)]
 
 
-def _latest(root: str) -> str:
+def _latest(root: Root) -> str:
     try:
-        return read_bytes(join(_directory(root), LATEST)).decode().strip()
+        return read_bytes(root.latest).decode().strip()
     except FileNotFoundError as error:
         raise VersionError(
-            f"no data set version in {root}: expected {join(_directory(root), LATEST)}, "
-            "which `hcp rebuild` writes"
+            f"no data set version in {root}: expected {root.latest}, which `hcp rebuild` writes"
         ) from error
     except (OSError, ValueError) as error:
-        raise VersionError(f"{join(_directory(root), LATEST)} cannot be read: {error}") from error
+        raise VersionError(f"{root.latest} cannot be read: {error}") from error
 
 
-def _directory(root: str) -> str:
-    return join(root, "versions")
-
-
-def _infos(root: str, fingerprints: Sequence[str]) -> list[ShardInfo]:
+def _infos(root: Root, fingerprints: Sequence[str]) -> list[ShardInfo]:
     if not fingerprints:
         raise VersionError(f"a version of {root} needs at least one shard, got none")
     if len(set(fingerprints)) != len(fingerprints):
@@ -190,12 +175,10 @@ def _infos(root: str, fingerprints: Sequence[str]) -> list[ShardInfo]:
         raise VersionError(f"version of {root} cannot be published: {error}") from error
 
 
-def _dataset(root: str, fingerprints: Sequence[str], suffix: str, schema: Any) -> Any:
+def _dataset(root: Root, fingerprints: Sequence[str], suffix: str, schema: Any) -> Any:
     import pyarrow.dataset as ds
 
-    uris = [shard_uri(root, fingerprint, suffix) for fingerprint in fingerprints]
-    if is_local(root):
-        paths, fs = [str(local_path(uri)) for uri in uris], None
-    else:
-        paths, fs = [filesystem(uri)[1] for uri in uris], filesystem(root)[0]
+    paths, fs = [root.shard(fingerprint, suffix) for fingerprint in fingerprints], None
+    if not is_local(root.uri):
+        paths, fs = [filesystem(uri)[1] for uri in paths], filesystem(root.uri)[0]
     return ds.dataset(paths, schema=schema, format="parquet", filesystem=fs)

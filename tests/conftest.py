@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from storage.canonical import key_of
+from storage.layout import Root
 from storage.plan import make_unit
 from storage.records import Person, Reject, Sample, SourceRecord, Span, Unit
 
@@ -113,7 +114,7 @@ def fill_root(make_unit_of: Callable[..., Unit], make_sample: Callable[..., Samp
             unit = make_unit_of(10, f"u{index}")
             refused = unit.records[3]
             commit_unit(
-                root,
+                Root.of(root),
                 unit,
                 samples=[
                     make_sample(record, seed=10 * index + i)

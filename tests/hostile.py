@@ -23,6 +23,7 @@ from priors.config import ExtractorConfig
 from priors.extract import Extraction, Extractor
 from priors.masks import PersonMasks
 from storage.canonical import encode_path
+from storage.layout import Place, Root
 from storage.records import Person, RejectReason
 from storage.sources import Source
 
@@ -62,10 +63,10 @@ class WholePhoto:
         ]
 
 
-def lenient_extractor(source: Source, root: str) -> Extractor:
+def lenient_extractor(source: Source, root: Place) -> Extractor:
     """An extractor for which every readable photo with a caption is a sample."""
     config = ExtractorConfig(batch_size=4, mask_batch_size=4)
-    extraction = Extraction(source=source, root=root, config=config, device="cpu")
+    extraction = Extraction(source=source, root=Root.of(root), config=config, device="cpu")
     return Extractor(extraction, lambda _: [], pose=OnePerson(), masks=WholePhoto())
 
 

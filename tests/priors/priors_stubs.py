@@ -18,6 +18,7 @@ from priors.config import ExtractorConfig
 from priors.decode import Decode
 from priors.extract import Extraction, Extractor
 from priors.masks import PersonMasks
+from storage.layout import Place, Root
 from storage.plan import PlanConfig, make_unit, plan_units
 from storage.records import Person, Span, Unit
 from storage.sources import Source
@@ -109,11 +110,11 @@ def units_of(source: Source, *, size: int) -> list[Unit]:
 
 
 def stub_extractor(
-    source: Source, root: Path, *, may_kill: bool = False, decode: Decode | None = None
+    source: Source, root: Place, *, may_kill: bool = False, decode: Decode | None = None
 ) -> Extractor:
     config = ExtractorConfig(batch_size=4, mask_batch_size=3)
     return Extractor(
-        Extraction(source=source, root=str(root), config=config, device="cpu"),
+        Extraction(source=source, root=Root.of(root), config=config, device="cpu"),
         no_spans,
         pose=StubPose(may_kill=may_kill),
         masks=StubMasks(),

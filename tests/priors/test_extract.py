@@ -26,6 +26,7 @@ from priors.config import ExtractorConfig
 from priors.extract import Extraction, Extractor, config_digest, run_units_inline
 from priors.gate import GateConfig
 from priors.reports import UnitReport
+from storage.layout import Root
 from storage.records import SourceRecord, Unit
 from storage.shards import committed, iter_samples
 from storage.sources import Source, resolve_source
@@ -47,7 +48,7 @@ def test_a_unit_becomes_a_shard(photos: Photos, tmp_path: Path) -> None:
     assert report.model_seconds <= report.seconds
     assert set(report.stage_seconds) == {"read", "decode", "pose", "masks", "write"}
     json.dumps(report.as_dict())
-    samples = list(iter_samples(str(tmp_path), unit.fingerprint))
+    samples = list(iter_samples(Root.of(tmp_path), unit.fingerprint))
     assert [len(s.people) for s in samples] == [1, 2, 3, 1]
     for sample in samples:
         assert sample.mask.shape == (sample.height_px, sample.width_px) == (256, 256)
@@ -91,7 +92,7 @@ def test_a_unit_without_a_sample_is_committed_too(photos: Photos, tmp_path: Path
     source = photos([0, 0])
     unit = one_unit(source)
     assert stub_extractor(source, tmp_path).process(unit).n_samples == 0
-    assert committed(str(tmp_path)) == {unit.fingerprint}
+    assert committed(Root.of(tmp_path)) == {unit.fingerprint}
 
 
 def test_the_mask_model_sees_only_photos_that_pass_in_full_batches(
@@ -100,7 +101,7 @@ def test_the_mask_model_sees_only_photos_that_pass_in_full_batches(
     source = photos([1, 0, 1, 0, 0, 0, 1, 1, 0, 2])
     masks = StubMasks()
     config = ExtractorConfig(batch_size=2, mask_batch_size=2)
-    extraction = Extraction(source=source, root=str(tmp_path), config=config, device="cpu")
+    extraction = Extraction(source=source, root=Root.of(tmp_path), config=config, device="cpu")
     extractor = Extractor(extraction, no_spans, pose=StubPose(), masks=masks)
     extractor.process(one_unit(source))
     assert (masks.n_images, masks.n_calls) == (5, 3)
@@ -125,7 +126,7 @@ def test_a_committed_unit_is_skipped_without_a_look_at_its_photos(
     first = stub_extractor(source, tmp_path).process(unit)
     before = shard_digests(tmp_path)
     masks = StubMasks()
-    extraction = Extraction(source=source, root=str(tmp_path), device="cpu")
+    extraction = Extraction(source=source, root=Root.of(tmp_path), device="cpu")
     again = Extractor(extraction, no_spans, pose=StubPose(), masks=masks).process(unit)
     assert again.skipped
     assert masks.n_calls == 0
@@ -141,13 +142,13 @@ def test_poison_is_rejected_unread_and_the_rest_is_kept(photos: Photos, tmp_path
     extractor = stub_extractor(source, tmp_path, may_kill=True)
     report = extractor.process(unit, poison=frozenset({guilty}))
     assert (report.n_samples, dict(report.rejects_by_reason)) == (2, {"poison": 1})
-    assert guilty not in {s.key for s in iter_samples(str(tmp_path), unit.fingerprint)}
+    assert guilty not in {s.key for s in iter_samples(Root.of(tmp_path), unit.fingerprint)}
 
 
 def test_a_probe_commits_nothing(photos: Photos, tmp_path: Path) -> None:
     source = photos([1, 0, 2])
     assert stub_extractor(source, tmp_path).probe(one_unit(source).records) == 2
-    assert committed(str(tmp_path)) == set()
+    assert committed(Root.of(tmp_path)) == set()
 
 
 def test_a_fault_of_the_unit_as_a_whole_is_raised(photos: Photos, tmp_path: Path) -> None:
@@ -214,7 +215,7 @@ def test_large_masks_survive_packing(photos: Photos, tmp_path: Path) -> None:
     source = photos([8])
     unit = one_unit(source)
     stub_extractor(source, tmp_path).process(unit)
-    (sample,) = iter_samples(str(tmp_path), unit.fingerprint)
+    (sample,) = iter_samples(Root.of(tmp_path), unit.fingerprint)
     assert set(np.unique(sample.mask)) == set(range(1, 9))
 
 

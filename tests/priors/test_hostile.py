@@ -112,7 +112,7 @@ def test_hostile_captions_are_one_clean_line(outcomes: Outcomes) -> None:
 
 def test_nothing_of_the_machine_stands_in_the_rejects(outcomes: Outcomes) -> None:
     for outcome in outcomes.values():
-        place = str(Path(outcome.version.root).parent)
+        place = str(Path(outcome.version.root.uri).parent)
         assert place not in json.dumps(outcome.version.rejects.to_table().to_pylist())
 
 

@@ -9,6 +9,7 @@ import pytest
 from priors_stubs import stub_extractor, units_of
 
 from priors.extract import run_units_inline
+from storage.layout import Root
 from storage.shards import iter_samples
 from storage.sources import Source
 
@@ -32,7 +33,7 @@ def test_plain_webdataset_reads_the_shards(shards: list[Path], tmp_path: Path) -
 
     paths = [str(path) for path in shards]
     rows = list(wds.WebDataset(paths, shardshuffle=False).decode("rgb8"))
-    ours = [s for path in shards for s in iter_samples(str(tmp_path), path.stem)]
+    ours = [s for path in shards for s in iter_samples(Root.of(tmp_path), path.stem)]
     assert [row["__key__"] for row in rows] == [s.key for s in ours]
     for row, sample in zip(rows, ours, strict=True):
         assert row["jpg"].shape == (sample.height_px, sample.width_px, 3)
@@ -51,7 +52,7 @@ def test_ray_data_reads_the_shards(shards: list[Path], tmp_path: Path) -> None:
     with ray_session("local"):
         raw = ray.data.read_webdataset(paths, decoder=None).take_all()
         decoded = ray.data.read_webdataset(paths[:1]).take_all()
-    ours = {s.key: s for path in shards for s in iter_samples(str(tmp_path), path.stem)}
+    ours = {s.key: s for path in shards for s in iter_samples(Root.of(tmp_path), path.stem)}
     assert {row["__key__"] for row in raw} == set(ours)
     for row in raw:
         sample = ours[row["__key__"]]

@@ -16,6 +16,7 @@ from priors.config import PoolConfig
 from priors.extract import UNITS_IN_FLIGHT, Extractor
 from priors.pool import run_units
 from priors.reports import UnitReport
+from storage.layout import Root
 from storage.records import Unit
 from storage.shards import committed
 from storage.sources import Source, resolve_source
@@ -84,7 +85,7 @@ def test_a_lost_node_costs_only_its_units_in_flight(cluster: Any, tmp_path: Path
         )
     assert total.n_deaths == 1
     assert (total.n_samples, total.n_rejects) == (60, 0)
-    assert {report.fingerprint for report in seen} == committed(str(root))
+    assert {report.fingerprint for report in seen} == committed(Root.of(root))
     assert len(seen) == len(units)
     started = (root / "log").read_text().splitlines()
     assert len(started) - len(units) <= UNITS_IN_FLIGHT

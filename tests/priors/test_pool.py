@@ -16,6 +16,7 @@ from priors.extract import Extractor, run_units_inline
 from priors.pool import PoolError, run_units
 from priors.reports import UnitReport
 from storage.errors import WeightsError
+from storage.layout import Root
 from storage.shards import committed, iter_samples
 from storage.sources import Source
 
@@ -34,10 +35,13 @@ def cluster() -> Iterator[None]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MakeStub:
     source: Source
-    root: Path
+    root: Root
     fault: str = ""
+    directory: Path | None = None
 
     def __call__(self) -> Extractor:
+        if self.directory:
+            os.chdir(self.directory)
         if self.fault == "weights":
             raise WeightsError("no such weights: stub.pt")
         if self.fault == "exit":
@@ -56,7 +60,7 @@ def pickle_this_module_by_value() -> Iterator[None]:
 
 
 def keys(root: Path, fingerprints: Sequence[str]) -> set[str]:
-    return {s.key for f in fingerprints for s in iter_samples(str(root), f)}
+    return {s.key for f in fingerprints for s in iter_samples(Root.of(root), f)}
 
 
 def test_actors_give_the_bytes_that_an_inline_run_gives(photos: Photos, tmp_path: Path) -> None:
@@ -66,13 +70,13 @@ def test_actors_give_the_bytes_that_an_inline_run_gives(photos: Photos, tmp_path
     seen: list[UnitReport] = []
     total = run_units(
         (unit for unit in units),
-        make_extractor=MakeStub(source=source, root=tmp_path / "ray"),
+        make_extractor=MakeStub(source=source, root=Root.of(tmp_path / "ray")),
         on_report=seen.append,
         config=PoolConfig(count=2, cpus_each=0.5),
     )
     run_units_inline(
         units,
-        make_extractor=MakeStub(source=source, root=tmp_path / "inline"),
+        make_extractor=MakeStub(source=source, root=Root.of(tmp_path / "inline")),
         on_report=lambda report: None,
     )
     assert {r.fingerprint for r in seen} == {u.fingerprint for u in units}
@@ -90,7 +94,7 @@ def test_the_sample_that_kills_its_worker_is_rejected_and_the_rest_is_kept(
     seen: list[UnitReport] = []
     total = run_units(
         units,
-        make_extractor=MakeStub(source=source, root=tmp_path),
+        make_extractor=MakeStub(source=source, root=Root.of(tmp_path)),
         on_report=seen.append,
         config=PoolConfig(count=1, cpus_each=0.5),
     )
@@ -98,7 +102,7 @@ def test_the_sample_that_kills_its_worker_is_rejected_and_the_rest_is_kept(
     assert dict(total.rejects_by_reason) == {"poison": 1, "no_person": 1}
     assert (total.n_samples, total.n_units) == (6, len(units))
     assert total.n_deaths >= 3
-    assert committed(str(tmp_path)) == {u.fingerprint for u in units}
+    assert committed(Root.of(tmp_path)) == {u.fingerprint for u in units}
     everyone = {r.key for u in units for r in u.records}
     found = keys(tmp_path, [u.fingerprint for u in units])
     assert guilty not in found
@@ -117,18 +121,38 @@ def test_a_worker_that_cannot_start_is_an_error_not_a_poison_sample(
     with pytest.raises(error, match=text):
         run_units(
             units_of(source, size=4),
-            make_extractor=MakeStub(source=source, root=tmp_path, fault=fault),
+            make_extractor=MakeStub(source=source, root=Root.of(tmp_path), fault=fault),
             on_report=lambda report: None,
             config=PoolConfig(count=1, cpus_each=0.5),
         )
-    assert committed(str(tmp_path)) == set()
+    assert committed(Root.of(tmp_path)) == set()
+
+
+def test_a_relative_root_is_the_drivers_also_for_an_actor_elsewhere(
+    photos: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    source = photos([1, 2])
+    units = units_of(source, size=2)
+    run_units(
+        units,
+        make_extractor=MakeStub(
+            source=source, root=Root.of("data"), directory=tmp_path / "elsewhere"
+        ),
+        on_report=lambda report: None,
+        n_actors=1,
+        num_cpus=0.5,
+    )
+    assert committed(Root(f"{tmp_path}/data")) == {unit.fingerprint for unit in units}
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_nothing_to_do_is_fine(photos: Photos, tmp_path: Path) -> None:
     source = photos([1])
     total = run_units(
         iter(()),
-        make_extractor=MakeStub(source=source, root=tmp_path),
+        make_extractor=MakeStub(source=source, root=Root.of(tmp_path)),
         on_report=lambda report: None,
         config=PoolConfig(count=1, cpus_each=0.5),
     )

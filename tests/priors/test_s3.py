@@ -12,6 +12,7 @@ import pytest
 from priors.extract import run_units_inline
 from priors.reports import UnitReport
 from storage.gc import collect_garbage
+from storage.layout import Root
 from storage.plan import PlanConfig, plan_units, write_plan
 from storage.runlog import RunLog
 from storage.shards import committed
@@ -46,10 +47,11 @@ def store() -> Iterator[Any]:
     server.stop()
 
 
-def rebuilt(source_uri: str, root: str, *, kind: str = "auto") -> tuple[DatasetVersion, int]:
+def rebuilt(source_uri: str, place: str, *, kind: str = "auto") -> tuple[DatasetVersion, int]:
     """The version, and how many units were computed for it."""
     source = resolve_source(source_uri, format=kind)  # pyright: ignore[reportArgumentType]
     units = list(plan_units(source.records(), config=PlanConfig(unit_size=6), salt="test"))
+    root = Root.of(place)
     write_plan(root, units)
     todo = [unit for unit in units if unit.fingerprint not in committed(root)]
     reports: list[UnitReport] = []

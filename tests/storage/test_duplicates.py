@@ -3,6 +3,7 @@
 import dataclasses
 
 from storage.duplicates import duplicate_keys
+from storage.layout import Root
 from storage.shards import commit_unit
 
 
@@ -14,11 +15,11 @@ def test_the_first_of_each_photo_stays_and_the_two_ways_differ(tmp_path, make_un
         if name == "b":  # the same picture in other bytes, the same bytes, a new photo
             first = dataclasses.replace(first, sha256="f" * 64)
             third = dataclasses.replace(third, sha256="e" * 64, phash="e" * 16)
-        commit_unit(str(tmp_path), unit, samples=[first, second, third], rejects=[])
+        commit_unit(Root.of(tmp_path), unit, samples=[first, second, third], rejects=[])
         names.append(unit.fingerprint)
         keys.append([record.key for record in unit.records])
-    assert duplicate_keys(str(tmp_path), names) == [keys[1][1]]
-    assert duplicate_keys(str(tmp_path), names, by="phash") == keys[1][:2]
-    assert duplicate_keys(str(tmp_path), names[::-1]) == [keys[0][1]]
-    assert duplicate_keys(str(tmp_path), names[:1]) == []
-    assert duplicate_keys(str(tmp_path), []) == []
+    assert duplicate_keys(Root.of(tmp_path), names) == [keys[1][1]]
+    assert duplicate_keys(Root.of(tmp_path), names, by="phash") == keys[1][:2]
+    assert duplicate_keys(Root.of(tmp_path), names[::-1]) == [keys[0][1]]
+    assert duplicate_keys(Root.of(tmp_path), names[:1]) == []
+    assert duplicate_keys(Root.of(tmp_path), []) == []

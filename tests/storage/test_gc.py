@@ -4,6 +4,7 @@ import pytest
 
 from storage.errors import VersionError
 from storage.gc import collect_garbage
+from storage.layout import Root
 from storage.shards import committed
 from storage.verify import verify_root
 from storage.versions import open_version, publish_version
@@ -16,10 +17,10 @@ def test_only_unnamed_shards_and_leftovers_go(tmp_path, fill_root):
     (tmp_path / "shards/.tmp-1-abc-x.tar").write_bytes(b"half")
     (tmp_path / "shards/README").write_text("not ours")
     planned = collect_garbage(str(tmp_path), dry_run=True)
-    assert committed(str(tmp_path)) == set(names)
+    assert committed(Root.of(tmp_path)) == set(names)
     assert collect_garbage(str(tmp_path), dry_run=False) == planned
     assert len(planned) == 5
-    assert committed(str(tmp_path)) == set(names[:3])
+    assert committed(Root.of(tmp_path)) == set(names[:3])
     assert len(list((tmp_path / "shards").iterdir())) == 3 * 4 + 1
     assert verify_root(str(tmp_path)) == []
     assert len(list(open_version(str(tmp_path), old.id).iter_samples())) == 18
@@ -34,4 +35,4 @@ def test_nothing_goes_without_a_readable_version(tmp_path, fill_root):
     (tmp_path / f"versions/{version.id}.json").write_text("{")
     with pytest.raises(VersionError):
         collect_garbage(str(tmp_path), dry_run=False)
-    assert committed(str(tmp_path)) == set(names)
+    assert committed(Root.of(tmp_path)) == set(names)

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from storage.errors import ShardError
-from storage.markers import committed, is_committed, read_shard_info, shard_uri
+from storage.layout import Root
+from storage.markers import committed, is_committed, read_shard_info
 
 UNIT = "ab" * 16
 
@@ -20,7 +21,7 @@ def _mark(root, name: str = f"{UNIT}.json", **changes) -> None:
 
 
 def test_only_a_marker_commits(tmp_path):
-    root = str(tmp_path)
+    root = Root.of(tmp_path)
     assert committed(root) == set()
     (tmp_path / "shards").mkdir()
     for name in (f"{UNIT}.tar", f"{UNIT}.parquet", f".tmp-1-{UNIT}.json"):
@@ -34,10 +35,9 @@ def test_only_a_marker_commits(tmp_path):
 
 def test_a_marker_says_what_is_in_the_shard(tmp_path):
     _mark(tmp_path)
-    info = read_shard_info(str(tmp_path), UNIT)
+    info = read_shard_info(Root.of(tmp_path), UNIT)
     assert (info.fingerprint, info.n_samples, info.n_rejects) == (UNIT, 2, 1)
     assert info.sizes_bytes == {"tar": 5}
-    assert shard_uri("s3://b/data/", UNIT, "tar") == f"s3://b/data/shards/{UNIT}.tar"
 
 
 @pytest.mark.parametrize(
@@ -46,14 +46,14 @@ def test_a_marker_says_what_is_in_the_shard(tmp_path):
 def test_a_marker_of_another_kind_is_refused(tmp_path, changes):
     _mark(tmp_path, **changes)
     with pytest.raises(ShardError, match=UNIT):
-        read_shard_info(str(tmp_path), UNIT)
+        read_shard_info(Root.of(tmp_path), UNIT)
 
 
 def test_a_missing_or_broken_marker_is_named(tmp_path):
     with pytest.raises(ShardError, match="is not committed"):
-        read_shard_info(str(tmp_path), UNIT)
+        read_shard_info(Root.of(tmp_path), UNIT)
     _mark(tmp_path)
     for text in ("{", "[]", "{}"):
         (tmp_path / "shards" / f"{UNIT}.json").write_text(text)
         with pytest.raises(ShardError, match="not a shard's marker"):
-            read_shard_info(str(tmp_path), UNIT)
+            read_shard_info(Root.of(tmp_path), UNIT)

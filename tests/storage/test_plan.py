@@ -8,6 +8,7 @@ import pytest
 
 from storage.canonical import key_of
 from storage.errors import ShardError
+from storage.layout import Root
 from storage.plan import PlanConfig, make_unit, open_plan, plan_units, write_plan
 from storage.records import SourceRecord
 
@@ -89,13 +90,13 @@ def test_a_plan_reads_back_and_its_id_is_its_content(tmp_path):
     records = [dataclasses.replace(r, attributes={"a": [1, "ü"]}) for r in _records(500)]
     records[3] = dataclasses.replace(records[3], caption=None)
     units = _cut(records, 20)
-    plan = write_plan(str(tmp_path / "r"), iter(units), source_root="somewhere")
-    again = write_plan(str(tmp_path / "s"), units)
+    plan = write_plan(Root.of(tmp_path / "r"), iter(units), source_root="somewhere")
+    again = write_plan(Root.of(tmp_path / "s"), units)
     assert list(plan.units()) == units
     assert list(plan.fingerprints()) == [unit.fingerprint for unit in units]
     assert (plan.n_units, plan.n_records) == (len(units), 500)
-    assert plan.id == again.id != write_plan(str(tmp_path / "s"), units[1:]).id
-    assert open_plan(str(tmp_path / "r"), plan.id) == plan
+    assert plan.id == again.id != write_plan(Root.of(tmp_path / "s"), units[1:]).id
+    assert open_plan(Root.of(tmp_path / "r"), plan.id) == plan
     assert [p.name for p in (tmp_path / "r/plans").iterdir()] == [f"{plan.id}.parquet"]
 
 
@@ -105,17 +106,17 @@ def test_a_listing_that_fails_leaves_no_plan(tmp_path):
         raise RuntimeError("listing broke off")
 
     with pytest.raises(RuntimeError, match="broke off"):
-        write_plan(str(tmp_path), failing())
+        write_plan(Root.of(tmp_path), failing())
     assert list((tmp_path / "plans").iterdir()) == []
 
 
 def test_missing_and_broken_plans(tmp_path):
     with pytest.raises(ShardError, match="no plan abc"):
-        open_plan(str(tmp_path), "abc")
+        open_plan(Root.of(tmp_path), "abc")
     (tmp_path / "plans").mkdir()
     (tmp_path / "plans/abc.parquet").write_bytes(b"no")
     with pytest.raises(ShardError, match=r"abc\.parquet"):
-        open_plan(str(tmp_path), "abc")
+        open_plan(Root.of(tmp_path), "abc")
 
 
 def test_unit_size_must_be_positive():

@@ -6,6 +6,7 @@ import pytest
 
 from storage.errors import ShardError
 from storage.gc import collect_garbage
+from storage.layout import Root
 from storage.records import Reject, Unit
 from storage.retries import current_shards, merge_retry, read_rejects, units_to_retry
 from storage.shards import commit_unit, iter_samples, read_shard_info
@@ -19,7 +20,7 @@ def commit(make_sample):
 
     def make(root: Path, unit: Unit, refused: dict[int, str]) -> None:
         commit_unit(
-            str(root),
+            Root.of(root),
             unit,
             samples=[make_sample(r, i) for i, r in enumerate(unit.records) if i not in refused],
             rejects=[
@@ -33,7 +34,7 @@ def commit(make_sample):
 
 
 def test_what_works_now_joins_the_old_samples(tmp_path, make_unit_of, make_sample, commit):
-    root, work = str(tmp_path / "data"), str(tmp_path / "work")
+    root, work = Root.of(tmp_path / "data"), Root.of(tmp_path / "work")
     unit, other = make_unit_of(8, "a"), make_unit_of(4, "b")
     commit(root, unit, {1: "unreadable", 3: "no_person", 6: "poison"})
     commit(root, other, {0: "no_person"})
@@ -72,10 +73,10 @@ def test_a_retry_in_vain_changes_nothing(tmp_path, make_unit_of, commit):
     root, work = tmp_path / "data", tmp_path / "work"
     unit = make_unit_of(3)
     commit(root, unit, {1: "unreadable"})
-    ((_, retried),) = units_to_retry(str(root), [unit], reasons={"unreadable"})
+    ((_, retried),) = units_to_retry(Root.of(root), [unit], reasons={"unreadable"})
     commit(work, retried, {0: "unreadable"})
-    assert merge_retry(str(root), unit, retried=retried, retry_root=str(work)) is None
-    assert list(current_shards(str(root), [unit.fingerprint])) == [unit.fingerprint]
+    assert merge_retry(Root.of(root), unit, retried=retried, retry_root=Root.of(work)) is None
+    assert list(current_shards(Root.of(root), [unit.fingerprint])) == [unit.fingerprint]
 
 
 def test_the_same_records_give_the_same_shard(tmp_path, make_unit_of, commit):
@@ -84,10 +85,10 @@ def test_the_same_records_give_the_same_shard(tmp_path, make_unit_of, commit):
     for name in ("a", "b"):
         root, work = tmp_path / name, tmp_path / f"{name}-work"
         commit(root, unit, {1: "unreadable", 2: "unreadable"})
-        ((_, retried),) = units_to_retry(str(root), [unit], reasons={"unreadable"})
+        ((_, retried),) = units_to_retry(Root.of(root), [unit], reasons={"unreadable"})
         commit(work, retried, {1: "unreadable"})
-        shard = merge_retry(str(root), unit, retried=retried, retry_root=str(work))
-        shards.append(read_shard_info(str(root), shard))
+        shard = merge_retry(Root.of(root), unit, retried=retried, retry_root=Root.of(work))
+        shards.append(read_shard_info(Root.of(root), shard))
     assert shards[0] == shards[1]
 
 
@@ -95,13 +96,13 @@ def test_a_shard_that_is_gone_stands_for_nothing(tmp_path, make_unit_of, commit)
     root, work = tmp_path / "data", tmp_path / "work"
     unit = make_unit_of(3)
     commit(root, unit, {1: "unreadable"})
-    ((_, retried),) = units_to_retry(str(root), [unit], reasons={"unreadable"})
+    ((_, retried),) = units_to_retry(Root.of(root), [unit], reasons={"unreadable"})
     commit(work, retried, {})
-    shard = merge_retry(str(root), unit, retried=retried, retry_root=str(work))
-    assert read_shard_info(str(root), shard).n_samples == 3
+    shard = merge_retry(Root.of(root), unit, retried=retried, retry_root=Root.of(work))
+    assert read_shard_info(Root.of(root), shard).n_samples == 3
     for path in (root / "shards").glob(f"{shard}*"):
         path.unlink()
-    assert list(current_shards(str(root), [unit.fingerprint])) == [unit.fingerprint]
+    assert list(current_shards(Root.of(root), [unit.fingerprint])) == [unit.fingerprint]
     (root / "retries" / f"{unit.fingerprint}.json").write_text("{")
     with pytest.raises(ShardError, match="not the note of a retry"):
-        list(current_shards(str(root), [unit.fingerprint]))
+        list(current_shards(Root.of(root), [unit.fingerprint]))

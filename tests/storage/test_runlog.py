@@ -4,12 +4,13 @@ import json
 
 import fsspec
 
+from storage.layout import Root
 from storage.runlog import RunLog
 
 
 def test_lines_are_appended(tmp_path):
     for _ in range(2):
-        with RunLog(str(tmp_path), "re build/1") as log:
+        with RunLog(Root.of(tmp_path), "re build/1") as log:
             log.append("unit_done", seconds=1.5, path=tmp_path)
     (file,) = (tmp_path / "runs").iterdir()
     assert file.name == "re-build-1.jsonl"
@@ -20,7 +21,7 @@ def test_lines_are_appended(tmp_path):
 
 
 def test_object_stores_get_the_log_at_the_end(tmp_path):
-    with RunLog(f"memory://log-{tmp_path.name}", "r") as log:
+    with RunLog(Root(f"memory://log-{tmp_path.name}"), "r") as log:
         log.append("a")
         log.append("b")
     data = fsspec.filesystem("memory").cat_file(f"/log-{tmp_path.name}/runs/r.jsonl")

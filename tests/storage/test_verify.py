@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from storage.layout import Root
 from storage.plan import write_plan
 from storage.shards import commit_unit
 from storage.verify import verify_root
@@ -13,7 +14,7 @@ from storage.versions import publish_version
 @pytest.fixture
 def root(tmp_path, fill_root, make_unit_of):
     publish_version(str(tmp_path), fill_root(str(tmp_path), 2), config={})
-    write_plan(str(tmp_path), [make_unit_of(10, "u0"), make_unit_of(10, "u1")])
+    write_plan(Root.of(tmp_path), [make_unit_of(10, "u0"), make_unit_of(10, "u1")])
     return tmp_path
 
 
@@ -57,7 +58,7 @@ def test_a_version_that_names_a_missing_shard(root):
 
 def test_a_broken_marker_version_and_plan(root, make_unit_of, make_sample):
     unit = make_unit_of(1, "new")
-    commit_unit(str(root), unit, samples=[make_sample(unit.records[0])], rejects=[])
+    commit_unit(Root.of(root), unit, samples=[make_sample(unit.records[0])], rejects=[])
     (root / f"shards/{unit.fingerprint}.json").write_text("{")
     next((root / "plans").iterdir()).write_bytes(b"no plan")
     (root / f"versions/{'0' * 16}.json").write_text("{}")

@@ -8,6 +8,7 @@ import pytest
 
 from storage.duplicates import duplicate_keys
 from storage.errors import VersionError
+from storage.layout import Root
 from storage.shards import commit_unit, split_of
 from storage.versions import list_versions, open_version, publish_version
 
@@ -60,11 +61,11 @@ def test_duplicates_are_found_and_excluded(tmp_path, make_unit_of, make_sample):
     for name in ("a", "b"):
         unit = make_unit_of(6, name)
         samples = [make_sample(record, seed) for seed, record in enumerate(unit.records)]
-        commit_unit(str(tmp_path), unit, samples=samples, rejects=[])
+        commit_unit(Root.of(tmp_path), unit, samples=samples, rejects=[])
         names.append(unit.fingerprint)
         second = [record.key for record in unit.records]
-    repeated = duplicate_keys(str(tmp_path), names)
-    assert repeated == duplicate_keys(str(tmp_path), names, by="phash") == second
+    repeated = duplicate_keys(Root.of(tmp_path), names)
+    assert repeated == duplicate_keys(Root.of(tmp_path), names, by="phash") == second
     whole = publish_version(str(tmp_path), names, config={})
     assert whole.statistics["exact_duplicates"] == 6
     version = publish_version(str(tmp_path), names, config={}, exclusions=repeated)
@@ -82,15 +83,15 @@ def test_near_duplicates_are_found_within_their_distance(tmp_path, make_unit_of,
         replace(make_sample(record, seed), phash=f"{value:016x}")
         for seed, (record, value) in enumerate(zip(unit.records, hashes, strict=True))
     ]
-    commit_unit(str(tmp_path), unit, samples=samples, rejects=[])
+    commit_unit(Root.of(tmp_path), unit, samples=samples, rejects=[])
     keys = [record.key for record in unit.records]
     for distance, expected in ((0, [5]), (1, [1, 5]), (2, [1, 2, 5]), (3, [1, 2, 3, 5])):
         found = duplicate_keys(
-            str(tmp_path), [unit.fingerprint], by="phash", max_distance_bits=distance
+            Root.of(tmp_path), [unit.fingerprint], by="phash", max_distance_bits=distance
         )
         assert found == [keys[i] for i in expected]
     with pytest.raises(ValueError, match="max_distance_bits"):
-        duplicate_keys(str(tmp_path), [unit.fingerprint], max_distance_bits=1)
+        duplicate_keys(Root.of(tmp_path), [unit.fingerprint], max_distance_bits=1)
 
 
 def test_uncommitted_repeated_or_no_shards_are_refused(tmp_path, fill_root):

@@ -16,6 +16,7 @@ from hcp.training.ray import fit, read_metrics
 from hcp.training.trainer import StepMetrics
 from storage.canonical import key_of
 from storage.errors import HcpError
+from storage.layout import Root
 from storage.records import SourceRecord, Unit
 from storage.shards import commit_unit
 from storage.versions import DatasetVersion, publish_version
@@ -37,7 +38,7 @@ def dataset(tmp_path: Path) -> DatasetVersion:
         SourceRecord(key=s.key, uri=s.uri, caption=s.caption, content_tag=s.sha256) for s in samples
     ]
     unit = Unit(fingerprint="0" * 32, records=records)
-    commit_unit(str(tmp_path / "data"), unit, samples=samples, rejects=[])
+    commit_unit(Root.of(tmp_path / "data"), unit, samples=samples, rejects=[])
     return publish_version(str(tmp_path / "data"), [unit.fingerprint], config={})
 
 
