@@ -205,28 +205,30 @@ def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
 def main() -> None:
     """Run both comparisons, print a table, write the figures."""
     parser = options(__doc__, "adapter")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--rounds", type=int, help="15; --quick: 3")
+    parser.add_argument("--steps", type=int, help="10; --quick: 4")
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--width", type=int, default=64, help="of phi in the training comparison")
     parser.add_argument("--size", choices=sorted(SIZES), default="reduced")
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
+    rounds = given.rounds or (3 if given.quick else 15)
+    steps = given.steps or (4 if given.quick else 10)
     torch.set_num_threads(1)
     unet, side, text_dim = SIZES[given.size]
     base = Base(unet=unet, side=side, text_dim=text_dim, device=torch.device(given.device))
     cpu = base.device.type == "cpu"
     found: dict[str, Any] = {}
     if not base.pooled_dim:  # SDXL's pipeline is another; its training step is measured
-        found["generation"] = generation(base, given.rounds, steps=given.steps)
-    found["training_step"] = training(base, given.rounds, batch=given.batch, width=given.width)
+        found["generation"] = generation(base, rounds, steps=steps)
+    found["training_step"] = training(base, rounds, batch=given.batch, width=given.width)
     found["settings"] = {
         "device": platform.machine() if cpu else torch.cuda.get_device_name(),
         "threads": torch.get_num_threads(),
         "size": given.size,
         "clock": "processor seconds" if cpu else "wall seconds",
     }
-    finish(given.out, found, table(found))
+    finish(given, found, table(found))
 
 
 def table(found: dict[str, Any]) -> list[tuple[str, object, str]]:

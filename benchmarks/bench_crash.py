@@ -43,7 +43,7 @@ UNIT_SIZE = 20
 
 
 def main() -> None:
-    parser = options(__doc__, "crash", quick=True)
+    parser = options(__doc__, "crash")
     parser.add_argument("--actors", type=int, default=2)
     parser.add_argument("--drive", type=Path, help="run the pool on this folder (used inside)")
     given = parser.parse_args()
@@ -53,7 +53,6 @@ def main() -> None:
     n_runs, n_photos = (3, 200) if given.quick else (20, 1000)
     with tempfile.TemporaryDirectory() as folder:
         result = run(Path(folder), n_runs, n_photos, given.actors)
-    result["quick"] = given.quick
     rows: list[tuple[str, object, str]] = [
         ("runs killed and resumed", n_runs, ""),
         ("runs whose version is byte-identical", result["identical"], f"{n_runs}"),
@@ -61,7 +60,7 @@ def main() -> None:
         ("units redone for a kill, most", result["most_redone"], f"<= {2 * given.actors}"),
         ("units redone for a kill, mean", result["mean_redone"], ""),
     ]
-    finish(given.out, result, rows)
+    finish(given, result, rows)
 
 
 def drive(place: Path, actors: int) -> None:

@@ -113,7 +113,7 @@ def main() -> None:
         ("explicit maps in bfloat16", f"{found['bfloat16']['explicit_in_type']:.2g}", "peer"),
         ("lean backward, float64", f"{found['lean_backward_float64']:.2g}", ""),
     ]
-    finish(given.out, found, rows)
+    finish(given, found, rows)
 
 
 if __name__ == "__main__":

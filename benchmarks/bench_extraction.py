@@ -56,7 +56,7 @@ BATCH = 8
 
 
 def main() -> None:
-    parser = options(__doc__, "extraction", quick=True)
+    parser = options(__doc__, "extraction")
     parser.add_argument("--assets", type=Path, default=ASSETS)
     parser.add_argument(
         "--mask-weights",
@@ -70,14 +70,13 @@ def main() -> None:
         place = Path(folder)
         write_photos(place / "stub", [f"{i:06}" for i in range(n_stub)], side_px=320)
         result: dict[str, Any] = {
-            "quick": given.quick,
             "stub": stub_efficiency(place),
             "ray": two_actors(place),
         }
         if (given.assets / "index.json").is_file():
             masks = given.mask_weights or (SAM_DIR if given.quick else random_sam(place / "sam"))
             result |= real(place, given.assets, masks, n_real)
-    finish(given.out, result, rows(result))
+    finish(given, result, rows(result))
 
 
 def rows(result: dict[str, Any]) -> list[tuple[str, object, str]]:

@@ -24,16 +24,15 @@ SIDE_PX = 32
 
 
 def main() -> None:
-    given = options(__doc__, "incremental", quick=True).parse_args()
+    given = options(__doc__, "incremental").parse_args()
     n_photos, unit_size = (600, 10) if given.quick else (20_000, 100)
     with tempfile.TemporaryDirectory() as folder:
         result = run(Path(folder), n_photos, unit_size)
-    result["quick"] = given.quick
     rows: list[tuple[str, object, str]] = [
         (f"{name}: units computed again", step["fraction"], step["target"])
         for name, step in result["steps"].items()
     ]
-    finish(given.out, result, rows)
+    finish(given, result, rows)
 
 
 def run(place: Path, n_photos: int, unit_size: int) -> dict[str, Any]:

@@ -28,6 +28,9 @@ class Setting:
     variants: tuple[str, ...] = ("default", "no-alignment")
 
 
+FULL = {"photos": 3000, "steps": 1500, "seeds": 8}  # seeds: pictures per prompt
+QUICK = {"photos": 60, "steps": 10, "seeds": 1}
+
 SETTINGS = {
     "fixed gate (paper)": Setting(hcp={"width": 256}, learning_rate=1e-3),
     "learned gate": Setting(hcp={"width": 256, "gate": "zero", "gamma": 10.0}, learning_rate=3e-3),
@@ -64,14 +67,14 @@ def run(work: Path, *, photos: int, steps: int, seeds: int) -> list[dict[str, An
 def main() -> None:
     """Run, print a table, write the figures."""
     parser = options(__doc__, "method")
-    parser.add_argument("--photos", type=int, default=3000)
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--seeds", type=int, default=8, help="pictures per prompt")
+    for name, size in FULL.items():
+        parser.add_argument(f"--{name}", type=int, help=f"{size}; --quick: {QUICK[name]}")
     parser.add_argument("--work", type=Path, help="folder to keep; else a temporary one")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         work = (given.work or Path(temporary)).resolve()
-        settings = {"photos": given.photos, "steps": given.steps, "seeds": given.seeds}
+        sizes = QUICK if given.quick else FULL
+        settings = {name: getattr(given, name) or size for name, size in sizes.items()}
         rows = run(work, **settings)
     shown = [
         (
@@ -81,7 +84,7 @@ def main() -> None:
         )
         for row in rows
     ]
-    finish(given.out, {"rows": rows} | settings, shown)
+    finish(given, {"rows": rows} | settings, shown)
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ class MakeCommitOnly:
 
 
 def main() -> None:
-    parser = options(__doc__, "scale", quick=True)
+    parser = options(__doc__, "scale")
     parser.add_argument("--actors", type=int, default=2)
     parser.add_argument("--one", type=int, help="measure this size here and print JSON")
     given = parser.parse_args()
@@ -108,7 +108,6 @@ def main() -> None:
     small, large = sizes
     times = large["records"] / small["records"]
     result = {
-        "quick": given.quick,
         "sizes": sizes,
         "memory_ratio": round(large["driver_peak_mib"] / small["driver_peak_mib"], 3),
         "listing_ratio_per_shard": round(
@@ -132,7 +131,7 @@ def main() -> None:
         ("listing seconds a shard, large / small", result["listing_ratio_per_shard"], "about 1"),
         ("driven records/s", large["driven_per_s"], ""),
     ]
-    finish(given.out, result, rows)
+    finish(given, result, rows)
 
 
 def measure_apart(n: int, actors: int) -> dict[str, Any]:
