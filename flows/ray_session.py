@@ -55,6 +55,7 @@ def ray_session(address: str | None = None) -> Generator[Cluster]:
     options: dict[str, Any] = {"address": target, "log_to_driver": False, "namespace": "hcp"}
     if target == "local":
         options["include_dashboard"] = False
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     with _keep_sigterm_handler():
         ray.init(**options)
     try:
