@@ -6,13 +6,25 @@ STAMP := $(VENV)/.installed
 OUT ?= out/demo
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test test-adapter test-lowest check format bench bench-quick clean
 
 demo: $(STAMP)
 	$(BIN)/hcp demo --out $(OUT)
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "" -n 2 --dist loadfile
+
+# The adapter's tests where only the core is installed; peft and accelerate are what users add.
+ADAPTER_TESTS := tests/hcp --ignore=tests/hcp/evaluation --ignore=tests/hcp/pages \
+	--ignore=tests/hcp/training/test_ray.py
+test-adapter: PINS := constraints.txt
+test-lowest: PINS := constraints-lowest.txt
+test-adapter test-lowest:
+	rm -rf build/$@
+	$(PYTHON) -m venv build/$@
+	build/$@/bin/python -m pip install --quiet -c $(PINS) -e . pytest pytest-timeout peft accelerate
+	OMP_NUM_THREADS=1 build/$@/bin/python -m pytest $(ADAPTER_TESTS)
+	rm -rf build/$@
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -26,6 +38,9 @@ format: $(STAMP)
 bench: $(STAMP)
 	for script in benchmarks/bench_*.py; do \
 		echo "== $$script"; $(BIN)/python -m benchmarks.$$(basename $$script .py) || exit 1; done
+
+bench-quick: $(STAMP)
+	$(BIN)/python -m benchmarks.quick
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \

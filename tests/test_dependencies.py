@@ -155,3 +155,17 @@ def test_the_command_without_its_libraries_says_what_to_install(
     assert "pip install 'hcp[flows]'" in done.stderr
     assert missing in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_wheel_holds_the_data_files() -> None:
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    globs = config["package-data"]
+    left_out = [
+        path
+        for package in ("flows", "priors", "hcp", "storage", "demo")
+        for path in (ROOT / package).rglob("*")
+        if path.is_file()
+        and path.suffix not in (".py", ".pyc")
+        and not any(path in set((ROOT / package).glob(glob)) for glob in globs.get(package, ()))
+    ]
+    assert not left_out

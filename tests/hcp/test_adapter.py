@@ -261,6 +261,7 @@ def test_a_wrong_base_is_refused_with_what_differs(
 def test_a_registry_entry_loads(
     make_pipeline: Callable[[int], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("mlflow", reason="the core does not bring it")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     adapter = _loud(make_pipeline(0))
     adapter.save_pretrained(tmp_path / "a", step=3)

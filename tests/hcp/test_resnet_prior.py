@@ -10,6 +10,8 @@ from torch import Tensor
 from hcp.resnet_prior import ResnetPrior
 from storage.errors import WeightsError
 
+pytest.importorskip("torchvision", reason="the core does not bring it")
+
 
 @pytest.fixture(scope="module")
 def resnet() -> ResnetPrior:
