@@ -1,64 +1,175 @@
-"""The command line of the pose and the Sam training: the same options, one record of the run."""
+"""What a training is told: recipe, budget, processes, files; all trainings' one command line."""
 
 import argparse
-import json
 import logging
-from collections.abc import Callable
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import TypeVar
 
-from demo.embedded import WEIGHTS_DIR
-from demo.train.schedule import Budget
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-_log = logging.getLogger(__name__)
-
-Config = TypeVar("Config")
-_Config = TypeVar("_Config", contravariant=True)
-
-
-class Train(Protocol[_Config]):
-    """Trains within a budget, exports the weights to ``out``, returns the record of the run."""
-
-    def __call__(
-        self, config: _Config, budget: Budget, *, work: Path, out: Path, threads: int
-    ) -> dict[str, Any]: ...
+T = TypeVar("T")
+WORK = Path("hcp-trainings")
+"""Where scenes, checkpoints and logs lie, unless the command line says otherwise."""
 
 
-def run_training(
-    train: Train[Config],
-    configure: Callable[..., Config],
-    *,
-    kind: Literal["pose", "sam"],
-    minutes: float,
-    about: str | None,
-) -> None:
-    """Read the command line, train, and write the record beside the weights.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What decides the weights, besides the renderer and the training's own constants."""
 
-    Args:
-        train: the training.
-        configure: its config, from ``seed`` and ``scenes``; both have defaults.
-        kind: names the module and the folder of the weights.
-        minutes: of the processor, where the command line says nothing.
-        about: the help's text.
+    seed: int = 1
+    scenes: int = 8000  # drawn scenes of the training range
+    batch_size: int = 32  # over all processes
+    peak_learning_rate: float = 1e-3
+    weight_decay: float = 0.02  # of everything but biases and norms
+    betas: tuple[float, float] = (0.9, 0.99)
+    max_norm: float = 1.0  # of the gradients
+    ema_decay: float = 0.998
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """A training ends after ``steps`` or, with the same annealing, after ``minutes``.
+
+    Minutes are the processor's, of one process: a busy machine makes a training last longer, not
+    learn less. A run that ends by steps repeats bit for bit on the same machine; one that ends by
+    minutes does not, and its record says so.
     """
-    defaults: Any = configure()
-    parser = argparse.ArgumentParser(description=about)
-    parser.add_argument("--minutes", type=float, default=minutes, help="of the processor")
-    parser.add_argument("--steps", type=int, default=1_000_000)
-    parser.add_argument("--scenes", type=int, default=defaults.scenes)
-    parser.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--work", type=Path, default=Path("/tmp/hcp-train"))
-    parser.add_argument("--out", type=Path, default=WEIGHTS_DIR / kind)
-    given = parser.parse_args()
+
+    steps: int | None = None
+    minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        given = [limit for limit in (self.steps, self.minutes) if limit is not None]
+        if not given or min(given) <= 0:
+            raise ValueError(f"Budget: steps or minutes must be given and positive, got {self}")
+
+    def progress(self, step: int, elapsed_s: float) -> float:
+        """Share of the training that is done, in [0, 1]."""
+        by_steps = step / self.steps if self.steps else 0.0
+        return min(1.0, max(by_steps, elapsed_s / (60.0 * self.minutes) if self.minutes else 0.0))
+
+    def record(self, step: int, elapsed_s: float) -> dict[str, int | float | str]:
+        """What a finished run used, for the record beside its weights."""
+        return {
+            "steps": step,
+            "processor_minutes": round(elapsed_s / 60, 1),
+            "ended_by": "steps" if self.steps and step >= self.steps else "minutes",
+        }
+
+
+def learning_rate(progress: float, *, warm_up: float = 0.03) -> float:
+    """Share of the peak: linear warm-up, then half a cosine down to 1 %.
+
+    By progress and not by step, as torch's schedulers are: with a budget in minutes nobody knows
+    the number of steps.
+    """
+    if progress < warm_up:
+        return max(progress, 1e-3) / warm_up
+    return 0.505 + 0.495 * math.cos(math.pi * (progress - warm_up) / (1.0 - warm_up))
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """The processes that train together (torchrun's); one alone needs no torch.distributed."""
+
+    rank: int = 0
+    world: int = 1
+
+    def join(self) -> "Team":
+        """Meet the other processes."""
+        if self.world > 1 and not dist.is_initialized():
+            dist.init_process_group("gloo", timeout=timedelta(hours=6))  # one may draw for long
+        return self
+
+    def mean(self, tensors: Sequence[Tensor]) -> None:
+        """Average the tensors over the processes in place, in one message."""
+        if self.world > 1:
+            together = parameters_to_vector(tensors)
+            dist.all_reduce(together)
+            vector_to_parameters(together / self.world, tensors)
+
+    def first(self, make: Callable[[], T]) -> T:
+        """What ``make`` returns: process 0 makes and stores it, then the others find it stored."""
+        if self.rank > 0:
+            dist.barrier()
+        made = make()
+        if self.rank == 0 and self.world > 1:
+            dist.barrier()
+        return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """How long a training runs, and where its files stand."""
+
+    name: str  # of the files in ``work``: checkpoint, log, the exports on the way
+    budget: Budget
+    work: Path
+    out: Path  # the final export
+    team: Team = field(default_factory=Team)
+    checkpoint_every_s: float = 180.0  # of the processor
+    log_every_steps: int = 25
+    command: str = ""  # for the record
+
+    @property
+    def checkpoint(self) -> Path:
+        """What a killed run goes on from."""
+        return self.work / f"{self.name}.pt"
+
+    @property
+    def log(self) -> Path:
+        """The run's JSON lines: means over the last steps, and held-out scores at checkpoints."""
+        return self.work / f"{self.name}.jsonl"
+
+
+def read_command(
+    argv: Sequence[str] | None, *, recipe: Recipe, run: Run, about: str | None
+) -> tuple[Recipe, Run]:
+    """The recipe and the run that the command line asks for; ``recipe`` and ``run`` are defaults.
+
+    Joins torchrun's other processes, if there are any.
+    """
+    parser = argparse.ArgumentParser(
+        description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    limit = parser.add_argument_group("the end (whichever comes first)")
+    limit.add_argument("--minutes", type=float, help=f"of the processor ({run.budget.minutes:g})")
+    limit.add_argument("--steps", type=int, help="then the run can be repeated bit for bit")
+    parser.add_argument("--scenes", type=int, default=recipe.scenes)
+    parser.add_argument("--seed", type=int, default=recipe.seed)
+    parser.add_argument("--batch-size", type=int, default=recipe.batch_size)
+    parser.add_argument("--learning-rate", type=float, default=recipe.peak_learning_rate)
+    parser.add_argument("--checkpoint-minutes", type=float, default=run.checkpoint_every_s / 60)
+    parser.add_argument("--threads", type=int, default=1, help="of each process")
+    parser.add_argument("--work", type=Path, default=run.work, help="scenes, checkpoints, logs")
+    parser.add_argument("--out", type=Path, default=run.out, help="the weights")
+    given = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    record = train(
-        configure(seed=given.seed, scenes=given.scenes),
-        Budget(steps=given.steps, minutes=given.minutes),
+    torch.set_num_threads(given.threads)
+    minutes = given.minutes or (None if given.steps else run.budget.minutes)
+    limits = {"minutes": minutes, "steps": given.steps}
+    words = [f"--{name} {value:g}" for name, value in limits.items() if value]
+    asked = replace(
+        recipe,
+        seed=given.seed,
+        scenes=given.scenes,
+        batch_size=given.batch_size,
+        peak_learning_rate=given.learning_rate,
+    )
+    return asked, replace(
+        run,
+        budget=Budget(steps=given.steps, minutes=minutes),
         work=given.work,
         out=given.out,
-        threads=given.threads,
+        team=Team(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))).join(),
+        checkpoint_every_s=60 * given.checkpoint_minutes,
+        command=f"python -m demo.train.{run.name} {' '.join(words)}",
     )
-    record["command"] = f"python -m demo.train_{kind} --minutes {given.minutes:g}"
-    (given.out / "TRAINING.json").write_text(json.dumps(record, indent=1) + "\n")
-    _log.info("done: %s", record)

@@ -1,23 +1,18 @@
-"""Train the embedded Stable-Diffusion-layout pipeline on the drawn world.
+"""Trains the embedded Stable-Diffusion-layout pipeline: ``python -m demo.train.sd --minutes 160``.
 
-    python -m demo.train.sd --stage scenes --scenes 32000
-    torchrun --nproc-per-node 2 -m demo.train.sd --stage vae --minutes 12
-    torchrun --nproc-per-node 2 -m demo.train.sd --stage latents --scenes 20000
-    torchrun --nproc-per-node 2 -m demo.train.sd --stage decoder --minutes 8
-    torchrun --nproc-per-node 2 -m demo.train.sd --stage unet --minutes 60
+First the autoencoder for a third of the budget, then text encoder and U-Net on its latents. On two
+cores two processes are better than two threads, which would wait for each other in every operation:
 
-Every stage also runs alone with ``python -m``; a stage that was cut off resumes from its
-checkpoint in the work folder. Stage "unet" writes the pipeline at its end (and, with
-``--export-every-s``, now and then before).
+    torchrun --nproc-per-node 2 -m demo.train.sd --minutes 160
 """
 
-import argparse
 import copy
-import json
-import logging
+import hashlib
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -28,19 +23,18 @@ from torch.nn import functional
 from transformers import CLIPTokenizer
 
 from demo.embedded import SD_DIR
-from demo.train import sd_data, sd_model
-from demo.train.schedule import Budget
-from demo.train.sd_loop import LoopConfig, Team, chunks, train
-from demo.train.sd_tokenizer import MAX_TOKENS, write_tokenizer
+from demo.train import sd_model
+from demo.train.command import WORK, Budget, Recipe, Run, read_command
+from demo.train.loop import train
+from demo.world.scene_store import DrawnScenes, held_out_seeds, stored_scenes, training_seeds
 
-logger = logging.getLogger(__name__)
-
-FIRST_SEED = 1_000_000
-"""Training scenes start here; demos and tests use smaller seeds, so they are held out."""
+SIZE_PX = 128
 CROP_PX = 64
 CAPTION_DROPOUT = 0.1
 MIN_SNR_GAMMA = 5.0
-STAGES = ("scenes", "vae", "latents", "decoder", "unet")
+RECIPE = Recipe(seed=0, scenes=20_000, batch_size=16, weight_decay=0.01)
+VAE_SHARE = 1 / 3
+"""Of the budget in minutes; a budget in steps holds for each of the two."""
 
 
 def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
@@ -54,46 +48,109 @@ def picture_error(error: Tensor) -> Tensor:
     return error.abs().mean() + error.square().mean() + 0.5 * edges
 
 
-def autoencoder_loss(vae: Any, images: Tensor) -> Tensor:
-    """The picture error of a decoded sample, plus a light KL term."""
-    posterior = vae.encode(images).latent_dist
-    decoded = vae.decode(posterior.sample()).sample
-    return picture_error(decoded - images) + 1e-6 * posterior.kl().mean()
+class VaeTraining:
+    """The autoencoder on random crops."""
 
+    def __init__(self, recipe: Recipe, scenes: DrawnScenes, work: Path) -> None:
+        self._scenes, self._work = scenes, work
+        torch.manual_seed(recipe.seed)
+        self.module = sd_model.make_vae()
 
-def train_vae(work: Path, *, config: LoopConfig, batch: int, team: Team) -> dict[str, float]:
-    """Train the autoencoder on random crops and save it under the work folder."""
-    pixels = sd_data.open_pixels(work)
-    torch.manual_seed(config.seed)
-    vae = sd_model.make_vae()
-    share = batch // team.world
-
-    def loss_of(step: int, rank: int) -> Tensor:
-        rng = np.random.default_rng([config.seed, step, rank])
-        rows = rng.integers(0, len(pixels), share)
-        corners = rng.integers(0, sd_data.SIZE_PX - CROP_PX + 1, (share, 2))
-        crops = [pixels[r, y : y + CROP_PX, x : x + CROP_PX]
+    def loss(
+        self, rng: np.random.Generator, *, size: int, progress: float
+    ) -> tuple[Tensor, dict[str, float]]:
+        """The picture error of a decoded sample, plus a light KL term."""
+        del progress
+        rows = rng.integers(0, len(self._scenes.images), size)
+        corners = rng.integers(0, SIZE_PX - CROP_PX + 1, (size, 2))
+        crops = [self._scenes.images[r, y : y + CROP_PX, x : x + CROP_PX]
                  for r, (y, x) in zip(rows, corners, strict=True)]  # fmt: skip
-        return autoencoder_loss(vae, to_tensor(np.stack(crops)))
+        images, vae = to_tensor(np.stack(crops)), cast(Any, self.module)
+        posterior = vae.encode(images).latent_dist
+        error = picture_error(vae.decode(posterior.sample()).sample - images)
+        kl = posterior.kl().mean()
+        return error + 1e-6 * kl, {"kl": float(kl.detach())}
 
-    figures = train({"vae": vae}, loss_of, config=config, team=team, checkpoint=work / "vae.pt")
-    if team.rank == 0:
-        vae.save_pretrained(work / "vae")
-        (work / "vae.json").write_text(json.dumps(figures))
-    return figures
+    def export(self, module: nn.Module, folder: Path) -> None:
+        """In single precision: the U-Net's training goes on from it."""
+        cast(AutoencoderKL, module).save_pretrained(folder)
+
+    @torch.inference_mode()
+    def score(self, folder: Path, n_scenes: int) -> dict[str, float]:
+        """Mean absolute error on held-out scenes, as a share of the range."""
+        vae: Any = AutoencoderKL.from_pretrained(folder)
+        images = to_tensor(_held_out(n_scenes, self._work).images)
+        errors = [(vae(part).sample - part).abs().mean() / 2 for part in images.split(50)]
+        return {"held_out_error": float(torch.stack(errors).mean())}
+
+
+class SdTraining:
+    """Text encoder and U-Net on the latents of an autoencoder."""
+
+    def __init__(self, recipe: Recipe, scenes: DrawnScenes, work: Path) -> None:
+        """``work`` holds the autoencoder in ``vae/``, and gets latents and tokenizer."""
+        self._work = work
+        self._vae: Any = AutoencoderKL.from_pretrained(work / "vae")
+        self._latents = standardise(self._vae, stored_latents(work, scenes))
+        self._tokenizer = sd_model.write_tokenizer(work / "tokenizer", scenes.captions.tolist())
+        self._ids = token_ids(self._tokenizer, scenes.captions.tolist())
+        self._empty = token_ids(self._tokenizer, [""])
+        self._alphas = sd_model.make_scheduler().alphas_cumprod
+        torch.manual_seed(recipe.seed)
+        text_encoder = sd_model.make_text_encoder(self._tokenizer).train()
+        self.module = nn.ModuleDict({"text_encoder": text_encoder, "unet": sd_model.make_unet()})
+
+    def loss(
+        self, rng: np.random.Generator, *, size: int, progress: float
+    ) -> tuple[Tensor, dict[str, float]]:
+        """The denoising loss; some captions are left out, for guidance."""
+        del progress
+        rows = torch.from_numpy(rng.integers(0, len(self._latents), size))
+        drop = torch.from_numpy(rng.random((size, 1))) < CAPTION_DROPOUT
+        ids = torch.where(drop, self._empty, self._ids[rows])
+        parts = self.module["unet"], self.module["text_encoder"]
+        loss = denoising_loss(*parts, latents=self._latents[rows], ids=ids, alphas=self._alphas)
+        return loss, {}
+
+    def export(self, module: nn.Module, folder: Path) -> None:
+        """The whole pipeline in half precision."""
+        parts = {**dict(module.named_children()), "vae": self._vae}
+        copies: dict[str, Any] = {name: copy.deepcopy(p).eval() for name, p in parts.items()}
+        sd_model.save_pipeline(folder, tokenizer=self._tokenizer, **copies)
+        for name in ("vocab.json", "merges.txt"):  # CLIP's own two files, beside tokenizer.json
+            shutil.copyfile(self._work / "tokenizer" / name, folder / "tokenizer" / name)
+
+    @torch.inference_mode()
+    def score(self, folder: Path, n_scenes: int) -> dict[str, float]:
+        """The denoising loss on held-out scenes, the same noise each time."""
+        made: Any = sd_model.load_pipeline(folder)
+        scenes = _held_out(n_scenes, self._work)
+        torch.manual_seed(0)
+        latents = made.vae.encode(to_tensor(scenes.images)).latent_dist.mean
+        ids = token_ids(made.tokenizer, scenes.captions.tolist())
+        parts = made.unet, made.text_encoder
+        loss = denoising_loss(*parts, latents=latents, ids=ids, alphas=self._alphas)
+        return {"held_out_loss": float(loss)}
+
+
+def _held_out(n_scenes: int, work: Path) -> DrawnScenes:
+    return stored_scenes(held_out_seeds(n_scenes), folder=work / "scenes", size_px=SIZE_PX)
 
 
 @torch.inference_mode()
-def encode_latents(work: Path, *, n: int, team: Team) -> None:
-    """Encode the first n scenes (latent means, unscaled); each process takes its share."""
-    vae: Any = AutoencoderKL.from_pretrained(work / "vae").eval()
-    pixels = sd_data.open_pixels(work)
-    own = np.array_split(np.arange(n), team.world)[team.rank]
-    latents = np.empty((len(own), 4, sd_data.SIZE_PX // 8, sd_data.SIZE_PX // 8), np.float16)
-    for part in chunks(len(own), 50):
-        images = to_tensor(pixels[own[part]])
-        latents[part] = vae.encode(images).latent_dist.mean.numpy()
-    np.save(work / f"latents-{team.rank}-of-{team.world}.npy", latents)
+def stored_latents(work: Path, scenes: DrawnScenes) -> Tensor:
+    """The scenes' latents by ``work/vae`` (means, unscaled), [N, 4, S/8, S/8], encoded once."""
+    digest = hashlib.sha256((work / "vae" / "diffusion_pytorch_model.safetensors").read_bytes())
+    digest.update(scenes.captions.tobytes())
+    path = work / f"latents-{digest.hexdigest()[:12]}.npy"
+    if not path.is_file():
+        vae: Any = AutoencoderKL.from_pretrained(work / "vae")
+        starts = range(0, len(scenes.images), 50)
+        parts = (vae.encode(to_tensor(scenes.images[i : i + 50])).latent_dist.mean for i in starts)
+        partial = path.with_suffix(".part.npy")
+        np.save(partial, torch.cat([part.half() for part in parts]).numpy())
+        partial.replace(path)
+    return torch.from_numpy(np.load(path)).float()
 
 
 @torch.no_grad()
@@ -114,41 +171,11 @@ def standardise(vae: Any, latents: Tensor) -> Tensor:
     return (latents - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)
 
 
-def train_decoder(work: Path, *, config: LoopConfig, batch: int, team: Team) -> dict[str, float]:
-    """Train the decoder alone on the cached latents, slightly noised; the latents stay valid.
-
-    The noise (0.08 of each channel's spread) prepares it for latents that a U-Net has drawn.
-    """
-    pixels, latents = sd_data.open_pixels(work), _load_latents(work, team)
-    spread = 0.08 * latents.std(dim=(0, 2, 3)).view(1, -1, 1, 1)
-    vae: Any = AutoencoderKL.from_pretrained(work / "vae")
-    share = batch // team.world
-
-    def loss_of(step: int, rank: int) -> Tensor:
-        rows = sd_data.batch_indices(step, seed=config.seed + 1, n=len(latents), batch=batch)
-        rows = rows[rank * share : (rank + 1) * share]
-        given = latents[torch.from_numpy(rows)]
-        decoded = vae.decode(given + spread * torch.randn_like(given)).sample
-        return picture_error(decoded - to_tensor(pixels[rows]))
-
-    parts = {"decoder": vae.decoder, "leave": vae.post_quant_conv}
-    figures = train(parts, loss_of, config=config, team=team, checkpoint=work / "decoder.pt")
-    if team.rank == 0:
-        vae.save_pretrained(work / "vae")
-        (work / "decoder.json").write_text(json.dumps(figures))
-    return figures
-
-
-def _load_latents(work: Path, team: Team) -> Tensor:
-    parts = [np.load(work / f"latents-{r}-of-{team.world}.npy") for r in range(team.world)]
-    return torch.from_numpy(np.concatenate(parts)).float()
-
-
-def _token_ids(tokenizer: CLIPTokenizer, captions: Sequence[str]) -> Tensor:
+def token_ids(tokenizer: CLIPTokenizer, captions: Sequence[str]) -> Tensor:
+    """The captions' tokens, padded, [B, 77]."""
     return tokenizer(
-        list(captions), padding="max_length", max_length=MAX_TOKENS, truncation=True,
-        return_tensors="pt",
-    ).input_ids  # fmt: skip
+        list(captions), padding="max_length", truncation=True, return_tensors="pt"
+    ).input_ids
 
 
 def denoising_loss(
@@ -169,88 +196,22 @@ def denoising_loss(
     return (weight * functional.mse_loss(noise_pred, noise, reduction="none")).mean()
 
 
-def train_unet(
-    work: Path, *, out: Path, config: LoopConfig, batch: int, team: Team, export: bool
-) -> dict[str, float]:
-    """Train text encoder and U-Net together on the cached latents; write the pipeline to out."""
-    vae: Any = AutoencoderKL.from_pretrained(work / "vae")
-    latents = _load_latents(work, team)
-    latents = standardise(vae, latents)
-    captions = sd_data.read_captions(work)
-    # each process writes its own copy, so that none reads half a file of another's
-    tokenizer = write_tokenizer(work / f"tokenizer-{team.rank}", captions)
-    ids = _token_ids(tokenizer, captions[: len(latents)])
-    empty = _token_ids(tokenizer, [""])
-    alphas = sd_model.make_scheduler().alphas_cumprod
-    torch.manual_seed(config.seed)
-    text_encoder, unet = sd_model.make_text_encoder(tokenizer), sd_model.make_unet()
-    text_encoder.train()
-    share = batch // team.world
-
-    def loss_of(step: int, rank: int) -> Tensor:
-        rows = sd_data.batch_indices(step, seed=config.seed, n=len(latents), batch=batch)
-        rows = torch.from_numpy(rows[rank * share : (rank + 1) * share])
-        drop = torch.rand(share, 1) < CAPTION_DROPOUT
-        shown = torch.where(drop, empty, ids[rows])
-        return denoising_loss(unet, text_encoder, latents=latents[rows], ids=shown, alphas=alphas)
-
-    def write() -> None:
-        parts = {"vae": vae, "text_encoder": text_encoder, "unet": unet}
-        copies = {name: copy.deepcopy(part).eval() for name, part in parts.items()}
-        sd_model.save_pipeline(out, tokenizer=tokenizer, **copies)  # pyright: ignore[reportArgumentType]
-        write_tokenizer(out / "tokenizer", captions)  # CLIP's own two files, beside tokenizer.json
-
-    figures = train(
-        {"text_encoder": text_encoder, "unet": unet}, loss_of, config=config, team=team,
-        checkpoint=work / "unet.pt", on_checkpoint=write if export else None,
-    )  # fmt: skip
-    if team.rank == 0:
-        write()
-        (work / "unet.json").write_text(json.dumps(figures))
-    return figures
-
-
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stage", choices=STAGES, required=True)
-    parser.add_argument("--work", type=Path, required=True, help="folder for scenes, checkpoints")
-    parser.add_argument("--out", type=Path, default=SD_DIR)
-    parser.add_argument("--scenes", type=int, default=20_000)
-    parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--steps", type=int, default=1_000_000)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--export-every-s", type=float, default=0.0)
-    return parser.parse_args(argv)
+def train_pipeline(recipe: Recipe, run: Run) -> dict[str, Any]:
+    """Train the autoencoder, then the rest; the record of the latter."""
+    team, work, minutes = run.team, run.work, run.budget.minutes
+    seeds = training_seeds(recipe.scenes)
+    scenes = team.first(lambda: stored_scenes(seeds, folder=work / "scenes", size_px=SIZE_PX))
+    shares = [minutes and share * minutes for share in (VAE_SHARE, 1 - VAE_SHARE)]
+    vae_run, sd_run = (replace(run, budget=replace(run.budget, minutes=m)) for m in shares)
+    vae_run = replace(vae_run, name="vae", out=work / "vae")
+    train(VaeTraining(recipe, scenes, work), recipe, vae_run)
+    return train(team.first(lambda: SdTraining(recipe, scenes, work)), recipe, sd_run)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one stage."""
-    options, team = _arguments(argv), Team()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(1)
-    config = LoopConfig(
-        budget=Budget(steps=options.steps, minutes=options.minutes),
-        peak_lr=options.lr,
-        seed=options.seed,
-        checkpoint_every_s=options.export_every_s or 180.0,
-    )
-    if options.stage == "scenes":
-        sd_data.render_store(options.work, n=options.scenes, first_seed=FIRST_SEED, workers=2)
-    elif options.stage == "vae":
-        logger.info("%s", train_vae(options.work, config=config, batch=options.batch, team=team))
-    elif options.stage == "decoder":
-        figures = train_decoder(options.work, config=config, batch=options.batch, team=team)
-        logger.info("%s", figures)
-    elif options.stage == "latents":
-        encode_latents(options.work, n=options.scenes, team=team)
-    else:
-        figures = train_unet(
-            options.work, out=options.out, config=config, batch=options.batch, team=team,
-            export=options.export_every_s > 0,
-        )  # fmt: skip
-        logger.info("%s", figures)
+    """Command line."""
+    run = Run(name="sd", budget=Budget(minutes=160.0), work=WORK, out=SD_DIR)
+    train_pipeline(*read_command(argv, recipe=RECIPE, run=run, about=__doc__))
 
 
 if __name__ == "__main__":

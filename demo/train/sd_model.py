@@ -1,14 +1,52 @@
-"""The tiny pipeline's networks, in Stable Diffusion's layout: 128 px pictures, 16 x 16 latents."""
+"""The tiny pipeline's parts, in Stable Diffusion's layout: 128 px pictures, 16 x 16 latents."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.trainers import BpeTrainer
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+MAX_TOKENS = 77
 TEXT_WIDTH = 128
+
+
+def write_tokenizer(
+    folder: Path, captions: Iterable[str], *, vocabulary_size: int = 49_408
+) -> CLIPTokenizer:
+    """Train a byte-pair vocabulary on the captions and write it as a CLIP tokenizer.
+
+    With room in the vocabulary each word of the captions is one token; others fall apart into
+    smaller known pieces, single bytes at the worst. The same captions give the same files.
+    """
+    clip: Any = CLIPTokenizer()  # for its way of cutting text into words
+    special = [clip.bos_token, clip.eos_token]
+    alphabet = sorted(ByteLevel.alphabet())
+    made: Any = Tokenizer(BPE(end_of_word_suffix="</w>"))
+    made.normalizer, made.pre_tokenizer = (
+        clip.backend_tokenizer.normalizer,
+        clip.backend_tokenizer.pre_tokenizer,
+    )
+    trainer: Any = BpeTrainer(
+        vocab_size=vocabulary_size - len(special),
+        # given first and in order: the trainer counts words in the order of a hash
+        special_tokens=[*alphabet, *(letter + "</w>" for letter in alphabet)],
+        end_of_word_suffix="</w>",
+        show_progress=False,
+    )
+    made.train_from_iterator(captions, trainer)
+    folder.mkdir(parents=True, exist_ok=True)
+    vocabulary_path, _ = made.model.save(str(folder))
+    vocabulary = json.loads(Path(vocabulary_path).read_text("utf-8"))
+    vocabulary |= {token: len(vocabulary) + i for i, token in enumerate(special)}
+    Path(vocabulary_path).write_text(json.dumps(vocabulary, ensure_ascii=False), "utf-8")
+    return CLIPTokenizer.from_pretrained(folder, model_max_length=MAX_TOKENS)
 
 
 def make_vae() -> AutoencoderKL:
@@ -47,7 +85,7 @@ def make_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
             intermediate_size=2 * TEXT_WIDTH,
             num_hidden_layers=2,
             num_attention_heads=4,
-            max_position_embeddings=77,
+            max_position_embeddings=MAX_TOKENS,
             projection_dim=TEXT_WIDTH,
             bos_token_id=special.bos_token_id,
             eos_token_id=special.eos_token_id,

@@ -1,21 +1,20 @@
-"""Drawn scenes as a captioned photo folder, and their ground truth in COCO's format.
+"""Drawn scenes as a captioned photo folder.
 
 The folder is what a user would bring: JPEG files with ``.txt`` captions beside them, and, on
 request, a few files that are broken in the ways that real collections are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from demo.world.scenes import Scene, render_scene
-from storage.records import COCO_KEYPOINTS, COCO_LIMBS, RejectReason
+from demo.world.scenes import render_scene
+from storage.records import RejectReason
 
 JPEG_QUALITY = 95
 
@@ -86,47 +85,3 @@ def _write_defects(root: Path, *, seed: int, size_px: int) -> dict[str, RejectRe
         "defect-no-caption.jpg": "no_caption",
         "defect-too-small.jpg": "too_small",
     }
-
-
-def ground_truth(scenes: Sequence[Scene]) -> dict[str, Any]:
-    """The scenes' people as a COCO person_keypoints dictionary.
-
-    Image ids are positions in ``scenes``, file names those of ``write_folder``. Segmentations are
-    uncompressed run lengths, areas count visible pixels.
-    """
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for image_id, scene in enumerate(scenes):
-        height, width = scene.image.shape[:2]
-        images.append(
-            {"id": image_id, "file_name": photo_name(image_id), "height": height, "width": width}
-        )
-        for person in scene.people:
-            x0, y0, x1, y1 = person.bbox_xyxy_px
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": image_id,
-                    "category_id": 1,
-                    "iscrowd": 0,
-                    "bbox": [x0, y0, x1 - x0, y1 - y0],
-                    "area": int(person.mask.sum()),
-                    "keypoints": [value for point in person.keypoints for value in point],
-                    "num_keypoints": sum(v > 0 for _, _, v in person.keypoints),
-                    "segmentation": run_lengths(person.mask),
-                }
-            )
-    skeleton = [[a + 1, b + 1] for a, b in COCO_LIMBS]
-    category = {"id": 1, "name": "person", "keypoints": [*COCO_KEYPOINTS], "skeleton": skeleton}
-    return {"images": images, "annotations": annotations, "categories": [category]}
-
-
-def run_lengths(mask: NDArray[np.bool_]) -> dict[str, list[int]]:
-    """COCO's uncompressed run-length encoding: column-major, zeros first."""
-    flat = mask.ravel(order="F")
-    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    edges = np.concatenate([[0], changes, [flat.size]])
-    counts = np.diff(edges).tolist()
-    if flat.size and flat[0]:
-        counts = [0, *counts]
-    return {"size": [*mask.shape], "counts": counts}

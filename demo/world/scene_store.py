@@ -1,28 +1,26 @@
 """Drawn scenes as arrays, rendered once and kept on disk: what the small models are trained on.
 
 Training and held-out scenes come from seed ranges that do not meet, so that a figure on held-out
-scenes is about people whom no model has seen.
+scenes is about people whom no model has seen. N scenes, M people in all, S the side in px.
 """
 
 import hashlib
 import logging
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from demo.world.scenes import render_scene
+from demo.world.scenes import Scene, render_scene
 
 SIZE_PX = 256
 TRAIN_FIRST_SEED = 1_000_000
 HELD_OUT_FIRST_SEED = 2_000_000
-
-DRAWING_MODULES = (
-    "backgrounds", "brush", "captions", "figures", "heads", "looks", "poses", "scenes", "skeleton",
-    "things",
-)  # fmt: skip
-"""What ``render_scene`` is made of: a change of any makes stored scenes stale."""
+_CHUNK = 50
 
 _log = logging.getLogger(__name__)
 
@@ -41,11 +39,12 @@ def held_out_seeds(count: int) -> range:
 class DrawnScenes:
     """N scenes with M people in all; person rows are grouped by scene, in scene order."""
 
-    images: NDArray[np.uint8]  # [N, 256, 256, 3] RGB, possibly a memory map
+    images: NDArray[np.uint8]  # [N, S, S, 3] RGB, possibly a memory map
+    captions: NDArray[np.str_]  # [N]
     scene_of: NDArray[np.int64]  # [M], the scene of each person
     keypoints: NDArray[np.float32]  # [M, 17, 3] x_px, y_px, COCO visibility
     boxes: NDArray[np.float32]  # [M, 4] xyxy_px of the visible pixels
-    packed_masks: NDArray[np.uint8]  # [M, 256 * 256 / 8] bits of the visible masks
+    packed_masks: NDArray[np.uint8]  # [M, S * S / 8] bits of the visible masks
 
     def people_of(self, scene: int) -> range:
         """The rows of one scene's people."""
@@ -53,50 +52,47 @@ class DrawnScenes:
         return range(int(first), int(last))
 
     def mask(self, person: int) -> NDArray[np.bool_]:
-        """The visible pixels of one person, [256, 256]."""
+        """The visible pixels of one person, [S, S]."""
         bits = np.unpackbits(self.packed_masks[person])
-        return bits.reshape(SIZE_PX, SIZE_PX).astype(bool)
+        return bits.reshape(self.images.shape[1:3]).astype(bool)
 
 
-def draw_scenes(seeds: range) -> DrawnScenes:
+def draw_scenes(seeds: range, *, size_px: int = SIZE_PX) -> DrawnScenes:
     """Render the scenes of these seeds in memory; people without a visible pixel are left out."""
-    return _collect(seeds, np.empty((len(seeds), SIZE_PX, SIZE_PX, 3), dtype=np.uint8))
+    return _collect(seeds, np.empty((len(seeds), size_px, size_px, 3), dtype=np.uint8))
 
 
-def stored_scenes(seeds: range, *, folder: Path) -> DrawnScenes:
+def stored_scenes(seeds: range, *, folder: Path, size_px: int = SIZE_PX) -> DrawnScenes:
     """The same as ``draw_scenes``, rendered once per version of the renderer, images on disk."""
-    stem = f"scenes-{seeds.start}-{len(seeds)}-{_renderer_digest()}"
-    images_path, people_path = folder / f"{stem}.npy", folder / f"{stem}.npz"
-    if not people_path.is_file():
+    stem = f"scenes-{seeds.start}-{len(seeds)}-{size_px}-{_renderer_digest()}"
+    images_path, rest_path = folder / f"{stem}.npy", folder / f"{stem}.npz"
+    if not rest_path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         _log.info("drawing %d scenes into %s", len(seeds), folder)
-        shape = (len(seeds), SIZE_PX, SIZE_PX, 3)
+        shape = (len(seeds), size_px, size_px, 3)
         images = np.lib.format.open_memmap(images_path, mode="w+", dtype=np.uint8, shape=shape)
         scenes = _collect(seeds, images)
         images.flush()
-        partial = people_path.with_suffix(".part.npz")
-        np.savez(
-            partial,
-            scene_of=scenes.scene_of,
-            keypoints=scenes.keypoints,
-            boxes=scenes.boxes,
-            packed_masks=scenes.packed_masks,
-        )
-        partial.replace(people_path)
-    with np.load(people_path) as people:
+        partial_path = rest_path.with_suffix(".part.npz")
+        names = ("captions", "scene_of", "keypoints", "boxes", "packed_masks")
+        np.savez(partial_path, **{name: getattr(scenes, name) for name in names})
+        partial_path.replace(rest_path)
+    with np.load(rest_path) as rest:
         return DrawnScenes(
-            images=np.load(images_path, mmap_mode="r"), **{name: people[name] for name in people}
+            images=np.load(images_path, mmap_mode="r"), **{name: rest[name] for name in rest}
         )
 
 
 def _collect(seeds: range, images: NDArray[np.uint8]) -> DrawnScenes:
+    size_px = images.shape[1]
+    captions: list[str] = []
     scene_of: list[int] = []
     keypoints: list[NDArray[np.float32]] = []
     boxes: list[NDArray[np.float32]] = []
     masks: list[NDArray[np.uint8]] = []
-    for index, seed in enumerate(seeds):
-        scene = render_scene(seed, size_px=SIZE_PX)
+    for index, scene in enumerate(_rendered(seeds, size_px)):
         images[index] = scene.image
+        captions.append(scene.caption)
         for person in scene.people:
             if not person.mask.any():
                 continue
@@ -107,16 +103,27 @@ def _collect(seeds: range, images: NDArray[np.uint8]) -> DrawnScenes:
     people = len(scene_of)
     return DrawnScenes(
         images=images,
+        captions=np.asarray(captions, dtype=np.str_),
         scene_of=np.asarray(scene_of, dtype=np.int64),
         keypoints=np.asarray(keypoints, dtype=np.float32).reshape(people, 17, 3),
         boxes=np.asarray(boxes, dtype=np.float32).reshape(people, 4),
-        packed_masks=np.asarray(masks, dtype=np.uint8).reshape(people, SIZE_PX * SIZE_PX // 8),
+        packed_masks=np.asarray(masks, dtype=np.uint8).reshape(people, size_px**2 // 8),
     )
 
 
+def _rendered(seeds: range, size_px: int) -> Iterator[Scene]:
+    """The scenes in the order of their seeds, many of them on all cores."""
+    draw = partial(render_scene, size_px=size_px)
+    if len(seeds) < 10 * _CHUNK:
+        yield from map(draw, seeds)
+        return
+    with ProcessPoolExecutor() as pool:
+        yield from pool.map(draw, seeds, chunksize=_CHUNK)
+
+
 def _renderer_digest() -> str:
-    """Changes when any module that draws changes."""
+    """Changes when any module of the world changes."""
     digest = hashlib.sha256()
-    for name in DRAWING_MODULES:
-        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

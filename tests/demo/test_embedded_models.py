@@ -46,7 +46,7 @@ def test_weights_are_small_and_half_precision(path: Path, limit_bytes: int) -> N
 @pytest.mark.parametrize("folder", [POSE, SAM])
 def test_the_record_of_the_training_is_beside_the_weights(folder: Path) -> None:
     record = json.loads((folder / "TRAINING.json").read_text())
-    assert record["command"].startswith("python -m demo.train_")
+    assert record["command"].startswith(f"python -m demo.train.{folder.name} ")
     assert record["steps"] > 0
     trained = range(TRAIN_FIRST_SEED, TRAIN_FIRST_SEED + record["scenes"])
     assert not set(trained) & set(SEEDS)

@@ -1,48 +1,67 @@
-"""The command line of the trainings."""
+"""What a training is told: budgets, learning rate, the one command line."""
 
-import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+import torch
 
-from demo.train.command import run_training
-from demo.train.schedule import Budget
+from demo.train.command import Budget, Recipe, Run, Team, learning_rate, read_command
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
-    seed: int = 1
-    scenes: int = 50
+RECIPE = Recipe(seed=5, scenes=50, peak_learning_rate=2e-3)
+RUN = Run(name="pose", budget=Budget(minutes=25.0), work=Path("work"), out=Path("weights"))
 
 
-def train(
-    config: Training, budget: Budget, *, work: Path, out: Path, threads: int
-) -> dict[str, Any]:
-    out.mkdir()
-    return {**asdict(config), "steps": budget.steps, "work": str(work), "threads": threads}
+def test_progress_is_the_larger_share() -> None:
+    budget = Budget(steps=100, minutes=2)
+    assert budget.progress(25, 12.0) == 0.25
+    assert budget.progress(25, 60.0) == 0.5
+    assert budget.progress(101, 0.0) == 1.0
+    assert budget.progress(0, 1e9) == 1.0
+    assert Budget(steps=100).progress(25, 1e9) == 0.25
+    assert Budget(minutes=2).progress(10**9, 60.0) == 0.5
 
 
-def record(monkeypatch: pytest.MonkeyPatch, out: Path, *options: str) -> dict[str, Any]:
-    monkeypatch.setattr("sys.argv", ["train_pose", "--out", str(out), *options])
-    run_training(train, Training, kind="pose", minutes=25.0, about="trains")
-    return json.loads((out / "TRAINING.json").read_text())
-
-
-def test_the_record_stands_beside_the_weights(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    options = ("--seed", "3", "--steps", "7", "--minutes", "2.5", "--threads", "2", "--work", "w")
-    assert record(monkeypatch, tmp_path / "out", *options) == {
-        "seed": 3, "scenes": 50, "steps": 7, "work": "w", "threads": 2,
-        "command": "python -m demo.train.pose --minutes 2.5",
+def test_the_record_says_what_ended_the_run() -> None:
+    budget = Budget(steps=100, minutes=2)
+    used = {"steps": 100, "processor_minutes": 1.5, "ended_by": "steps"}
+    assert budget.record(100, 90.0) == used
+    assert budget.record(99, 121.0) == {
+        "steps": 99, "processor_minutes": 2.0, "ended_by": "minutes"
     }  # fmt: skip
 
 
-def test_nothing_given_is_the_configs_defaults(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    found = record(monkeypatch, tmp_path / "out")
-    assert (found["seed"], found["scenes"], found["threads"]) == (1, 50, 1)
-    assert found["command"].endswith("--minutes 25")
+@pytest.mark.parametrize(("steps", "minutes"), [(0, 1.0), (5, 0.0), (None, None)])
+def test_a_budget_of_nothing_is_refused(steps: int | None, minutes: float | None) -> None:
+    with pytest.raises(ValueError, match="positive"):
+        Budget(steps=steps, minutes=minutes)
+
+
+def test_learning_rate_rises_then_falls() -> None:
+    rates = [learning_rate(p / 100) for p in range(101)]
+    assert rates[0] < 0.05
+    assert max(rates) == pytest.approx(1.0, abs=1e-3)
+    assert rates[3:] == sorted(rates[3:], reverse=True)
+    assert rates[-1] == pytest.approx(0.01)
+
+
+def test_nothing_given_is_the_defaults() -> None:
+    recipe, run = read_command([], recipe=RECIPE, run=RUN, about="trains")
+    assert recipe == RECIPE
+    assert (run.budget, run.work, run.out, run.team) == (RUN.budget, RUN.work, RUN.out, Team())
+    assert run.command == "python -m demo.train.pose --minutes 25"
+    assert (run.checkpoint, run.log) == (Path("work/pose.pt"), Path("work/pose.jsonl"))
+
+
+def test_options_reach_the_recipe_and_the_run() -> None:
+    threads = torch.get_num_threads()
+    options = (
+        "--seed 3 --scenes 9 --batch-size 4 --learning-rate 0.5 --steps 7 --threads 2 "
+        "--checkpoint-minutes 2 --work w --out o"
+    )
+    recipe, run = read_command(options.split(), recipe=RECIPE, run=RUN, about=None)
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(threads)
+    assert recipe == Recipe(seed=3, scenes=9, batch_size=4, peak_learning_rate=0.5)
+    assert run.budget == Budget(steps=7)  # steps alone: a run that can be repeated
+    assert (run.work, run.out, run.checkpoint_every_s) == (Path("w"), Path("o"), 120.0)
+    assert run.command == "python -m demo.train.pose --steps 7"

@@ -1,46 +1,61 @@
-"""The pose training learns, repeats, resumes, and its labels follow the picture."""
+"""The pose training learns, and its exports load."""
 
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
-from demo.train.pose import PoseTrainer, PoseTraining, score
-from demo.train.pose_batches import make_batch
-from demo.world.scene_store import DrawnScenes
+from demo.train import pose
+from demo.train.command import Recipe
+from demo.train.loop import Loop
+from demo.train.pose import RECIPE, PoseTraining
+from tests.demo.train.runs import a_run
+
+RECIPE_12 = Recipe(scenes=12, batch_size=4, peak_learning_rate=2e-3, max_norm=10.0)
 
 
-def _batch(scenes: DrawnScenes, *, seed: int = 0, size_px: int = 128) -> dict[str, torch.Tensor]:
-    rng = np.random.default_rng(seed)
-    return make_batch(scenes, np.arange(len(scenes.images)), size_px=size_px, rng=rng)
-
-
-def _weighted(parts: dict[str, float]) -> float:
-    return sum(parts.values())
-
-
-def test_the_loss_falls_on_a_batch_seen_again(scenes: DrawnScenes) -> None:
-    trainer, batch = PoseTrainer(PoseTraining()), _batch(scenes)
-    losses = [_weighted(trainer.step(batch, progress=0.2)) for _ in range(4)]
-    assert all(np.isfinite(losses))
+def test_the_loss_falls_on_a_batch_seen_again(scene_folder: Path) -> None:
+    torch.set_num_threads(1)
+    training = PoseTraining(RECIPE_12, scene_folder)
+    optimizer = torch.optim.AdamW(training.module.parameters(), lr=RECIPE.peak_learning_rate)
+    losses: list[float] = []
+    for _ in range(4):
+        loss, figures = training.loss(np.random.default_rng(0), size=4, progress=0.2)
+        assert float(loss.detach()) == pytest.approx(sum(figures.values()), rel=1e-4)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert np.isfinite(losses).all()
     assert losses[-1] < 0.9 * losses[0]
 
 
-def test_a_resumed_run_ends_with_the_same_weights(scenes: DrawnScenes, tmp_path: Path) -> None:
-    torch.set_num_threads(1)
-    batches = [_batch(scenes, seed=i) for i in range(3)]
-    straight, first, second = (PoseTrainer(PoseTraining()) for _ in range(3))
-    for batch in batches:
-        straight.step(batch, progress=0.3)
-    for batch in batches[:2]:
-        first.step(batch, progress=0.3)
-    first.save(tmp_path / "state.pt", elapsed_s=12.5)
-    assert second.resume(tmp_path / "state.pt") == 12.5
-    second.step(batches[2], progress=0.3)
-    for name, value in straight.average.items():
-        assert torch.equal(value, second.average[name]), name
+def test_the_tolerance_narrows_with_progress(scene_folder: Path) -> None:
+    training = PoseTraining(RECIPE_12, scene_folder)
+    with torch.no_grad():
+        early, late = (
+            training.loss(np.random.default_rng(0), size=4, progress=p)[1] for p in (0.0, 1.0)
+        )
+    assert late["pose_loss"] > early["pose_loss"]
+    assert late["box_loss"] == pytest.approx(early["box_loss"], rel=0.2)
 
 
-def test_an_untrained_export_loads_and_scores_near_nothing(tmp_path: Path) -> None:
-    PoseTrainer(PoseTraining()).export(tmp_path / "pose")
-    assert score(tmp_path / "pose", n_scenes=4, folder=tmp_path / "scenes") < 0.05
+def test_a_step_trains_and_an_export_loads(scene_folder: Path, tmp_path: Path) -> None:
+    training = PoseTraining(RECIPE_12, scene_folder)
+    before = {name: value.clone() for name, value in training.module.named_parameters()}
+    loop = Loop(training, RECIPE_12, a_run(tmp_path, name="pose"))
+    figures = loop.advance()
+    assert figures["pose_loss"] > 0
+    moved = [n for n, p in training.module.named_parameters() if not torch.equal(p, before[n])]
+    assert len(moved) > 0.9 * len(before)
+    training.export(loop.averaged, tmp_path / "pose")
+    assert training.score(tmp_path / "pose", 4)["held_out_oks_ap"] < 0.05
+
+
+def test_the_command_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pose.PoseTraining, "score", lambda *_: {"held_out_oks_ap": 0.0})
+    options = ["--steps", "1", "--scenes", "3", "--batch-size", "2"]
+    pose.main([*options, "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")])
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"model.yaml", "model.safetensors", "TRAINING.json"}

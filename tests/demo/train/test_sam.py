@@ -1,59 +1,55 @@
-"""The Sam training learns, resumes, grows and exports."""
+"""The Sam training learns at both sizes, and its exports load."""
 
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from demo.train.sam import SamTrainer, SamTraining, box_prompt_iou
-from demo.train.sam_prompts import PromptBatch, make_batch
-from demo.world.scene_store import DrawnScenes
+from demo.train.command import Recipe
+from demo.train.loop import Loop
+from demo.train.sam import SIZES, SMALL_PX, SMALL_UNTIL, SamTraining
+from tests.demo.train.runs import a_run
+
+RECIPE_12 = Recipe(scenes=12, batch_size=4)
 
 
-def _batch(scenes: DrawnScenes, *, seed: int = 0, size_px: int = 128) -> PromptBatch:
-    rng = np.random.default_rng(seed)
-    indexes = np.unique(scenes.scene_of)[:4].tolist()
-    return make_batch(scenes, indexes, size_px=size_px, points_only=0.3, rng=rng)
-
-
-def test_the_loss_falls_on_a_batch_seen_again(scenes: DrawnScenes) -> None:
-    trainer, batch = SamTrainer(SamTraining()), _batch(scenes)
-    losses = [trainer.step(batch, progress=0.2)["loss"] for _ in range(6)]
-    assert all(np.isfinite(losses))
+def test_the_loss_falls_on_a_batch_seen_again(scene_folder: Path) -> None:
+    torch.set_num_threads(1)
+    training = SamTraining(RECIPE_12, scene_folder)
+    optimizer = torch.optim.AdamW(training.module.parameters(), lr=1e-3)
+    losses: list[float] = []
+    for _ in range(6):
+        loss, _ = training.loss(np.random.default_rng(0), size=4, progress=0.2)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert np.isfinite(losses).all()
     assert losses[-1] < losses[0]
 
 
-def test_growing_keeps_the_weights_and_interpolates_positions(scenes: DrawnScenes) -> None:
-    trainer = SamTrainer(SamTraining())
-    trainer.step(_batch(scenes), progress=0.2)
-    before = {name: value.clone() for name, value in trainer.sam.state_dict().items()}
-    trainer.grow(192)
-    after = trainer.sam.state_dict()
-    changed = {name for name in before if before[name].shape != after[name].shape}
-    assert changed == {
-        "image_encoder.pos_embed",
-        "image_encoder.blocks.2.attn.rel_pos_h",
-        "image_encoder.blocks.2.attn.rel_pos_w",
-    }
-    assert all(torch.equal(before[n], after[n]) for n in before if n not in changed)
-    parts = trainer.step(_batch(scenes, size_px=192), progress=0.6)
-    assert np.isfinite(parts["loss"])
+def test_small_and_large_pictures_train_the_same_weights(
+    scene_folder: Path, tmp_path: Path
+) -> None:
+    training = SamTraining(RECIPE_12, scene_folder)
+    seen: list[tuple[int, ...]] = []
+    encoder = training.module.image_encoder
+    encoder.register_forward_pre_hook(lambda _, given: seen.append(tuple(given[0].shape)))
+    for progress in (0.0, SMALL_UNTIL):
+        training.module.zero_grad()
+        training.loss(np.random.default_rng(1), size=4, progress=progress)[0].backward()
+        position: torch.Tensor = encoder.get_parameter("pos_embed").grad
+        assert position.shape[1] * SIZES.vit_patch_size == SIZES.image_size
+        assert (position != 0).any(dim=-1).all()  # every place learns
+    assert seen == [(4, 3, SMALL_PX, SMALL_PX), (1, 3, SIZES.image_size, SIZES.image_size)]
+    frozen = {n for n, p in training.module.named_parameters() if not p.requires_grad}
+    assert frozen
+    assert all("mask_downscaling" in name for name in frozen)
 
 
-def test_a_resumed_run_ends_with_the_same_weights(scenes: DrawnScenes, tmp_path: Path) -> None:
-    torch.set_num_threads(1)
-    batches = [_batch(scenes, seed=i) for i in range(2)]
-    straight, first, second = (SamTrainer(SamTraining()) for _ in range(3))
-    for batch in batches:
-        straight.step(batch, progress=0.3)
-    first.step(batches[0], progress=0.3)
-    first.save(tmp_path / "state.pt", elapsed_s=7.0)
-    assert second.resume(tmp_path / "state.pt") == 7.0
-    second.step(batches[1], progress=0.3)
-    for name, value in straight.average.items():
-        assert torch.equal(value, second.average[name]), name
-
-
-def test_an_untrained_export_loads_and_finds_nobody(scenes: DrawnScenes, tmp_path: Path) -> None:
-    SamTrainer(SamTraining()).export(tmp_path / "sam")
-    assert box_prompt_iou(tmp_path / "sam", scenes) < 0.5
+def test_a_step_trains_and_an_export_loads(scene_folder: Path, tmp_path: Path) -> None:
+    training = SamTraining(RECIPE_12, scene_folder)
+    loop = Loop(training, RECIPE_12, a_run(tmp_path, name="sam"))
+    assert np.isfinite(loop.advance()["iou"])
+    training.export(loop.averaged, tmp_path / "sam")
+    assert training.score(tmp_path / "sam", 4)["held_out_box_iou"] < 0.5

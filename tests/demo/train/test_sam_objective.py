@@ -4,23 +4,25 @@ import numpy as np
 import pytest
 import torch
 
-from demo.train.sam import SamTrainer, SamTraining
+from demo.train.sam import SIZES
 from demo.train.sam_objective import mask_loss, predict
 from demo.train.sam_prompts import make_batch
 from demo.world.scene_store import DrawnScenes
+from priors.sam import build_sam
 
 
 @pytest.mark.parametrize("seed", [0, 2, 5])
 def test_the_batched_decoder_equals_segment_anything(scenes: DrawnScenes, seed: int) -> None:
     rng = np.random.default_rng(seed)
     indexes = np.unique(scenes.scene_of)[:4].tolist()
-    batch = make_batch(scenes, indexes, size_px=128, points_only=0.3, rng=rng)
-    sam = SamTrainer(SamTraining()).sam.eval()
+    batch = make_batch(scenes, indexes, size_px=SIZES.image_size, points_only=0.3, rng=rng)
+    torch.manual_seed(seed)
+    sam = build_sam(SIZES)
     slots = batch.points.shape[1] - 1
     with torch.no_grad():
         logits, iou = predict(sam, batch)
         for i, image in enumerate(batch.image_of.tolist()):
-            record = {"image": batch.images[image], "original_size": (128, 128)}
+            record = {"image": batch.images[image], "original_size": (SIZES.image_size,) * 2}
             boxed = i < len(batch.boxes)
             if boxed:
                 record["boxes"] = batch.boxes[i : i + 1]

@@ -1,5 +1,6 @@
 """The tiny Stable-Diffusion-layout pipeline: its training scripts and the committed weights."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -10,10 +11,14 @@ from diffusers import StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
 from demo.embedded import POSE_DIR, POSE_PX, SD_DIR, WEIGHTS_DIR
-from demo.train import sd, sd_data, sd_model
+from demo.train import sd, sd_model
+from demo.train.command import Recipe
+from demo.train.loop import Loop
+from demo.world.scene_store import draw_scenes, training_seeds
 from demo.world.scenes import render_scene
 from priors.config import ModelConfig
 from priors.models import load_pose
+from tests.demo.train.runs import a_run
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,6 +45,13 @@ def test_weights_are_small_and_have_no_pickles() -> None:
     assert sum(p.stat().st_size for p in files) < 16e6
     assert sum(p.stat().st_size for p in WEIGHTS_DIR.rglob("*") if p.is_file()) < 25e6
     assert {p.suffix for p in files} <= {".json", ".safetensors", ".txt", ".md"}
+
+
+def test_the_tokenizer_is_the_one_the_weights_were_trained_with() -> None:
+    digest = hashlib.sha256()
+    for name in ("merges.txt", "tokenizer.json", "tokenizer_config.json", "vocab.json"):
+        digest.update((SD_DIR / "tokenizer" / name).read_bytes())
+    assert digest.hexdigest().startswith("8dea1df2ee4fb966")
 
 
 def test_pipeline_has_stable_diffusion_layout() -> None:
@@ -128,22 +140,69 @@ def test_autoencoder_keeps_a_scene(pipeline: StableDiffusionPipeline) -> None:
     assert (decoded - images).abs().mean() < 0.08  # of a range of 2; a grey picture is 0.6 off
 
 
+RECIPE_4 = Recipe(seed=0, scenes=4, batch_size=2)
+
+
 @pytest.fixture
-def work(tmp_path: Path) -> Path:
-    sd_data.render_store(tmp_path, n=4, first_seed=0, workers=1)
-    return tmp_path
+def quick_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores of the exports on two held-out scenes, where they would take 200."""
+    for training in (sd.VaeTraining, sd.SdTraining):
+        score = training.score
+        monkeypatch.setattr(training, "score", lambda self, folder, _, f=score: f(self, folder, 2))
 
 
-def test_stages_write_a_loadable_pipeline(work: Path) -> None:
-    options = ["--work", str(work), "--out", str(work / "out"), "--batch", "2", "--scenes", "4"]
-    for stage in ("vae", "latents", "decoder", "unet"):
-        sd.main(["--stage", stage, "--steps", "1", *options])
-    pictures = draw(sd_model.load_pipeline(work / "out"), "a dog", n=1)
+@pytest.mark.usefixtures("quick_scores")
+def test_the_command_trains_a_loadable_pipeline_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    work, out = tmp_path / "work", tmp_path / "out"
+    options = ["--steps", "1", "--scenes", "4", "--batch-size", "2"]
+    for _ in range(2):
+        sd.main([*options, "--work", str(work), "--out", str(out)])
+    pictures = draw(sd_model.load_pipeline(out), "a dog", n=1)
     assert pictures.shape == (1, 128, 128, 3)
     assert np.isfinite(pictures).all()
-    configs = [p.read_text() for p in (work / "out").rglob("*.json")]
-    assert not any(str(work) in text for text in configs)
-    assert json.loads((work / "unet.json").read_text())["steps"] == 1
+    configs = [p.read_text() for p in out.rglob("*.json")]
+    assert not any(str(tmp_path) in text for text in configs)
+    record = json.loads((out / "TRAINING.json").read_text())
+    assert record["steps"] == 1
+    assert record["command"] == "python -m demo.train.sd --steps 1"
+    assert 0.0 < record["held_out_loss"] < 2.0
+    assert json.loads((work / "vae" / "TRAINING.json").read_text())["held_out_error"] < 0.6
+    assert {p.name for p in (out / "tokenizer").iterdir()} >= {"vocab.json", "merges.txt"}
+    assert CLIPTokenizer.from_pretrained(str(out / "tokenizer")).model_max_length == 77
+
+
+def test_a_resumed_pipeline_training_ends_with_the_same_weights(tmp_path: Path) -> None:
+    scenes = draw_scenes(training_seeds(4), size_px=sd.SIZE_PX)
+    torch.manual_seed(0)
+    sd_model.make_vae().save_pretrained(tmp_path / "vae")
+    run = a_run(tmp_path, name="sd")
+
+    def a_loop() -> Loop:
+        return Loop(sd.SdTraining(RECIPE_4, scenes, tmp_path), RECIPE_4, run)
+
+    straight, first = a_loop(), a_loop()
+    for loop in (straight, first, straight):
+        loop.advance()
+    first.save()
+    resumed = a_loop()
+    resumed.advance()
+    expected, found = straight.averaged.state_dict(), resumed.averaged.state_dict()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_latents_are_encoded_once_for_one_autoencoder(tmp_path: Path) -> None:
+    scenes = draw_scenes(training_seeds(2), size_px=sd.SIZE_PX)
+    vae = sd_model.make_vae()
+    vae.save_pretrained(tmp_path / "vae")
+    first = sd.stored_latents(tmp_path, scenes)
+    assert first.shape == (2, 4, 16, 16)
+    (stored,) = tmp_path.glob("latents-*.npy")
+    np.save(stored, np.zeros((2, 4, 16, 16), np.float16))
+    assert not sd.stored_latents(tmp_path, scenes).any()  # not encoded again
+    with torch.no_grad():
+        vae.quant_conv.bias += 1.0
+    vae.save_pretrained(tmp_path / "vae")
+    torch.testing.assert_close(sd.stored_latents(tmp_path, scenes), first + 1, atol=0.01, rtol=0.01)
 
 
 def test_denoising_loss_is_one_for_a_silent_network_at_high_noise() -> None:

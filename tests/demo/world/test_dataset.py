@@ -1,18 +1,16 @@
-"""The drawn photo folder and its COCO ground truth."""
+"""The drawn photo folder."""
 
-import contextlib
-import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, UnidentifiedImageError
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
-from demo.world.dataset import ground_truth, photo_name, run_lengths, write_folder
+from demo.world.dataset import photo_name, write_folder
 from demo.world.scenes import render_scene
 from storage.sources import open_source
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "photos"
 
 
 def test_folder_holds_photos_with_their_captions(tmp_path: Path) -> None:
@@ -52,27 +50,9 @@ def test_write_folder_refuses_nothing_to_write(tmp_path: Path) -> None:
         write_folder(tmp_path, n=0)
 
 
-def test_ground_truth_scores_itself_perfectly() -> None:
-    scenes = [render_scene(seed, people=1 + seed % 3) for seed in range(6)]
-    truth = ground_truth(scenes)
-    results = [
-        {**{k: a[k] for k in ("image_id", "category_id", "keypoints")}, "score": 0.9}
-        for a in truth["annotations"]
-    ]
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO()
-        coco.dataset = truth
-        coco.createIndex()
-        evaluation = COCOeval(coco, coco.loadRes(results), "keypoints")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-        masks = {a["id"]: coco.annToMask(a) for a in truth["annotations"]}
-    assert evaluation.stats[0] == pytest.approx(1.0)
-    people = [person for scene in scenes for person in scene.people]
-    assert all((masks[i + 1] > 0).sum() == p.mask.sum() for i, p in enumerate(people))
-
-
-def test_run_lengths_of_a_small_mask() -> None:
-    mask = np.array([[True, False], [True, True]])
-    assert run_lengths(mask) == {"size": [2, 2], "counts": [0, 2, 1, 1]}
+def test_the_golden_photos_are_drawn_again_byte_for_byte(tmp_path: Path) -> None:
+    """The world must not change under the committed weights, nor under users' data sets."""
+    write_folder(tmp_path, n=12, seed=700, defects=True)
+    files = sorted(path.name for path in GOLDEN.iterdir())
+    assert files == sorted(path.name for path in tmp_path.iterdir())
+    assert all((tmp_path / f).read_bytes() == (GOLDEN / f).read_bytes() for f in files)
