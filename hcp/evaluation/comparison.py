@@ -75,7 +75,7 @@ def compare(
 
 def people_measures(pictures: Pictures) -> dict[str, list[PeopleMeasures | None]]:
     """Per arm and picture; None for prompts without human words."""
-    expected = [expected_people(p, human_spans(p)) for p in pictures.prompts]
+    expected = [expected_people(p) for p in pictures.prompts]
     return {
         name: [
             None if n == 0 else measure_people(found, n_expected=n)

@@ -177,6 +177,16 @@ def words() -> dict[str, int]:
 
 
 @cache
+def _numbers() -> dict[str, int]:
+    return {word: int(number) for number, word in _entries("numbers")}
+
+
+def number_of(word: str) -> int | None:
+    """Return how many a word says ("two", "a", "couple", "12"); None where it says no number."""
+    return int(word) if word.isdecimal() else _numbers().get(word)
+
+
+@cache
 def _not_person() -> frozenset[str]:
     return frozenset(form for _, word in _entries("not_person") for form in (word, plural(word)))
 

@@ -8,6 +8,7 @@ conjunction before them.
 from collections.abc import Sequence
 
 from hcp.tokens import lexicon as lx
+from hcp.tokens.verbs import is_light
 from storage.records import SpanKind
 
 HUMAN, ANIMATE, THING, VEHICLE, WORN, PLACE, DEPICTED = range(7)
@@ -17,9 +18,6 @@ _KINDS_OF_THING = (
     (lx.VEHICLE, VEHICLE),
     (lx.WORN, WORN),
     (lx.PLACE, PLACE),
-)
-_CARRIED = frozenset(
-    ("on", "in", "with", "atop", "aboard", "through", "over", "onto", "into", "object", "conj")
 )
 _GAMES = frozenset(("game", "games", "match", "round", "set"))
 _NEAR = 3
@@ -72,6 +70,23 @@ class Phrases:
                 self._name_owner(phrase)
         self._relate(phrase)
         self.met.append(phrase)
+
+    def do(self, i: int, f: int, human: bool) -> None:
+        """Note that word ``i``, of readings ``f``, is a verb, and whether a person does it."""
+        if human and not is_light(f, self._word(i + 1)):
+            self.kinds[i] = "action"
+        self.depicts = bool(f & lx.SHOWING and self.met and self.met[-1].flags & lx.OPAQUE)
+        self.doer = human
+        self.plays = bool(f & lx.PLAYING)
+        self.opening = False
+        self.passives = []
+
+    def undergo(self, i: int, f: int, human: bool) -> None:
+        """Note that word ``i`` is a participle that waits for its doer ("by someone")."""
+        if not f & lx.STATIVE:
+            self.passives = [i]
+        self.doer = human
+        self.plays = False
 
     def _word(self, i: int) -> str:
         return self.words[i] if 0 <= i < len(self.words) else ""
@@ -271,50 +286,3 @@ class Phrases:
             self.kinds.pop(j, None)
         if phrase.stands_for == HUMAN:
             phrase.stands_for = THING
-
-    def subject_is_human(self, verb: int, *, adjacent: bool) -> bool:
-        """Whether a person is the subject of a finite verb.
-
-        ``verb`` is the verb's readings; ``adjacent``: the last phrase stands right before it.
-        """
-        if not self.met:
-            return False
-        last = self.met[-1]
-        animate = last.stands_for <= ANIMATE
-        bare = last.stands_for == WORN or not self.flags[last.start] & (lx.DET | lx.PRONOUN)
-        if adjacent and (
-            (last.role == "conj" and (animate or not bare))
-            or (last.role == "object" and animate)
-            or last.role in ("subject", "while", "as", "when")
-        ):
-            self.subject = last
-            return last.stands_for == HUMAN
-        if self.subject is None or (self.subject.flags & lx.IT and len(self.met) > 1):
-            return self.nearest_is_human(verb)
-        return self.subject.stands_for == HUMAN
-
-    def nearest_is_human(self, verb: int, *, relative: bool = False) -> bool:
-        """Whether the phrase that a participle or relative clause belongs to is a person.
-
-        ``verb`` is the verb's readings; ``relative``: it stands in a relative clause.
-        """
-        moves, thing = verb & lx.MOVES, verb & lx.THING_DOES
-        for phrase in reversed(self.met):
-            what = phrase.stands_for
-            if what == HUMAN:
-                return True
-            if (phrase.role == "of" and what in (THING, VEHICLE)) or phrase.role == "like":
-                continue  # the phrase before it stands for the same
-            if what in (WORN, PLACE):
-                if thing and relative:
-                    return False  # "a shirt that says"
-                continue
-            if what == ANIMATE and phrase.role in ("on", "atop") and not (moves or thing):
-                continue  # "a woman on a horse smiling"
-            if what in (ANIMATE, DEPICTED) or (thing and phrase.role != "object"):
-                return False
-            if verb & lx.AIRBORNE and phrase.role == "with" and what == VEHICLE:
-                return False
-            if moves and phrase.role not in _CARRIED:
-                return False
-        return False

@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from hcp.tokens.lexicon import ANIMAL, TRIGGERS, readings
-from hcp.tokens.tagger import tag
+from hcp.tokens.phrases import Phrases
+from hcp.tokens.tagger import Tagger
 from storage.records import Span, SpanKind
 
 if TYPE_CHECKING:
@@ -37,26 +38,35 @@ def human_spans(caption: str) -> list[Span]:
     doer is a person of the caption; ``body``: parts of a human body. A genitive's span leaves out
     the ending ("man" of "man's hand").
     """
-    text = caption.replace("\u2019", "'")  # one character for another: positions stay
-    words: list[str] = [word.lower() for word in _WORD.findall(text)]
+    parsed = parse_caption(caption)
+    if parsed is None:
+        return []
+    spans: list[Span] = []
+    for position, match in enumerate(_WORD.finditer(_straight(caption))):
+        kind = parsed.kinds.get(position)
+        if kind is not None:
+            start, end = match.span()
+            if parsed.words[position].endswith("'s"):
+                end -= 2
+            spans.append(Span(start=start, end=end, text=caption[start:end], kind=kind))
+    return spans
+
+
+def parse_caption(caption: str) -> Phrases | None:
+    """Return the noun phrases and human words of a caption; None where it has no human word."""
+    words: list[str] = [word.lower() for word in _WORD.findall(_straight(caption))]
     flags = [readings(word) for word in words]
     found = 0
     for word_flags in flags:
         found |= word_flags
     if not found & TRIGGERS:
-        return []
-    kinds = tag(words, flags, animals=bool(found & ANIMAL))
-    if not kinds:
-        return []
-    spans: list[Span] = []
-    for position, match in enumerate(_WORD.finditer(text)):
-        kind = kinds.get(position)
-        if kind is not None:
-            start, end = match.span()
-            if words[position].endswith("'s"):
-                end -= 2
-            spans.append(Span(start=start, end=end, text=caption[start:end], kind=kind))
-    return spans
+        return None
+    parsed = Tagger(words, flags, animals=bool(found & ANIMAL)).run()
+    return parsed if parsed.kinds else None
+
+
+def _straight(caption: str) -> str:
+    return caption.replace("\u2019", "'")  # one character for another: positions stay
 
 
 def human_token_mask(

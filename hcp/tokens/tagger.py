@@ -8,35 +8,35 @@ before it, the subject of the clause, or the doer of the verb it continues ("sit
 from collections.abc import Sequence
 
 from hcp.tokens import lexicon as lx
+from hcp.tokens.doers import nearest_is_human, subject_is_human
 from hcp.tokens.phrases import Phrase, Phrases
 from hcp.tokens.verbs import (
+    STOP,
     Noun,
     continues_verb,
+    ends_phrase,
     is_done,
-    is_light,
     is_sport,
     is_verb_after,
     lists_people,
     takes_gerund,
 )
-from storage.records import SpanKind
 
 _PRONOMINAL = frozenset(("another", "one", "each"))
 _NEXT_TO = frozenset(("next", "close", "adjacent", "similar", "due"))
-_STOP = lx.CLOSED | lx.DET | lx.POSSESSIVE | lx.PRONOUN | lx.IT | lx.ADVERB
 _DETERMINED = lx.DET | lx.POSSESSIVE
 _OBJECT = _DETERMINED | lx.PREP
 
 
 class Tagger:
-    """Tags one caption's words; use through ``tag``."""
+    """Reads one caption: its words in lower case, their readings, and whether one is an animal."""
 
     __slots__ = (
         "attributive", "event", "flags", "head", "last_verb", "phrases", "relative", "role",
         "start", "verb_flags", "words",
     )  # fmt: skip
 
-    def __init__(self, words: Sequence[str], flags: Sequence[int], animals: bool) -> None:
+    def __init__(self, words: Sequence[str], flags: Sequence[int], *, animals: bool) -> None:
         self.words = words  # lower case
         self.flags = flags
         self.phrases = Phrases(words, flags, animals)
@@ -49,8 +49,8 @@ class Tagger:
         self.last_verb = -1
         self.verb_flags = 0  # readings of the last verb
 
-    def run(self) -> dict[int, SpanKind]:
-        """Return the kind of each human word by position."""
+    def run(self) -> Phrases:
+        """Return the caption's phrases and human words."""
         for i, f in enumerate(self.flags):
             if self._opens_sport(i):
                 self._flush(i)
@@ -72,7 +72,7 @@ class Tagger:
             else:
                 self._noun(i, f)
         self._flush(len(self.words))
-        return self.phrases.kinds
+        return self.phrases
 
     def _flag(self, i: int) -> int:
         return self.flags[i] if 0 <= i < len(self.flags) else lx.PUNCT
@@ -97,7 +97,8 @@ class Tagger:
             if self.head >= 0:
                 self._flush(i)
             return
-        adjective = f & lx.ADJECTIVE and not self._ends_phrase(i)
+        after_in = self.role == "in" and self.start < 0
+        adjective = f & lx.ADJECTIVE and not ends_phrase(self.flags, i, after_in=after_in)
         if f & lx.ADJECTIVE and self.head >= 0 and not adjective and not f & lx.PERSON:
             self._flush(i)  # "a man naked"
             return
@@ -107,15 +108,6 @@ class Tagger:
             self.head = -1
         elif not adjective:
             self.head = i
-
-    def _ends_phrase(self, i: int) -> bool:
-        """An adjective that ends its phrase is its head ("a man in black", "two adults")."""
-        following = self._flag(i + 1)
-        if following & lx.ING_NOUN and self._flag(i + 2) & _DETERMINED:
-            following &= ~lx.ING_NOUN  # "a male serving a ball"
-        if following & (lx.ING | lx.VERB_S) and not following & (lx.ING_NOUN | lx.ANIMAL):
-            return bool(self.flags[i] & lx.PERSON) or (self.role == "in" and self.start < 0)
-        return bool(following & _STOP)
 
     def _flush(self, end: int) -> None:
         """Close the open noun phrase, if any."""
@@ -159,7 +151,7 @@ class Tagger:
     def _auxiliary(self, i: int, f: int, *, adjacent: bool) -> None:
         if self.words[i] == "being":
             if self.event != "be":
-                self.phrases.doer = self.phrases.nearest_is_human(f)
+                self.phrases.doer = nearest_is_human(self.phrases, f)
         else:
             self.phrases.doer = self._subject_is_human(f, adjacent=adjacent)
         self.relative = False
@@ -170,13 +162,13 @@ class Tagger:
 
     def _subject_is_human(self, f: int, *, adjacent: bool) -> bool:
         if self.relative:
-            return self.phrases.nearest_is_human(f, relative=True)
-        return self.phrases.subject_is_human(f, adjacent=adjacent)
+            return nearest_is_human(self.phrases, f, relative=True)
+        return subject_is_human(self.phrases, f, adjacent=adjacent)
 
     def _ing(self, i: int, f: int) -> bool:
         """Handle a word in -ing; False where it is a noun or opens the phrase to come."""
         following, phrases = self._flag(i + 1), self.phrases
-        before_noun = not following & _STOP and following & (lx.ING | lx.ING_NOUN) != lx.ING
+        before_noun = not following & STOP and following & (lx.ING | lx.ING_NOUN) != lx.ING
         if f & lx.ING_NOUN:
             after_be = self.event == "be" and self.start < 0
             if not (self.head >= 0 and is_done(self.flags[self.head], following)) and not after_be:
@@ -197,7 +189,7 @@ class Tagger:
         else:
             return self._bare_ing(i, f, before_noun=before_noun)
         self._flush(i)
-        self._verb(i, f, phrases.nearest_is_human(f))
+        self._verb(i, f, nearest_is_human(phrases, f))
         return True
 
     def _bare_ing(self, i: int, f: int, *, before_noun: bool) -> bool:
@@ -216,7 +208,7 @@ class Tagger:
         if not phrases.met:
             human = event == "start" and self.words[i] != "looking"
         elif event in ("phrase", "rel") or (event == "conj" and not phrases.doer):
-            human = phrases.nearest_is_human(f, relative=event == "rel")
+            human = nearest_is_human(phrases, f, relative=event == "rel")
         elif event in ("prep", "sub"):
             human = self._subject_is_human(f, adjacent=False)
         else:
@@ -240,7 +232,7 @@ class Tagger:
                 self._flush(i)
                 return self._predicate(i, f)
             participle = f & lx.VERB_PAST and not f & (lx.PERSON | lx.VERB_BASE)
-            return bool(participle) and not self._flag(i + 1) & _STOP
+            return bool(participle) and not self._flag(i + 1) & STOP
         if self.event == "conj":
             phrases, following = self.phrases, self._flag(i + 1)
             continues = phrases.subject is not None and continues_verb(
@@ -252,7 +244,7 @@ class Tagger:
     def _after_event(self, i: int, f: int) -> bool:
         event, phrases = self.event, self.phrases
         if event == "to" and f & lx.VERB_BASE:
-            purpose = self.last_verb < 0 and phrases.nearest_is_human(0)
+            purpose = self.last_verb < 0 and nearest_is_human(phrases, 0)
             self._verb(i, f, phrases.doer or purpose)
             return True
         if event in ("be", "aux"):
@@ -280,7 +272,7 @@ class Tagger:
         if f & lx.VERB_PAST and not f & (lx.VERB_BASE | lx.VERB_S):
             human = self.phrases.doer
             if self.event != "conj":
-                human = self.phrases.nearest_is_human(f, relative=self.relative)
+                human = nearest_is_human(self.phrases, f, relative=self.relative)
             active = f & lx.PAST_ONLY or self._flag(i + 1) & _DETERMINED
             self._participle(i, f, human, active=bool(active))
         else:
@@ -293,31 +285,12 @@ class Tagger:
         if active or (f & lx.POSTURE and human):
             self._verb(i, f, human)
             return
-        if not f & lx.STATIVE:
-            self.phrases.passives = [i]
-        self.phrases.doer = human
-        self.phrases.plays = self.relative = False
+        self.phrases.undergo(i, f, human)
+        self.relative = False
         self.role, self.event = "object", "verb"
 
     def _verb(self, i: int, f: int, human: bool) -> None:
-        phrases = self.phrases
-        if human and not is_light(f, self._word(i + 1)):
-            phrases.kinds[i] = "action"
-        showing = f & lx.SHOWING and phrases.met
-        phrases.depicts = bool(showing) and bool(phrases.met[-1].flags & lx.OPAQUE)
-        phrases.doer = human
-        phrases.plays = bool(f & lx.PLAYING)
-        phrases.opening = False
-        phrases.passives = []
+        self.phrases.do(i, f, human)
         self.relative = False
         self.last_verb, self.verb_flags = i, f
         self.role, self.event = "object", "verb"
-
-
-def tag(words: Sequence[str], flags: Sequence[int], *, animals: bool) -> dict[int, SpanKind]:
-    """Return the kinds of the human words of a caption by word position.
-
-    ``words`` are in lower case, ``flags`` their readings (``lexicon.readings``), ``animals``
-    tells whether one of them has the reading ``ANIMAL``.
-    """
-    return Tagger(words, flags, animals).run()

@@ -1,10 +1,12 @@
-"""Whether a word that may be a verb is one where it stands: choices that need no parse state."""
+"""What a word is where it stands, a verb above all: choices that need no parse state."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from hcp.tokens import lexicon as lx
 
+STOP = lx.CLOSED | lx.DET | lx.POSSESSIVE | lx.PRONOUN | lx.IT | lx.ADVERB
+"""Words with one of these readings end the noun phrase before them."""
 _GERUND_PREPS = frozenset(("by", "without", "after", "before", "about", "from"))
 _ACT_OF = frozenset(("midst", "middle", "process", "act", "way", "motion", "day"))
 _LISTED = frozenset(("both", "all", "one", "each"))
@@ -119,3 +121,16 @@ def continues_verb(word: int, last_verb: int, *, following: int, human: bool) ->
     if not (word & lx.VERB_BASE and human):
         return False
     return bool(last_verb & lx.VERB_BASE or following & (lx.DET | lx.POSSESSIVE | lx.PREP))
+
+
+def ends_phrase(flags: Sequence[int], i: int, *, after_in: bool) -> bool:
+    """Tell whether adjective ``i`` is its phrase's head ("a man in black", "two adults").
+
+    ``flags`` are the words' readings; ``after_in``: it stands right after "in".
+    """
+    following, after = ([*flags[i + 1 : i + 3], lx.PUNCT, lx.PUNCT])[:2]
+    if following & lx.ING_NOUN and after & (lx.DET | lx.POSSESSIVE):
+        following &= ~lx.ING_NOUN  # "a male serving a ball"
+    if following & (lx.ING | lx.VERB_S) and not following & (lx.ING_NOUN | lx.ANIMAL):
+        return bool(flags[i] & lx.PERSON) or after_in
+    return bool(following & STOP)

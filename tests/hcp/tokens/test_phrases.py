@@ -70,16 +70,3 @@ def test_pronouns_stand_for_the_last_that_lives() -> None:
     assert parsed(("subject", "a man"), ("subject", "he")).met[1].stands_for == HUMAN
     assert parsed(("subject", "he")).met[0].stands_for == HUMAN
     assert parsed(("subject", "a stone")).last_animate() is None
-
-
-def test_together_a_man_and_a_dog_are_a_doer_who_is_human() -> None:
-    found = parsed(("subject", "a man"), ("conj", "a dog"))
-    assert found.nearest_is_human(lx.readings("running"))
-    assert not parsed(("subject", "a man"), ("with", "a dog")).nearest_is_human(0)
-
-
-def test_a_verb_belongs_past_clothes_to_its_bearer() -> None:
-    found = parsed(("subject", "a man"), ("in", "a shirt"))
-    assert found.nearest_is_human(lx.readings("smiling"))
-    assert found.subject_is_human(lx.readings("smiles"), adjacent=False)
-    assert not parsed().subject_is_human(lx.readings("smiles"), adjacent=False)

@@ -3,7 +3,7 @@
 import pytest
 
 from hcp.tokens import lexicon as lx
-from hcp.tokens.tagger import tag
+from hcp.tokens.tagger import Tagger
 
 
 def tagged(caption: str, *, animals: bool | None = None) -> dict[str, str]:
@@ -12,14 +12,14 @@ def tagged(caption: str, *, animals: bool | None = None) -> dict[str, str]:
     flags = [lx.readings(word) for word in words]
     if animals is None:
         animals = any(f & lx.ANIMAL for f in flags)
-    return {words[i]: kind for i, kind in tag(words, flags, animals=animals).items()}
+    return {words[i]: kind for i, kind in Tagger(words, flags, animals=animals).run().kinds.items()}
 
 
 def test_positions_count_words_and_punctuation() -> None:
     words = ["a", "dog", ",", "a", "man", "runs"]
     flags = [lx.readings(word) for word in words]
-    assert tag(words, flags, animals=True) == {4: "person", 5: "action"}
-    assert tag([], [], animals=False) == {}
+    assert Tagger(words, flags, animals=True).run().kinds == {4: "person", 5: "action"}
+    assert Tagger([], [], animals=False).run().kinds == {}
 
 
 @pytest.mark.parametrize(
