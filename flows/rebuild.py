@@ -1,6 +1,6 @@
 """The flow rebuild-dataset: captioned photos in, a dataset version out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -13,16 +13,13 @@ from flows.extraction import ExtractorFactory, extraction_digest
 from flows.params import RebuildParams
 from hcp.pages.sample_sheet import sample_sheet
 from priors.config import PoolConfig
-from storage.duplicates import duplicate_keys
 from storage.layout import Root
-from storage.locations import write_file
-from storage.plan import Plan, PlanConfig, plan_units, write_plan
+from storage.plan import Plan, PlanConfig, plan_units
 from storage.records import Unit
-from storage.retries import current_shards
 from storage.runlog import RunLog
-from storage.shards import committed
 from storage.sources import resolve_source
-from storage.versions import DatasetVersion, list_versions, publish_version
+from storage.versions import DatasetVersion
+from storage.work import Work, open_work, publish_work
 
 if TYPE_CHECKING:
     from priors.remote_decode import RemoteDecode
@@ -43,12 +40,13 @@ def rebuild_dataset(params: RebuildParams) -> str:
     over an unchanged source does no model work and publishes the version that is there.
     """
     logger = get_run_logger()
-    plan, todo = plan_work(params)
-    if todo:
-        extract(params, plan, todo)
+    work = plan_work(params)
+    if work.todo:
+        extract(params, work)
     else:
-        logger.info("nothing to do: all %d units are committed, no model was run", plan.n_units)
-    version = publish(params, plan)
+        n_units = work.plan.n_units
+        logger.info("nothing to do: all %d units are committed, no model was run", n_units)
+    version = publish(params, work.plan)
     logger.info(
         "dataset version %s: %d samples in %d shards, %d rejects",
         version.id, version.n_samples, len(version.shards), version.n_rejects,
@@ -57,7 +55,7 @@ def rebuild_dataset(params: RebuildParams) -> str:
 
 
 @task(name="plan")
-def plan_work(params: RebuildParams) -> tuple[Plan, frozenset[str]]:
+def plan_work(params: RebuildParams) -> Work:
     """List the source, cut it into units, and say which of them are not committed yet."""
     source = resolve_source(params.source, format=params.format, images=params.images)
     units = plan_units(
@@ -65,23 +63,18 @@ def plan_work(params: RebuildParams) -> tuple[Plan, frozenset[str]]:
         config=PlanConfig(unit_size=params.unit_size),
         salt=extraction_digest(params),
     )
-    root = Root.of(params.root)
-    plan = write_plan(root, units)
-    write_file(root.settings, params.model_dump_json(indent=1).encode())  # for retry-failed
-    # a shard that stands in for a unit is committed, so what is left are units themselves
-    todo = frozenset(current_shards(root, plan.fingerprints())) - committed(root)
+    work = open_work(Root.of(params.root), units, settings=params.model_dump_json(indent=1))
     get_run_logger().info(
         "plan %s: %d records in %d units, %d to extract",
-        plan.id, plan.n_records, plan.n_units, len(todo),
+        work.plan.id, work.plan.n_records, work.plan.n_units, len(work.todo),
     )  # fmt: skip
-    return plan, todo
+    return work
 
 
 @task(name="extract")
-def extract(params: RebuildParams, plan: Plan, todo: frozenset[str]) -> None:
+def extract(params: RebuildParams, work: Work) -> None:
     """Run the units through Ray actors; every finished unit is committed and reported."""
-    units = (unit for unit in plan.units() if unit.fingerprint in todo)
-    pool = run_extractors(params, units, root=plan.root, n_units=len(todo))
+    pool = run_extractors(params, work.units(), root=work.plan.root, n_units=len(work.todo))
     publish_table("extraction", [speed_row(pool)], description="Speed of this run")
 
 
@@ -142,35 +135,24 @@ def decoders(params: RebuildParams) -> "AbstractContextManager[RemoteDecode | No
 @task(name="publish")
 def publish(params: RebuildParams, plan: Plan) -> DatasetVersion:
     """Publish the plan's shards as a dataset version, with its tables and pictures in the UI."""
-    before = list_versions(plan.root)
-    config = params.model_dump(mode="json", include=set(VERSION_FIELDS))
-    shards = list(current_shards(plan.root, plan.fingerprints()))
-    version = publish_version(
-        plan.root, shards, config=config, exclusions=find_exclusions(params, plan.root, shards)
+    version, new = publish_work(
+        plan,
+        config=params.model_dump(mode="json", include=set(VERSION_FIELDS)),
+        duplicates=params.duplicates,
+        distance_bits=params.duplicate_distance_bits,
     )
     publish_table("rejects", reject_rows(version), description=f"Rejects of {version.id}")
     sheet = sample_sheet(version.iter_samples())
     if sheet is not None:
         publish_picture("samples", sheet, description=f"Samples of {version.id}")
     # As a subflow of rebuild-and-train the training follows anyway: no event that starts another.
-    if version.id not in before and flow_run.get_parent_flow_run_id() is None:
+    if new and flow_run.get_parent_flow_run_id() is None:
         emit_event(
             event="hcp.dataset.published",
             resource={"prefect.resource.id": f"hcp.dataset.{version.id}"},
             payload={"dataset": f"{version.root}@{version.id}", "samples": version.n_samples},
         )
     return version
-
-
-def find_exclusions(params: RebuildParams, root: Root, shards: Sequence[str]) -> list[str]:
-    """Keys of the samples that repeat an earlier one, as far as the parameters ask for it."""
-    if params.duplicates == "keep":
-        return []
-    if params.duplicates == "exact":
-        return duplicate_keys(root, shards)
-    bits = params.duplicate_distance_bits
-    near = duplicate_keys(root, shards, by="phash", max_distance_bits=bits)
-    return sorted({*near, *duplicate_keys(root, shards)})
 
 
 def speed_row(pool: "PoolReport") -> dict[str, Cell]:

@@ -23,11 +23,11 @@ def retry_failed(params: RetryParams) -> str:
     extracted first, as by rebuild-dataset. Where nothing changed, the version stays the same.
     """
     rebuild = RebuildParams(**{name: getattr(params, name) for name in RebuildParams.model_fields})
-    plan, todo = plan_work(rebuild)
-    if todo:
-        extract(rebuild, plan, todo)
-    tried, gained = retry(params, rebuild, plan)
-    version = publish(rebuild, plan)
+    work = plan_work(rebuild)
+    if work.todo:
+        extract(rebuild, work)
+    tried, gained = retry(params, rebuild, work.plan)
+    version = publish(rebuild, work.plan)
     publish_table(
         "retry",
         [{"tried again": tried, "samples now": gained}],

@@ -13,6 +13,26 @@ from storage.locations import local_copy
 _PHASH_BITS = 64
 MAX_DISTANCE_BITS = 7
 
+Duplicates = Literal["keep", "exact", "perceptual"]
+"""Which repeats a version leaves out: none, equal bytes, or photos that look alike too."""
+
+
+def repeated_keys(
+    root: Root, fingerprints: Sequence[str], kind: Duplicates, *, distance_bits: int = 0
+) -> list[str]:
+    """Keys of the samples that repeat an earlier one of these shards.
+
+    Args:
+        distance_bits: with ``perceptual``: bits of 64 in which the hashes may differ.
+    """
+    if kind == "keep":
+        return []
+    exact = duplicate_keys(root, fingerprints)
+    if kind == "exact":
+        return exact
+    near = duplicate_keys(root, fingerprints, by="phash", max_distance_bits=distance_bits)
+    return sorted({*near, *exact})
+
 
 def duplicate_keys(
     root: Root,

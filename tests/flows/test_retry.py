@@ -36,11 +36,11 @@ def test_rejects_that_work_now_join_the_next_version(
 
     @flow
     def rebuild_while_a_photo_is_away(params: RebuildParams) -> str:
-        plan, todo = plan_work(params)
+        work = plan_work(params)
         photo.rename(away)
-        extract(params, plan, todo)
+        extract(params, work)
         away.rename(photo)
-        return publish(params, plan).id
+        return publish(params, work.plan).id
 
     first = open_version(params.root, rebuild_while_a_photo_is_away(params))
     assert first.rejects_by_reason["unreadable"] == 1

@@ -1,0 +1,65 @@
+"""A rebuild on disk: what is planned, what is left to do, and the version that comes of it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from storage.duplicates import Duplicates, repeated_keys
+from storage.layout import Root
+from storage.locations import write_file
+from storage.markers import committed
+from storage.plan import Plan, write_plan
+from storage.records import Unit
+from storage.retries import current_shards
+from storage.versions import DatasetVersion, list_versions, publish_version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A plan, and which of its units have no shard yet."""
+
+    plan: Plan
+    todo: frozenset[str]
+
+    def units(self) -> Iterator[Unit]:
+        """The units that are left to do, in order; memory does not grow with their number."""
+        return (unit for unit in self.plan.units() if unit.fingerprint in self.todo)
+
+
+def open_work(root: Root, units: Iterable[Unit], *, settings: str) -> Work:
+    """Store the plan and the settings that it was made with, and see what is done already.
+
+    Args:
+        root: of the data set.
+        units: of the whole source.
+        settings: the rebuild's parameters, JSON: a retry starts from them.
+
+    Raises:
+        ShardError: the plan cannot be written.
+    """
+    plan = write_plan(root, units)
+    write_file(root.settings, settings.encode())
+    # a shard that stands in for a unit is committed, so what is left are units themselves
+    todo = frozenset(current_shards(root, plan.fingerprints())) - committed(root)
+    return Work(plan=plan, todo=todo)
+
+
+def publish_work(
+    plan: Plan, *, config: Mapping[str, object], duplicates: Duplicates, distance_bits: int
+) -> tuple[DatasetVersion, bool]:
+    """Publish a plan's shards as a dataset version; whether it is one that was not there before.
+
+    Args:
+        plan: all its units are committed.
+        config: how the shards came about, plain JSON.
+        duplicates: repeated photos that loaders leave out; so ``distance_bits``
+            (:func:`storage.duplicates.repeated_keys`).
+
+    Raises:
+        VersionError: a unit is not committed.
+        ShardError: a shard cannot be read.
+    """
+    before = list_versions(plan.root)
+    shards = list(current_shards(plan.root, plan.fingerprints()))
+    exclusions = repeated_keys(plan.root, shards, duplicates, distance_bits=distance_bits)
+    version = publish_version(plan.root, shards, config=config, exclusions=exclusions)
+    return version, version.id not in before
