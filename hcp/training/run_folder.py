@@ -3,15 +3,30 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from typing import Any
 
 from hcp.training.config import TrainConfig
 from hcp.training.trainer import StepMetrics
 from storage.canonical import digest_of
-from storage.locations import exists, filesystem, read_bytes, write_atomic
+from storage.locations import exists, filesystem, is_local, local_path, read_bytes, write_atomic
 from storage.versions import DatasetVersion
 
 METRICS_NAME = "metrics.jsonl"
-_NOT_IN_NAME = ("steps", "checkpoint_every")  # a longer run continues the shorter one
+# What every name counts, by class. Fields that came later count where they differ from their
+# default, so that names stay; a longer run continues the shorter one.
+_COUNTED = {
+    "TrainConfig": "batch_size accumulate learning_rate warmup_steps weight_decay max_grad_norm "
+    "ema_decay min_snr_gamma precision gradient_checkpointing seed resnet_weights data hcp",
+    "DataConfig": "resolution_px aspects flip_probability caption_dropout min_crop_scale "
+    "decode_threads",
+    "HcpConfig": "width activation gamma gate stages map_scales init_seed alignment",
+    "AlignmentConfig": "alpha distance stages priors",
+    "StageTable": "down mid up",
+    "PriorTable": "person action body",
+}
+_NOT_COUNTED = ("steps", "checkpoint_every")
+_STORE_REWRITES = 4  # an object is written again when it has grown by a quarter: cost stays linear
 
 OnMetrics = Callable[[StepMetrics], None]
 
@@ -23,8 +38,7 @@ def run_name(
 
     The number of steps is no part of it, so that a run can be continued to more steps.
     """
-    settings = {k: v for k, v in config.to_json().items() if k not in _NOT_IN_NAME}
-    digest = digest_of([settings, dataset.id, base], hex_digits=12)
+    digest = digest_of([_settings(config), dataset.id, base], hex_digits=12)
     attempts = [
         int(found.group(1))
         for name in _folders(out)
@@ -35,14 +49,19 @@ def run_name(
 
 
 def read_metrics(uri: str) -> tuple[StepMetrics, ...]:
-    """The steps in a metrics file, in order; empty where there is none."""
+    """The steps in a metrics file, in order, without a last line that was broken off."""
     if not exists(uri):
         return ()
-    return tuple(StepMetrics(**json.loads(line)) for line in read_bytes(uri).splitlines())
+    lines = read_bytes(uri).split(b"\n")[:-1]
+    return tuple(StepMetrics(**json.loads(line)) for line in lines)
 
 
 class MetricsLog:
-    """Steps seen by the driver; a step that was repeated after a restart stands once."""
+    """Steps seen by the driver; a step that was repeated after a restart stands once.
+
+    Lines are appended. After a restart, and on object stores, which cannot append, the file is
+    replaced; there only after it has grown by a share, so that all writes together stay linear.
+    """
 
     def __init__(self, uri: str, on_metrics: OnMetrics | None = None) -> None:
         """Go on from the steps that are in the file already.
@@ -54,25 +73,49 @@ class MetricsLog:
         self.uri = uri
         self._on_metrics = on_metrics
         self.steps = {metrics.step: metrics for metrics in read_metrics(uri)}
-        self._unwritten = 0
+        self._lines = [_line(metrics) for metrics in self.steps.values()]
+        self._written = 0  # leading steps that are in the file as they are here; 0: replace it
 
     def add(self, metrics: StepMetrics) -> None:
         """Take one step; those at and after it are of an attempt that was given up."""
-        for later in [step for step in self.steps if step >= metrics.step]:
-            del self.steps[later]
+        while self.steps and next(reversed(self.steps)) >= metrics.step:
+            self.steps.popitem()
+            self._lines.pop()
+            self._written = 0
         self.steps[metrics.step] = metrics
-        self._unwritten += 1
+        self._lines.append(_line(metrics))
         if self._on_metrics is not None:
             self._on_metrics(metrics)
 
     def write(self, *, at_least: int = 1) -> None:
-        """Replace the file where ``at_least`` so many steps came since the last time."""
-        if self._unwritten < at_least:
+        """Write where ``at_least`` so many steps came since the last time."""
+        append = self._written > 0 and is_local(self.uri)
+        if at_least > 1 and not append:
+            at_least = max(at_least, self._written // _STORE_REWRITES)
+        if len(self._lines) - self._written < at_least:
             return
-        lines = "".join(json.dumps(m.to_json()) + "\n" for m in self.steps.values())
-        directory, name = self.uri.rsplit("/", 1)
-        write_atomic(directory, name, lines.encode())
-        self._unwritten = 0
+        data = "".join(self._lines[self._written if append else 0 :]).encode()
+        if append:
+            with local_path(self.uri).open("ab") as file:
+                file.write(data)
+        else:
+            directory, name = self.uri.rsplit("/", 1)
+            write_atomic(directory, name, data)
+        self._written = len(self._lines)
+
+
+def _line(metrics: StepMetrics) -> str:
+    return json.dumps(metrics.to_json()) + "\n"
+
+
+def _settings(config: Any) -> dict[str, object]:
+    counted, default = _COUNTED.get(type(config).__name__, "").split(), type(config)()
+    values = {field.name: getattr(config, field.name) for field in fields(config)}
+    return {
+        name: _settings(value) if is_dataclass(value) else value
+        for name, value in values.items()
+        if name in counted or (name not in _NOT_COUNTED and value != getattr(default, name))
+    }
 
 
 def _folders(uri: str) -> list[str]:

@@ -141,9 +141,6 @@ class Trainer:
             sums += [losses.total.item(), losses.denoise.item(), losses.alignment.item()]
         if not np.isfinite(sums).all():
             raise FloatingPointError(f"loss is {sums[0]} at step {self.step_done + 1}")
-        for parameter in self.parameters:  # none where no batch had a human word
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
         average_gradients(self.parameters, self.world_size)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
         self.optimizer.step()
@@ -241,8 +238,12 @@ def average_gradients(parameters: Sequence[nn.Parameter], world_size: int) -> No
     """Average the gradients over the workers, as one tensor.
 
     Only the small adapter trains, so one all-reduce after the backward pass replaces wrapping the
-    base in DistributedDataParallel, and layers without a gradient on some worker need no care.
+    base in DistributedDataParallel. A parameter without a gradient, as where no caption of a worker
+    had a human word, counts as zero, and has a gradient of zeros afterwards.
     """
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
     if world_size == 1:
         return
     flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])

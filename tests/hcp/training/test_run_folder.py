@@ -1,11 +1,12 @@
 """A training run's folder: its name says what was trained, its log has each step once."""
 
 import dataclasses
+import time
 from pathlib import Path
 
 import pytest
 
-from hcp.training.config import TrainConfig
+from hcp.training.config import DataConfig, TrainConfig
 from hcp.training.run_folder import METRICS_NAME, MetricsLog, read_metrics, run_name
 from hcp.training.trainer import StepMetrics
 from storage.versions import DatasetVersion
@@ -18,6 +19,10 @@ def step(number: int, loss: float = 1.0) -> StepMetrics:
         step=number, loss=loss, denoise=0.5, alignment=0.25, learning_rate=1e-4, grad_norm=2.0,
         images_per_s=3.0, epoch=0,
     )  # fmt: skip
+
+
+def name_of(config: TrainConfig, dataset: DatasetVersion) -> str:
+    return run_name(config, dataset=dataset, base="b", out="nowhere", resume=False)
 
 
 @pytest.fixture
@@ -56,6 +61,29 @@ def test_attempts_are_counted_as_numbers(dataset: DatasetVersion, tmp_path: Path
     assert names == [f"{stem}10", f"{stem}11"]
 
 
+def test_a_run_of_the_version_before_is_found_again(dataset: DatasetVersion) -> None:
+    """The digest is the one that the formula before gave for these settings."""
+    old = dataclasses.replace(CONFIG, precision="float32", data=DataConfig(resolution_px=512))
+    assert name_of(old, dataset) == "train-bfa5c46ef868-0"
+
+    @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+    class Extra:
+        rank: int = 4
+
+    @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+    class TrainConfigLater(TrainConfig):
+        method: str = "hcp"
+        extra: Extra = dataclasses.field(default_factory=Extra)
+
+    TrainConfigLater.__name__ = "TrainConfig"
+    later = TrainConfigLater(
+        **{f.name: getattr(old, f.name) for f in dataclasses.fields(TrainConfig)}
+    )
+    assert name_of(later, dataset) == name_of(old, dataset)
+    for change in ({"method": "lora"}, {"extra": Extra(rank=8)}):
+        assert name_of(dataclasses.replace(later, **change), dataset) != name_of(old, dataset)
+
+
 def test_steps_are_written_and_read_back(tmp_path: Path) -> None:
     uri = str(tmp_path / "run" / METRICS_NAME)
     assert read_metrics(uri) == ()
@@ -80,3 +108,35 @@ def test_steps_repeated_after_a_restart_stand_once(tmp_path: Path) -> None:
     again.add(step(2, loss=0.5))
     again.write()
     assert read_metrics(uri) == (step(1), step(2, loss=0.5))
+
+
+@pytest.mark.parametrize(("kind", "n"), [("disk", 100_000), ("store", 20_000)])
+def test_the_log_grows_with_the_steps_alone(tmp_path: Path, kind: str, n: int) -> None:
+    """Many steps and a restart in between take seconds: each step costs the same."""
+    uri = f"{tmp_path}/{METRICS_NAME}"
+    if kind == "store":
+        uri = f"memory://{tmp_path.name}/{METRICS_NAME}"
+    start_s = time.process_time()
+    log = MetricsLog(uri)
+    for number in (*range(1, n // 2), *range(n // 4, n + 1)):
+        log.add(step(number, loss=number / 7))
+        log.write(at_least=20)
+    log.write()
+    took_s = time.process_time() - start_s
+    assert [m.step for m in read_metrics(uri)] == list(range(1, n + 1))
+    assert took_s < 30
+
+
+def test_a_line_that_was_broken_off_is_left_out_and_written_again(tmp_path: Path) -> None:
+    path = tmp_path / METRICS_NAME
+    log = MetricsLog(str(path))
+    for number in (1, 2):
+        log.add(step(number))
+    log.write()
+    path.write_bytes(path.read_bytes()[:-5])
+    assert read_metrics(str(path)) == (step(1),)
+    again = MetricsLog(str(path))
+    again.add(step(2))
+    again.write()
+    assert read_metrics(str(path)) == (step(1), step(2))
+    assert path.read_bytes().count(b"\n") == 2
