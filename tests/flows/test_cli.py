@@ -57,6 +57,7 @@ def test_an_unknown_base_is_an_error_without_a_traceback(tmp_path: Path) -> None
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_generate_draws_the_same_picture_from_the_same_seed(tmp_path: Path) -> None:
     pictures = []
     for name in ("a.png", "b.png"):
@@ -68,6 +69,7 @@ def test_generate_draws_the_same_picture_from_the_same_seed(tmp_path: Path) -> N
     np.testing.assert_array_equal(pictures[0], pictures[1])
 
 
+@pytest.mark.slow
 def test_generate_writes_the_maps_of_human_words(tmp_path: Path) -> None:
     out = tmp_path / "a.png"
     done = hcp("generate", "--base", "embedded", "--prompt", "a woman dancing", "--maps",

@@ -85,6 +85,7 @@ def test_prompts_steer_brightness(pipeline: StableDiffusionPipeline) -> None:
     assert snow.mean() > night.mean() + 0.45
 
 
+@pytest.mark.slow
 def test_prompts_steer_the_colour_of_clothes(pipeline: StableDiffusionPipeline) -> None:
     """Colours of the picture's middle, where the one person stands."""
     middle = (slice(None), slice(45, 100), slice(40, 88))
@@ -96,6 +97,7 @@ def test_prompts_steer_the_colour_of_clothes(pipeline: StableDiffusionPipeline) 
     assert yellow[1] > red[1] + 0.2
 
 
+@pytest.mark.slow
 def test_prompts_steer_the_colour_of_things(pipeline: StableDiffusionPipeline) -> None:
     middle = (slice(None), slice(45, 100), slice(40, 88))
     red, blue = (
@@ -106,6 +108,7 @@ def test_prompts_steer_the_colour_of_things(pipeline: StableDiffusionPipeline) -
     assert blue[2] > blue[0] + 0.15
 
 
+@pytest.mark.slow
 def test_people_are_recognisable(pipeline: StableDiffusionPipeline) -> None:
     """To the pose model, which learned on drawn scenes: surer than on most drawn people."""
     prompts = (
