@@ -10,13 +10,12 @@ import torch
 from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 from diffusers.models.attention_processor import AttnAddedKVProcessor2_0
 from numpy.typing import NDArray
-from peft import LoraConfig
 
 from hcp.adapter import HcpAdapter
 from hcp.config import AlignmentConfig, HcpConfig, StageTable
 from hcp.objective import aligned_stages, alignment_terms
 from hcp.targets import PriorBatch, build_targets
-from hcp.tokens import human_token_kinds, human_token_mask
+from hcp.tokens import human_token_kinds
 from storage.errors import CheckpointError, RegistryError
 from storage.registry import Registry
 
@@ -174,25 +173,6 @@ def test_the_negative_prompt_of_a_batch_and_guidance_may_change(
     assert np.isfinite(found).all()
 
 
-def test_ready_made_embeddings_need_a_mask(pipeline: StableDiffusionPipeline) -> None:
-    expected_base = _draw(pipeline, HUMAN)
-    embeds, negative = pipeline.encode_prompt(HUMAN, "cpu", 1, True)
-    adapter = _loud(pipeline).attach(pipeline)
-    expected = _draw(pipeline, HUMAN)
-    ready = {"prompt_embeds": embeds, "negative_prompt_embeds": negative}
-    with pytest.raises(ValueError, match="token_mask"):
-        _draw(pipeline, None, **ready)
-    with adapter.token_mask(human_token_mask(pipeline.tokenizer, [HUMAN])):
-        assert np.array_equal(_draw(pipeline, None, **ready), expected)
-    nothing = torch.zeros(1, pipeline.tokenizer.model_max_length, dtype=torch.bool)
-    with adapter.token_mask(nothing):
-        assert np.array_equal(_draw(pipeline, None, **ready), expected_base)
-        assert np.array_equal(_draw(pipeline, HUMAN), expected_base)
-    assert np.array_equal(_draw(pipeline, HUMAN), expected)
-    with pytest.raises(ValueError, match="prompts, tokens"), adapter.token_mask(nothing[0]):
-        pass
-
-
 def test_another_pipeline_on_the_same_unet_finds_no_stale_mask(
     pipeline: StableDiffusionPipeline,
 ) -> None:
@@ -207,20 +187,6 @@ def test_another_pipeline_on_the_same_unet_finds_no_stale_mask(
     base = _draw(other, HUMAN, image=photo, num_inference_steps=4)
     adapter.attach(other)
     assert not np.array_equal(_draw(other, HUMAN, image=photo, num_inference_steps=4), base)
-
-
-def test_lora_of_peft_works_beside_it(pipeline: StableDiffusionPipeline) -> None:
-    pipeline.unet.add_adapter(
-        LoraConfig(
-            r=2, target_modules=["to_q", "to_k", "to_v", "to_out.0"], init_lora_weights=False
-        )
-    )
-    lora, lora_human = _draw(pipeline, OTHER), _draw(pipeline, HUMAN)
-    _loud(pipeline).attach(pipeline)
-    assert np.array_equal(_draw(pipeline, OTHER), lora)
-    assert not np.array_equal(_draw(pipeline, HUMAN), lora_human)
-    pipeline.unet.disable_adapters()
-    assert not np.array_equal(_draw(pipeline, OTHER), lora)
 
 
 def test_attach_refuses_what_it_would_break(pipeline: StableDiffusionPipeline) -> None:

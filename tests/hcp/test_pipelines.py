@@ -76,6 +76,7 @@ def pipeline(request: pytest.FixtureRequest, tiny_tokenizer: CLIPTokenizer) -> A
 
 
 def test_ready_made_embeddings_need_the_token_mask(pipeline: Any) -> None:
+    base = draw(pipeline, HUMAN)
     adapter = loud(pipeline).attach(pipeline)
     expected = draw(pipeline, HUMAN)
     encoded = pipeline.encode_prompt(
@@ -92,6 +93,12 @@ def test_ready_made_embeddings_need_the_token_mask(pipeline: Any) -> None:
     for wrong in (mask[:, :-1], mask.repeat(3, 1)):
         with adapter.token_mask(wrong), pytest.raises(ValueError, match="token mask is for"):
             draw(pipeline, None, **ready)
+    with adapter.token_mask(torch.zeros_like(mask)):
+        assert np.array_equal(draw(pipeline, None, **ready), base)
+        assert np.array_equal(draw(pipeline, HUMAN), base)
+    assert np.array_equal(draw(pipeline, HUMAN), expected)
+    with pytest.raises(ValueError, match="prompts, tokens"), adapter.token_mask(mask[0]):
+        pass
 
 
 def test_lora_beside_it(pipeline: Any) -> None:
