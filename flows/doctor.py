@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 
+from storage.extras import install_command
+
 MIN_FREE_GIB = 10
 PACKAGES = ("torch", "diffusers", "prefect", "ray", "ultralytics", "segment-anything", "mlflow")
 
@@ -31,7 +33,8 @@ def _package(name: str) -> dict[str, Any]:
     try:
         return _row(name, "ok", version(name))
     except PackageNotFoundError:
-        return _row(name, "bad", "not installed: make .venv/.installed")
+        command = install_command(name.replace("-", "_"))
+        return _row(name, "note" if command else "bad", f"not installed; {command or 'make'}")
 
 
 def _gpu() -> dict[str, Any]:

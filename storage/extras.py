@@ -30,11 +30,14 @@ def explained_imports() -> Generator[None]:
         if not isinstance(missing, ModuleNotFoundError):
             raise
         library = (missing.name or "").split(".")[0]
-        commands = [f"pip install 'hcp[{name}]'" for name, brings in EXTRAS.items()
-                    if library in brings]  # fmt: skip
-        if not commands:
+        if not (command := install_command(library)):
             raise
         raise MissingExtraError(
-            f"the library {library} is not installed; it comes with {' or '.join(commands)}",
-            name=library,
+            f"the library {library} is not installed; it comes with {command}", name=library
         ) from error
+
+
+def install_command(library: str) -> str:
+    """What brings an optional library, by its import name; empty where no extra does."""
+    names = [name for name, brings in EXTRAS.items() if library in brings]
+    return " or ".join(f"pip install 'hcp[{name}]'" for name in names)
