@@ -40,7 +40,7 @@ from flows.ray_session import ray_session
 from hcp.tokens import human_spans
 from priors.config import ExtractorConfig, PoolConfig
 from priors.decode import DecodedPhoto, decode_photo
-from priors.extract import Extraction, Extractor, chunks, run_units_inline
+from priors.extract import Extraction, Extractor, run_units_inline
 from priors.models import load_pose
 from priors.pool import run_units
 from priors.pose import PoseModel
@@ -107,8 +107,8 @@ def efficiency(source: Source, root: Path, pose: PoseModel) -> dict[str, float]:
     ours = bare = float("inf")
     for attempt in range(3):
         start = perf_counter()
-        for chunk in chunks(iter(images), BATCH):
-            pose(chunk)
+        for first in range(0, len(images), BATCH):
+            pose(images[first : first + BATCH])
         bare = min(bare, perf_counter() - start)
         extractor = Extractor(
             Extraction(source=source, root=Root(f"{root}-{attempt}"), config=config, device="cpu"),

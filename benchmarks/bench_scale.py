@@ -73,7 +73,7 @@ class CommitOnly:
         rejects = [
             Reject(key=r.key, uri=r.uri, reason="no_person", detail="stub") for r in unit.records
         ]
-        info = commit_unit(self._root, unit, samples=[], rejects=rejects)
+        info = commit_unit(self._root, unit, outcomes=rejects)
         return UnitReport(
             fingerprint=unit.fingerprint,
             n_samples=0,

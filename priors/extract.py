@@ -4,12 +4,12 @@ No Ray here: ``priors.pool`` runs extractors in actors, ``run_units_inline`` run
 """
 
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from itertools import islice
-from time import perf_counter
 from typing import TypeVar
 
 from priors.ahead import ahead
@@ -126,40 +126,14 @@ class Extractor:
             ShardError, SourceError, OSError: the unit cannot be read or written as a whole.
         """
         clock = StageClock()
-        if is_committed(self._root, unit.fingerprint):
+        skipped = is_committed(self._root, unit.fingerprint)
+        if skipped:
             info = read_shard_info(self._root, unit.fingerprint)
-            return UnitReport(
-                fingerprint=unit.fingerprint,
-                n_samples=info.n_samples,
-                n_rejects=info.n_rejects,
-                rejects_by_reason=dict(info.rejects_by_reason),
-                stage_seconds={},
-                model_seconds=0.0,
-                seconds=perf_counter() - clock.started,
-                skipped=True,
-            )
-        rejects: list[Reject] = []
-        found = self._found(unit.records, poison=poison, rejects=rejects, clock=clock)
-        # The models run ahead in a thread of their own: neither mask painting nor PNG nor disk is
-        # in their way. Person masks are large: one batch of them waits, no more.
-        with (
-            clock.stage("commit"),
-            ahead(found, depth=self._config.mask_batch_size, name="models") as ready,
-        ):
-            samples = (self._sample(*each) for each in clock.timed("wait", ready))
-            info = commit_unit(self._root, unit, samples=samples, rejects=rejects)
-        stages = clock.seconds()
-        stages["write"] = round(stages.pop("commit") - stages.pop("wait", 0.0), 3)
-        return UnitReport(
-            fingerprint=unit.fingerprint,
-            n_samples=info.n_samples,
-            n_rejects=info.n_rejects,
-            rejects_by_reason=dict(Counter(r.reason for r in rejects)),
-            stage_seconds=stages,
-            model_seconds=stages.get("pose", 0.0) + stages.get("masks", 0.0),
-            seconds=round(perf_counter() - clock.started, 3),
-            skipped=False,
-        )
+        else:
+            outcomes = self._outcomes(unit.records, poison=poison, clock=clock)
+            with clock.stage("commit"), closing(outcomes):
+                info = commit_unit(self._root, unit, outcomes=outcomes)
+        return UnitReport.of(info, clock, skipped=skipped)
 
     def probe(self, records: Sequence[SourceRecord]) -> int:
         """Do all but the commit, to find out whether these records kill the process.
@@ -167,46 +141,59 @@ class Extractor:
         Returns:
             How many of them would be samples.
         """
-        found = self._found(records, poison=frozenset(), rejects=[], clock=StageClock())
-        return sum(1 for each in found if self._sample(*each))
+        outcomes = self._outcomes(records, poison=frozenset(), clock=StageClock())
+        return sum(isinstance(outcome, Sample) for outcome in outcomes)
 
-    def _found(
-        self,
-        records: Sequence[SourceRecord],
-        *,
-        poison: Set[str],
-        rejects: list[Reject],
-        clock: StageClock,
-    ) -> Iterator[tuple[Photo, tuple[Person, ...], PersonMasks]]:
-        """Photos that pass, all their people, and the masks of those that pass the gate."""
+    def _outcomes(
+        self, records: Sequence[SourceRecord], *, poison: Set[str], clock: StageClock
+    ) -> Generator[Sample | Reject]:
+        """What becomes of each record once; the samples come in the records' order."""
         for record in records:
             if record.key in poison:
-                rejects.append(reject(record, "poison", "its worker died of it, three times"))
+                yield reject(record, "poison", "its worker died of it, three times")
         healthy = [record for record in records if record.key not in poison]
-        read = self._reader.read(healthy, clock=clock)
+        # The models run ahead in a thread of their own: neither mask painting nor PNG nor disk is
+        # in their way. Person masks are large: one batch of them waits, no more.
+        masked = self._masked(healthy, clock=clock)
+        with ahead(masked, depth=self._config.mask_batch_size, name="models") as ready:
+            for each in clock.timed("wait", ready):
+                yield each if isinstance(each, Reject) else self._sample(*each)
+
+    def _masked(
+        self, records: Sequence[SourceRecord], *, clock: StageClock
+    ) -> Iterator[tuple[Photo, tuple[Person, ...], PersonMasks] | Reject]:
+        """Photos that pass, all their people, and the masks of those that pass the gate."""
+        read = self._reader.read(records, clock=clock)
         # Read ahead too: while another unit has the models, this one's next batch gets ready.
         with ahead(read, depth=self._config.batch_size, name="read") as items:
-            gated = self._gated(_only_photos(items, rejects), rejects=rejects, clock=clock)
-            for chunk in chunks(gated, self._config.mask_batch_size):
-                passing = [tuple(p for p in people if p.passes_gate) for _, people in chunk]
+            gated = self._gated(items, clock=clock)
+            for batch in batches(gated, self._config.mask_batch_size):
+                if isinstance(batch, Reject):
+                    yield batch
+                    continue
+                passing = [tuple(p for p in people if p.passes_gate) for _, people in batch]
                 with self._models, clock.stage("masks"):
-                    masks = self._masks([photo.pixels.rgb for photo, _ in chunk], passing)
-                for (photo, people), each in zip(chunk, masks, strict=True):
+                    masks = self._masks([photo.pixels.rgb for photo, _ in batch], passing)
+                for (photo, people), each in zip(batch, masks, strict=True):
                     yield photo, people, each
 
     def _gated(
-        self, photos: Iterator[Photo], *, rejects: list[Reject], clock: StageClock
-    ) -> Iterator[tuple[Photo, tuple[Person, ...]]]:
-        for chunk in chunks(photos, self._config.batch_size):
+        self, photos: Iterable[Photo | Reject], *, clock: StageClock
+    ) -> Iterator[tuple[Photo, tuple[Person, ...]] | Reject]:
+        """Photos with a person who passes the gate, and all their people."""
+        for batch in batches(photos, self._config.batch_size):
+            if isinstance(batch, Reject):
+                yield batch
+                continue
             with self._models, clock.stage("pose"):
-                found = self._pose([photo.pixels.rgb for photo in chunk])
-            for photo, people in zip(chunk, found, strict=True):
+                found = self._pose([photo.pixels.rgb for photo in batch])
+            for photo, people in zip(batch, found, strict=True):
                 height, width = photo.pixels.rgb.shape[:2]
-                outcome = check_people(people, width_px=width, height_px=height, config=self._gate)
-                if isinstance(outcome, Refusal):
-                    rejects.append(reject(photo.record, outcome.reason, outcome.detail))
+                checked = check_people(people, width_px=width, height_px=height, config=self._gate)
+                if isinstance(checked, Refusal):
+                    yield reject(photo.record, checked.reason, checked.detail)
                 else:
-                    yield photo, outcome
+                    yield photo, checked
 
     def _sample(self, photo: Photo, people: tuple[Person, ...], masks: PersonMasks) -> Sample:
         height, width = photo.pixels.rgb.shape[:2]
@@ -252,15 +239,16 @@ def run_units_inline(
             on_report(report)
 
 
-def chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:
-    """Lists of ``size`` items, the last one shorter."""
-    while chunk := list(islice(items, size)):
-        yield chunk
-
-
-def _only_photos(items: Iterable[Photo | Reject], rejects: list[Reject]) -> Iterator[Photo]:
+def batches(items: Iterable[T | Reject], size: int) -> Iterator[list[T] | Reject]:
+    """Lists of ``size`` items, the last one shorter; rejects among them go on at once."""
+    batch: list[T] = []
     for item in items:
         if isinstance(item, Reject):
-            rejects.append(item)
-        else:
             yield item
+            continue
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from time import perf_counter
 from typing import TypeVar
 
+from storage.markers import ShardInfo
+
 T = TypeVar("T")
 
 
@@ -22,6 +24,23 @@ class UnitReport:
     model_seconds: float  # pose + masks
     seconds: float  # wall
     skipped: bool  # committed already: nothing was computed
+
+    @classmethod
+    def of(cls, info: ShardInfo, clock: "StageClock", *, skipped: bool) -> "UnitReport":
+        """The report of a committed unit; ``write`` is what the commit took besides waiting."""
+        stages = clock.seconds()
+        if not skipped:
+            stages["write"] = round(stages.pop("commit") - stages.pop("wait", 0.0), 3)
+        return cls(
+            fingerprint=info.fingerprint,
+            n_samples=info.n_samples,
+            n_rejects=info.n_rejects,
+            rejects_by_reason=dict(info.rejects_by_reason),
+            stage_seconds=stages,
+            model_seconds=stages.get("pose", 0.0) + stages.get("masks", 0.0),
+            seconds=round(perf_counter() - clock.started, 3),
+            skipped=skipped,
+        )
 
     def as_dict(self) -> dict[str, object]:
         """Plain JSON."""

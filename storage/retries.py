@@ -8,6 +8,7 @@ the planned one; dataset versions published from then on name that shard.
 import json
 from collections.abc import Iterable, Iterator, Set
 from heapq import merge
+from itertools import chain
 
 from storage.canonical import canonical_json, digest_of
 from storage.errors import ShardError
@@ -80,12 +81,14 @@ def merge_retry(root: Root, unit: Unit, *, retried: Unit, retry_root: Root) -> s
     commit_unit(
         root,
         new,
-        samples=merge(
-            iter_samples(root, old),
-            iter_samples(retry_root, retried.fingerprint),
-            key=lambda sample: place[sample.key],
+        outcomes=chain(
+            kept + again,
+            merge(
+                iter_samples(root, old),
+                iter_samples(retry_root, retried.fingerprint),
+                key=lambda sample: place[sample.key],
+            ),
         ),
-        rejects=kept + again,
     )
     content = canonical_json({"unit": unit.fingerprint, "shard": new.fingerprint})
     write_file(root.retry_note(unit.fingerprint), content.encode())

@@ -43,34 +43,35 @@ __all__ = [
 ]
 
 
-def commit_unit(
-    root: Root, unit: Unit, *, samples: Iterable[Sample], rejects: Iterable[Reject]
-) -> ShardInfo:
+def commit_unit(root: Root, unit: Unit, *, outcomes: Iterable[Sample | Reject]) -> ShardInfo:
     """Write a unit's shard: all files under temporary names first, the marker last.
 
     Args:
         root: of the data set.
-        unit: the records that the samples and rejects came from.
-        samples: a sequence in any order, or an iterator in the unit's order (streamed).
-        rejects: in any order.
+        unit: the records that the outcomes came from.
+        outcomes: one of each record: a sequence in any order, or an iterator (streamed) with the
+            samples in the unit's order, and the rejects wherever they were found.
 
     Raises:
         ShardError: samples and rejects are not exactly the unit's records, or the shard cannot
             be written; either way no file of this attempt is left.
     """
     place = {record.key: position for position, record in enumerate(unit.records)}
-    if isinstance(samples, Sequence):
-        samples = sorted(samples, key=lambda sample: place.get(sample.key, -1))
+
+    def position(outcome: Sample | Reject) -> int:
+        return place.get(outcome.key, -1)
+
+    if isinstance(outcomes, Sequence):
+        outcomes = sorted(outcomes, key=position)
     with _naming(root, unit.fingerprint), staging(root.shards) as stage:
         names = {s: f"{unit.fingerprint}.{s}" for s in (*DATA_SUFFIXES, MARKER_SUFFIX)}
-        rows = _write_tar(stage, names["tar"], samples, place)
-        # after the samples: a stream of them may still have been finding rejects
-        refused = sorted(rejects, key=lambda reject: place.get(reject.key, -1))
-        _check_sums(unit, [row["key"] for row in rows], [reject.key for reject in refused])
+        rows, found = _write_tar(stage, names["tar"], outcomes, place)
+        rejects = sorted(found, key=position)
+        _check_sums(unit, [row["key"] for row in rows], [reject.key for reject in rejects])
         _write_table(stage, names["parquet"], rows, sample_schema())
-        refusals = [asdict(reject) for reject in refused]
+        refusals = [asdict(reject) for reject in rejects]
         _write_table(stage, names["rejects.parquet"], refusals, reject_schema())
-        info = _describe(stage, unit.fingerprint, len(rows), refused)
+        info = _describe(stage, unit.fingerprint, len(rows), rejects)
         marker = {"contract": CONTRACT_VERSION} | asdict(info)
         stage.path(names[MARKER_SUFFIX]).write_text(canonical_json(marker), encoding="utf-8")
         stage.flush(names[MARKER_SUFFIX])
@@ -92,13 +93,18 @@ def _naming(root: Root, fingerprint: str) -> Generator[None, None, None]:
 
 
 def _write_tar(
-    stage: Staging, name: str, samples: Iterable[Sample], place: Mapping[str, int]
-) -> list[dict[str, Any]]:
+    stage: Staging, name: str, outcomes: Iterable[Sample | Reject], place: Mapping[str, int]
+) -> tuple[list[dict[str, Any]], list[Reject]]:
+    """Write the samples as they come; their rows, and the rejects that came among them."""
     rows: list[dict[str, Any]] = []
+    rejects: list[Reject] = []
     last = -1
     # Unbuffered writes of whole members; USTAR because plain headers carry no time of their own.
     with tarfile.open(stage.path(name), "w", format=tarfile.USTAR_FORMAT) as tar:
-        for sample in samples:
+        for sample in outcomes:
+            if isinstance(sample, Reject):
+                rejects.append(sample)
+                continue
             position = place.get(sample.key, -1)
             if position <= last:
                 known = "twice or out of the unit's order" if position >= 0 else "not of this unit"
@@ -110,7 +116,7 @@ def _write_tar(
                 tar.addfile(member, io.BytesIO(data))
             rows.append(sample_row(sample))
     stage.flush(name)
-    return rows
+    return rows, rejects
 
 
 def _write_table(stage: Staging, name: str, rows: list[dict[str, Any]], schema: Any) -> None:

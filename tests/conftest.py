@@ -116,13 +116,11 @@ def fill_root(make_unit_of: Callable[..., Unit], make_sample: Callable[..., Samp
             commit_unit(
                 Root.of(root),
                 unit,
-                samples=[
+                outcomes=[
                     make_sample(record, seed=10 * index + i)
-                    for i, record in enumerate(unit.records)
                     if record is not refused
-                ],
-                rejects=[
-                    Reject(key=refused.key, uri=refused.uri, reason="no_person", detail="none")
+                    else Reject(key=record.key, uri=record.uri, reason="no_person", detail="none")
+                    for i, record in enumerate(unit.records)
                 ],
             )
             names.append(unit.fingerprint)

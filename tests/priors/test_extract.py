@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,11 +24,11 @@ from priors_stubs import (
 from safetensors.torch import save_file
 
 from priors.config import ExtractorConfig
-from priors.extract import Extraction, Extractor, config_digest, run_units_inline
+from priors.extract import Extraction, Extractor, batches, config_digest, run_units_inline
 from priors.gate import GateConfig
 from priors.reports import UnitReport
 from storage.layout import Root
-from storage.records import SourceRecord, Unit
+from storage.records import Reject, SourceRecord, Span, Unit
 from storage.shards import committed, iter_samples
 from storage.sources import Source, resolve_source
 
@@ -156,6 +157,25 @@ def test_a_fault_of_the_unit_as_a_whole_is_raised(photos: Photos, tmp_path: Path
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(Exception, match="file"):
         stub_extractor(source, tmp_path / "file").process(one_unit(source))
+
+
+def test_a_commit_that_breaks_off_stops_the_models(photos: Photos, tmp_path: Path) -> None:
+    def broken(caption: str) -> list[Span]:
+        raise OSError("disk full")
+
+    source = photos([1] * 40)
+    config = ExtractorConfig(batch_size=2, mask_batch_size=2)
+    extraction = Extraction(source=source, root=Root.of(tmp_path), config=config, device="cpu")
+    extractor = Extractor(extraction, broken, pose=StubPose(), masks=StubMasks())
+    with pytest.raises(Exception, match="disk full"):
+        extractor.process(one_unit(source))
+    assert not [t for t in threading.enumerate() if t.name in ("models", "read")]
+
+
+def test_rejects_pass_between_full_batches() -> None:
+    refused = Reject(key="k", uri="u", reason="no_person", detail="")
+    items = [1, refused, 2, 3, refused, refused]
+    assert list(batches(items, 2)) == [refused, [1, 2], refused, refused, [3]]
 
 
 def test_inline_runs_report_units_and_totals(photos: Photos, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ def test_the_first_of_each_photo_stays_and_the_two_ways_differ(tmp_path, make_un
         if name == "b":  # the same picture in other bytes, the same bytes, a new photo
             first = dataclasses.replace(first, sha256="f" * 64)
             third = dataclasses.replace(third, sha256="e" * 64, phash="e" * 16)
-        commit_unit(Root.of(tmp_path), unit, samples=[first, second, third], rejects=[])
+        commit_unit(Root.of(tmp_path), unit, outcomes=[first, second, third])
         names.append(unit.fingerprint)
         keys.append([record.key for record in unit.records])
     assert duplicate_keys(Root.of(tmp_path), names) == [keys[1][1]]

@@ -22,11 +22,11 @@ def commit(make_sample):
         commit_unit(
             Root.of(root),
             unit,
-            samples=[make_sample(r, i) for i, r in enumerate(unit.records) if i not in refused],
-            rejects=[
+            outcomes=[
                 Reject(key=r.key, uri=r.uri, reason=refused[i], detail="x")
-                for i, r in enumerate(unit.records)
                 if i in refused
+                else make_sample(r, i)
+                for i, r in enumerate(unit.records)
             ],
         )
 
@@ -46,9 +46,9 @@ def test_what_works_now_joins_the_old_samples(tmp_path, make_unit_of, make_sampl
     commit_unit(
         work,
         retried,
-        samples=[make_sample(retried.records[0], 1)],
-        rejects=[
-            Reject(key=retried.records[1].key, uri="a/006.jpg", reason="poison", detail="again")
+        outcomes=[
+            make_sample(retried.records[0], 1),
+            Reject(key=retried.records[1].key, uri="a/006.jpg", reason="poison", detail="again"),
         ],
     )
     shard = merge_retry(root, unit, retried=retried, retry_root=work)

@@ -63,7 +63,7 @@ def test_samples_read_back_with_rounded_numbers(tmp_path, make_unit_of, make_sam
     unit = make_unit_of(5)
     samples = [make_sample(record, i) for i, record in enumerate(unit.records[:4])]
     info = commit_unit(
-        Root.of(tmp_path), unit, samples=iter(samples), rejects=_rejects(unit.records[4:])
+        Root.of(tmp_path), unit, outcomes=iter([*_rejects(unit.records[4:]), *samples])
     )
     back = list(iter_samples(Root.of(tmp_path), unit.fingerprint))
     as_read = [dataclasses.replace(sample, mask=sample.mask.tobytes()) for sample in back]
@@ -78,7 +78,7 @@ def test_samples_read_back_with_rounded_numbers(tmp_path, make_unit_of, make_sam
 def test_members_are_those_of_the_design(tmp_path, make_unit_of, make_sample):
     unit = make_unit_of(1)
     sample = make_sample(unit.records[0])
-    commit_unit(Root.of(tmp_path), unit, samples=[sample], rejects=[])
+    commit_unit(Root.of(tmp_path), unit, outcomes=[sample])
     with tarfile.open(tmp_path / f"shards/{unit.fingerprint}.tar") as tar:
         content = {m.name: tar.extractfile(m).read() for m in tar}
         assert {(m.mtime, m.uid, m.gid, m.uname) for m in tar} == {(0, 0, 0, "")}
@@ -109,8 +109,8 @@ def test_the_same_unit_gives_the_same_bytes(tmp_path, make_unit_of, make_sample)
     unit = make_unit_of(6)
     samples = [make_sample(record, i) for i, record in enumerate(unit.records[:4])]
     rejects = _rejects(unit.records[4:])
-    commit_unit(Root.of(tmp_path / "a"), unit, samples=samples, rejects=rejects)
-    commit_unit(Root.of(tmp_path / "b"), unit, samples=samples[::-1], rejects=iter(rejects[::-1]))
+    commit_unit(Root.of(tmp_path / "a"), unit, outcomes=[*samples, *rejects])
+    commit_unit(Root.of(tmp_path / "b"), unit, outcomes=iter([*rejects[::-1], *samples]))
     assert _files(tmp_path / "a") == _files(tmp_path / "b")
     assert len(_files(tmp_path / "a")) == 4
 
@@ -120,7 +120,7 @@ def test_plain_webdataset_reads_a_shard(tmp_path, make_unit_of, make_sample):
 
     unit = make_unit_of(3)
     samples = [make_sample(record, i) for i, record in enumerate(unit.records)]
-    commit_unit(Root.of(tmp_path), unit, samples=samples, rejects=[])
+    commit_unit(Root.of(tmp_path), unit, outcomes=samples)
     url = str(tmp_path / f"shards/{unit.fingerprint}.tar")
     rows = list(wds.WebDataset(url, shardshuffle=False).decode("rgb8"))
     assert [row["__key__"] for row in rows] == [sample.key for sample in samples]
@@ -134,13 +134,12 @@ def test_samples_and_rejects_must_sum_to_the_records(tmp_path, make_unit_of, mak
     unit = make_unit_of(4)
     samples = [make_sample(record) for record in unit.records[:kept]]
     with pytest.raises(ShardError, match=r"must be its 4 records.*missing"):
-        commit_unit(Root.of(tmp_path), unit, samples=samples, rejects=[])
+        commit_unit(Root.of(tmp_path), unit, outcomes=samples)
     with pytest.raises(ShardError, match="too many"):
         commit_unit(
             Root.of(tmp_path),
             unit,
-            samples=[],
-            rejects=_rejects([*unit.records, *unit.records[:1]]),
+            outcomes=_rejects([*unit.records, *unit.records[:1]]),
         )
     assert _files(tmp_path) == {}
 
@@ -151,7 +150,7 @@ def test_foreign_repeated_or_disordered_samples_are_refused(tmp_path, make_unit_
     foreign = make_sample(other.records[0])
     for samples in ([foreign], [first, first], iter([second, first])):
         with pytest.raises(ShardError, match=r"not of this unit|twice or out of"):
-            commit_unit(Root.of(tmp_path), unit, samples=samples, rejects=[])
+            commit_unit(Root.of(tmp_path), unit, outcomes=samples)
     assert _files(tmp_path) == {}
 
 
@@ -171,13 +170,13 @@ def test_a_sample_that_breaks_the_contract_is_refused(tmp_path, make_unit_of, ma
     ]
     for sample in bad:
         with pytest.raises(ShardError, match=good.key):
-            commit_unit(Root.of(tmp_path), unit, samples=[sample], rejects=[])
+            commit_unit(Root.of(tmp_path), unit, outcomes=[sample])
     assert _files(tmp_path) == {}
 
 
 def test_an_empty_shard_is_a_shard(tmp_path, make_unit_of):
     unit = make_unit_of(2)
-    commit_unit(Root.of(tmp_path), unit, samples=[], rejects=_rejects(unit.records))
+    commit_unit(Root.of(tmp_path), unit, outcomes=_rejects(unit.records))
     assert list(iter_samples(Root.of(tmp_path), unit.fingerprint)) == []
     assert is_committed(Root.of(tmp_path), unit.fingerprint)
 
@@ -200,11 +199,11 @@ def test_a_full_disk_leaves_nothing(
 
     monkeypatch.setattr(owner, function, full)
     with pytest.raises(ShardError, match=rf"{unit.fingerprint}.*No space left") as caught:
-        commit_unit(Root.of(tmp_path), unit, samples=samples, rejects=[])
+        commit_unit(Root.of(tmp_path), unit, outcomes=samples)
     assert str(tmp_path) in str(caught.value)
     assert _files(tmp_path) == {}
     monkeypatch.undo()
-    commit_unit(Root.of(tmp_path), unit, samples=samples, rejects=[])
+    commit_unit(Root.of(tmp_path), unit, outcomes=samples)
     assert len(_files(tmp_path)) == 4
 
 
@@ -224,7 +223,7 @@ def test_a_real_write_error_leaves_nothing(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (10**5, 10**5))
         try:
             unit = make_unit([record], salt="")
-            commit_unit(Root(sys.argv[1]), unit, samples=[sample], rejects=[])
+            commit_unit(Root(sys.argv[1]), unit, outcomes=[sample])
         except ShardError as error:
             print("refused:", error)
     """
@@ -244,7 +243,7 @@ def test_an_interrupt_leaves_nothing_and_is_not_hidden(tmp_path, make_unit_of, m
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        commit_unit(Root.of(tmp_path), unit, samples=interrupted(), rejects=[])
+        commit_unit(Root.of(tmp_path), unit, outcomes=interrupted())
     assert _files(tmp_path) == {}
 
 
@@ -253,14 +252,14 @@ def test_committing_again_keeps_a_whole_shard_and_heals_a_broken_one(
 ):
     unit = make_unit_of(2)
     samples = [make_sample(record) for record in unit.records]
-    commit_unit(Root.of(tmp_path), unit, samples=samples, rejects=[])
+    commit_unit(Root.of(tmp_path), unit, outcomes=samples)
     before = _files(tmp_path)
     marker = tmp_path / f"shards/{unit.fingerprint}.json"
     stamp = marker.stat().st_mtime_ns
-    commit_unit(Root.of(tmp_path), unit, samples=samples, rejects=[])
+    commit_unit(Root.of(tmp_path), unit, outcomes=samples)
     assert marker.stat().st_mtime_ns == stamp
     (tmp_path / f"shards/{unit.fingerprint}.tar").write_bytes(b"cut")
-    commit_unit(Root.of(tmp_path), unit, samples=samples, rejects=[])
+    commit_unit(Root.of(tmp_path), unit, outcomes=samples)
     assert _files(tmp_path) == before
 
 
@@ -269,7 +268,7 @@ def test_writers_of_the_same_unit_do_not_disturb_each_other(tmp_path, make_unit_
     samples = [make_sample(record, i) for i, record in enumerate(unit.records)]
 
     def commit(_):
-        return commit_unit(Root.of(tmp_path), unit, samples=list(samples), rejects=[])
+        return commit_unit(Root.of(tmp_path), unit, outcomes=list(samples))
 
     with ThreadPoolExecutor(4) as pool:
         infos = list(pool.map(commit, range(12)))
@@ -280,7 +279,7 @@ def test_writers_of_the_same_unit_do_not_disturb_each_other(tmp_path, make_unit_
 
 def test_half_a_shard_is_invisible(tmp_path, make_unit_of, make_sample):
     unit = make_unit_of(1)
-    commit_unit(Root.of(tmp_path), unit, samples=[make_sample(unit.records[0])], rejects=[])
+    commit_unit(Root.of(tmp_path), unit, outcomes=[make_sample(unit.records[0])])
     (tmp_path / f"shards/{unit.fingerprint}.json").unlink()
     assert committed(Root.of(tmp_path)) == set()
     assert not is_committed(Root.of(tmp_path), unit.fingerprint)
@@ -293,7 +292,7 @@ def test_half_a_shard_is_invisible(tmp_path, make_unit_of, make_sample):
 def test_a_cut_off_tar_is_an_error_that_names_it(tmp_path, make_unit_of, make_sample, keep):
     unit = make_unit_of(2)
     samples = [make_sample(record) for record in unit.records]
-    commit_unit(Root.of(tmp_path), unit, samples=samples, rejects=[])
+    commit_unit(Root.of(tmp_path), unit, outcomes=samples)
     tar = tmp_path / f"shards/{unit.fingerprint}.tar"
     tar.write_bytes(tar.read_bytes()[:keep])
     with pytest.raises(ShardError, match=unit.fingerprint):
@@ -304,8 +303,8 @@ def test_object_stores_get_the_same_bytes_marker_last(tmp_path, make_unit_of, ma
     unit = make_unit_of(3)
     samples = [make_sample(record, i) for i, record in enumerate(unit.records)]
     root = Root(f"memory://root-{tmp_path.name}")
-    info = commit_unit(root, unit, samples=samples, rejects=[])
-    assert info == commit_unit(Root.of(tmp_path), unit, samples=samples, rejects=[])
+    info = commit_unit(root, unit, outcomes=samples)
+    assert info == commit_unit(Root.of(tmp_path), unit, outcomes=samples)
     assert committed(root) == {unit.fingerprint}
     assert [s.key for s in iter_samples(root, unit.fingerprint)] == [s.key for s in samples]
     names = fsspec.filesystem("memory").ls(f"/root-{tmp_path.name}/shards", detail=False)

@@ -58,7 +58,7 @@ def test_a_version_that_names_a_missing_shard(root):
 
 def test_a_broken_marker_version_and_plan(root, make_unit_of, make_sample):
     unit = make_unit_of(1, "new")
-    commit_unit(Root.of(root), unit, samples=[make_sample(unit.records[0])], rejects=[])
+    commit_unit(Root.of(root), unit, outcomes=[make_sample(unit.records[0])])
     (root / f"shards/{unit.fingerprint}.json").write_text("{")
     next((root / "plans").iterdir()).write_bytes(b"no plan")
     (root / f"versions/{'0' * 16}.json").write_text("{}")

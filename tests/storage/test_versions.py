@@ -61,7 +61,7 @@ def test_duplicates_are_found_and_excluded(tmp_path, make_unit_of, make_sample):
     for name in ("a", "b"):
         unit = make_unit_of(6, name)
         samples = [make_sample(record, seed) for seed, record in enumerate(unit.records)]
-        commit_unit(Root.of(tmp_path), unit, samples=samples, rejects=[])
+        commit_unit(Root.of(tmp_path), unit, outcomes=samples)
         names.append(unit.fingerprint)
         second = [record.key for record in unit.records]
     repeated = duplicate_keys(Root.of(tmp_path), names)
@@ -83,7 +83,7 @@ def test_near_duplicates_are_found_within_their_distance(tmp_path, make_unit_of,
         replace(make_sample(record, seed), phash=f"{value:016x}")
         for seed, (record, value) in enumerate(zip(unit.records, hashes, strict=True))
     ]
-    commit_unit(Root.of(tmp_path), unit, samples=samples, rejects=[])
+    commit_unit(Root.of(tmp_path), unit, outcomes=samples)
     keys = [record.key for record in unit.records]
     for distance, expected in ((0, [5]), (1, [1, 5]), (2, [1, 2, 5]), (3, [1, 2, 3, 5])):
         found = duplicate_keys(

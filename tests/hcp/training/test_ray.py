@@ -38,7 +38,7 @@ def dataset(tmp_path: Path) -> DatasetVersion:
         SourceRecord(key=s.key, uri=s.uri, caption=s.caption, content_tag=s.sha256) for s in samples
     ]
     unit = Unit(fingerprint="0" * 32, records=records)
-    commit_unit(Root.of(tmp_path / "data"), unit, samples=samples, rejects=[])
+    commit_unit(Root.of(tmp_path / "data"), unit, outcomes=samples)
     return publish_version(str(tmp_path / "data"), [unit.fingerprint], config={})
 
 
