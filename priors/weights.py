@@ -35,36 +35,26 @@ class KnownWeights:
     sha256: tuple[str, ...] = ()  # every variant that we have seen and trust
 
 
-_POSE_REBUILD = "085a1e21cc2a6677ac17b5fa132ec7068ee00dcddfce515d662d34c7a270bfd6"
-_SEG_REBUILD = "807c566c05c68396712f75cea2dda9e7affdc10a61580f153fe9bcfc5a4d48f5"
-
 # Digests of official files are those that several independent projects pin for the same URL; where
-# we know of none, there is none. The two rebuilds are made from 8-bit exports of the same models.
+# we know of none, there is none. The second ones are rebuilds from 8-bit exports of them.
+_YOLO_SHA256 = {
+    "yolo11n-pose.pt": (
+        "869e83fcdffdc7371fa4e34cd8e51c838cc729571d1635e5141e3075e9319dc0",
+        "085a1e21cc2a6677ac17b5fa132ec7068ee00dcddfce515d662d34c7a270bfd6",
+    ),
+    "yolo11n-seg.pt": (
+        "55ed65c56c91713d23e8402371c6c49a6fd84f257f7dce452e8d70e41dcbe152",
+        "807c566c05c68396712f75cea2dda9e7affdc10a61580f153fe9bcfc5a4d48f5",
+    ),
+}
 KNOWN_WEIGHTS: dict[str, KnownWeights] = {
-    "yolo11n-pose.pt": KnownWeights(
-        kind="yolo-pose",
-        url=f"{_ULTRALYTICS}/yolo11n-pose.pt",
-        sha256=(
-            "869e83fcdffdc7371fa4e34cd8e51c838cc729571d1635e5141e3075e9319dc0",
-            _POSE_REBUILD,
-        ),
-    ),
-    "yolo11s-pose.pt": KnownWeights(kind="yolo-pose", url=f"{_ULTRALYTICS}/yolo11s-pose.pt"),
-    "yolo11m-pose.pt": KnownWeights(kind="yolo-pose", url=f"{_ULTRALYTICS}/yolo11m-pose.pt"),
-    "yolo11l-pose.pt": KnownWeights(kind="yolo-pose", url=f"{_ULTRALYTICS}/yolo11l-pose.pt"),
-    "yolo11x-pose.pt": KnownWeights(kind="yolo-pose", url=f"{_ULTRALYTICS}/yolo11x-pose.pt"),
-    "yolo11n-seg.pt": KnownWeights(
-        kind="yolo-seg",
-        url=f"{_ULTRALYTICS}/yolo11n-seg.pt",
-        sha256=(
-            "55ed65c56c91713d23e8402371c6c49a6fd84f257f7dce452e8d70e41dcbe152",
-            _SEG_REBUILD,
-        ),
-    ),
-    "yolo11s-seg.pt": KnownWeights(kind="yolo-seg", url=f"{_ULTRALYTICS}/yolo11s-seg.pt"),
-    "yolo11m-seg.pt": KnownWeights(kind="yolo-seg", url=f"{_ULTRALYTICS}/yolo11m-seg.pt"),
-    "yolo11l-seg.pt": KnownWeights(kind="yolo-seg", url=f"{_ULTRALYTICS}/yolo11l-seg.pt"),
-    "yolo11x-seg.pt": KnownWeights(kind="yolo-seg", url=f"{_ULTRALYTICS}/yolo11x-seg.pt"),
+    **{
+        (name := f"yolo11{size}{kind[4:]}.pt"): KnownWeights(
+            kind=kind, url=f"{_ULTRALYTICS}/{name}", sha256=_YOLO_SHA256.get(name, ())
+        )
+        for kind in ("yolo-pose", "yolo-seg")
+        for size in "nsmlx"
+    },
     "sam_vit_h": KnownWeights(
         kind="sam_vit_h",
         url=f"{_SAM}/sam_vit_h_4b8939.pth",

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 from pathlib import Path
-from types import TracebackType
+from typing import Any
 
 from storage.cache import cache_folder
 
@@ -40,69 +40,49 @@ class TagCache:
     """Tags of settled files by (path, size, times); without a writable cache, of none."""
 
     def __init__(self, path: Path | None = None, *, settle_s: float = _SETTLE_S) -> None:
-        self._settle_s = settle_s
-        self._pending = 0
-        self._database: sqlite3.Connection | None = None
         self._path = path or cache_folder() / "content-tags.sqlite"
+        self._settle_s = settle_s
+        self._n_new = 0
+        self._database: sqlite3.Connection | None = None
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(self._path, timeout=2.0, check_same_thread=False)
-            self._database.execute(
-                "CREATE TABLE IF NOT EXISTS tags (path BLOB PRIMARY KEY, stamp TEXT, tag TEXT)"
-            )
         except (OSError, sqlite3.Error) as error:
             self._give_up(error)
-
-    def __enter__(self) -> "TagCache":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+        self._run("CREATE TABLE IF NOT EXISTS tags (path BLOB PRIMARY KEY, stamp TEXT, tag TEXT)")
 
     def lookup(self, path: str, stamp: str) -> str | None:
         """The tag remembered for this path with this stamp."""
-        if self._database is None:
-            return None
-        try:
-            row = self._database.execute(
-                "SELECT tag FROM tags WHERE path = ? AND stamp = ?", (os.fsencode(path), stamp)
-            ).fetchone()
-        except sqlite3.Error as error:
-            self._give_up(error)
-            return None
+        query = "SELECT tag FROM tags WHERE path = ? AND stamp = ?"
+        row = self._run(query, os.fsencode(path), stamp)
         return None if row is None else str(row[0])
 
     def remember(self, path: str, status: os.stat_result, tag: str) -> None:
         """Keep a tag for the next listing."""
-        if self._database is None or not is_settled(status, settle_s=self._settle_s):
+        if not is_settled(status, settle_s=self._settle_s):
             return
-        try:
-            self._database.execute(
-                "INSERT OR REPLACE INTO tags VALUES (?, ?, ?)",
-                (os.fsencode(path), file_stamp(status), tag),
-            )
-            self._pending += 1
-            if self._pending >= _COMMIT_EVERY:
-                self._database.commit()
-                self._pending = 0
-        except sqlite3.Error as error:
-            self._give_up(error)
+        values = (os.fsencode(path), file_stamp(status), tag)
+        self._run("INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", *values)
+        self._n_new += 1
+        if self._n_new % _COMMIT_EVERY == 0:
+            self._run("COMMIT")
 
     def close(self) -> None:
         """Write what is pending and let the file go."""
+        if self._database is not None and self._database.in_transaction:
+            self._run("COMMIT")
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _run(self, statement: str, *values: str | bytes) -> Any:
+        """The first row of what a statement finds; None where it finds none, or none can be had."""
         if self._database is None:
-            return
+            return None
         try:
-            self._database.commit()
+            return self._database.execute(statement, values).fetchone()
         except sqlite3.Error as error:
-            logger.info("content tags were not remembered: %s", error)
-        self._database.close()
-        self._database = None
+            return self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
         # A cache only saves time: a locked or read-only one must not stop a listing.

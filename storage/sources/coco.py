@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,12 +31,8 @@ class CocoSource:
     captions: tuple[str, ...]  # the captions files
     images: str | None = None  # given by the user: the photos lie directly in it
 
+    format: Literal["coco"] = "coco"
     unlisted: tuple[str, ...] = ()  # always: no folders are walked
-
-    @property
-    def format(self) -> Literal["coco"]:
-        """The kind of this source."""
-        return "coco"
 
     def records(self) -> Iterator[SourceRecord]:
         """One record per image; its first caption is the caption, the others are attributes.
@@ -54,7 +51,7 @@ class CocoSource:
                 known["texts"] += image["texts"]
         if not photos:
             raise SourceError(f"{', '.join(self.captions)}: expected images, the list is empty")
-        with TagCache() as cache:
+        with closing(TagCache()) as cache:
             for path in sorted(photos, key=os.fsencode):
                 yield self._record(path, photos[path], cache)
 

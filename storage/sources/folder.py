@@ -35,12 +35,8 @@ class FolderSource:
 
     root: str
     skip_unlisted: bool = False  # folders that cannot be listed are left out: no error
+    format: Literal["folder"] = "folder"
     _unlisted: list[str] = field(default_factory=list[str], init=False, repr=False, compare=False)
-
-    @property
-    def format(self) -> Literal["folder"]:
-        """The kind of this source."""
-        return "folder"
 
     @property
     def unlisted(self) -> tuple[str, ...]:
@@ -56,7 +52,7 @@ class FolderSource:
         """
         empty = True
         listing = Listing(self.root, skip_unlisted=self.skip_unlisted)
-        with TagCache() as cache:
+        with closing(TagCache()) as cache:
             for record in self._walk("", (), (), (listing, cache)):
                 empty = False
                 yield record

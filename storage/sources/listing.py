@@ -96,8 +96,12 @@ class Listing:
         self, item: "os.DirEntry[str]", path: str, ancestors: tuple[str, ...]
     ) -> Entry | None:
         try:
-            if item.is_symlink() and not self._is_followed(item.path, path, ancestors):
-                return None
+            if item.is_symlink():
+                target = os.path.realpath(item.path)
+                if not is_inside(target, self._real_root):
+                    return self._count("links out of it", path)
+                if target in ancestors:
+                    return self._count("links to a folder above them", path)
             directory = item.is_dir()
             if not directory and not stat.S_ISREG(item.stat().st_mode):
                 return None
@@ -105,16 +109,6 @@ class Listing:
             self._count("names of which the file system cannot tell what they are", path)
             directory = False
         return Entry(name=item.name, path=path, is_directory=directory)
-
-    def _is_followed(self, full: str, path: str, ancestors: tuple[str, ...]) -> bool:
-        target = os.path.realpath(full)
-        if not is_inside(target, self._real_root):
-            self._count("links out of it", path)
-            return False
-        if target in ancestors:
-            self._count("links to a folder above them", path)
-            return False
-        return True
 
     def _remote(self, path: str) -> list[Entry]:
         fs, base = filesystem(join(self._root, path) if path else self._root)

@@ -1,6 +1,7 @@
 """From a URI to a source: which of the four kinds it is, and where its photos start."""
 
 import logging
+import os
 from collections.abc import Iterator
 from typing import Literal
 
@@ -11,7 +12,7 @@ from storage.sources.base import Source, SourceFormat, has_image_suffix
 from storage.sources.coco import coco_source, find_captions
 from storage.sources.folder import FolderSource
 from storage.sources.listing import names_of
-from storage.sources.table import find_tables, suffix_of, table_source
+from storage.sources.table import find_tables, table_source
 from storage.sources.tars import is_tar_name, tar_source
 
 logger = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ def _there(place: str) -> bool:
 
 def _detect(place: str) -> SourceFormat:
     if not is_directory(place):
-        kind = _FORMAT_OF_SUFFIX.get(suffix_of(place))
+        kind = _FORMAT_OF_SUFFIX.get(os.path.splitext(place)[1].lower())
         if kind is None:
             raise SourceError(
                 f"{place}: expected a folder, or a file ending in {', '.join(_FORMAT_OF_SUFFIX)}"

@@ -1,6 +1,5 @@
 """Tables (parquet, csv, jsonl) with an image column (bytes or paths) and a text column."""
 
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -38,12 +37,8 @@ class TableSource:
     tables: tuple[str, ...]
     images: str | None = None
 
+    format: Literal["table"] = "table"
     unlisted: tuple[str, ...] = ()  # always: no folders are walked
-
-    @property
-    def format(self) -> Literal["table"]:
-        """The kind of this source."""
-        return "table"
 
     def records(self) -> Iterator[SourceRecord]:
         """Records in row order.
@@ -52,7 +47,7 @@ class TableSource:
             SourceError: a table cannot be read, lacks a column, or all are empty.
         """
         empty = True
-        with TagCache() as cache, closing(_Occurrences()) as seen:
+        with closing(TagCache()) as cache, closing(_Occurrences()) as seen:
             for name in self.tables:
                 for record in self._table_records(name, cache, seen):
                     empty = False
@@ -238,8 +233,3 @@ def _read_cells(uri: str, wanted: set[int]) -> dict[int, bytes | str | ReadFailu
                         number += 1
             start = end
     return cells
-
-
-def suffix_of(uri: str) -> str:
-    """The lower-case suffix of a location."""
-    return os.path.splitext(uri)[1].lower()

@@ -3,6 +3,7 @@
 import os
 import tarfile
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Literal
 
@@ -50,12 +51,8 @@ class TarSource:
     root: str
     tars: tuple[str, ...]  # names below the root, in order
 
+    format: Literal["webdataset"] = "webdataset"
     unlisted: tuple[str, ...] = ()  # always: no folders are walked
-
-    @property
-    def format(self) -> Literal["webdataset"]:
-        """The kind of this source."""
-        return "webdataset"
 
     def records(self) -> Iterator[SourceRecord]:
         """Records in tar order.
@@ -64,7 +61,7 @@ class TarSource:
             SourceError: the tars hold no sample at all.
         """
         empty = True
-        with TagCache() as cache:
+        with closing(TagCache()) as cache:
             for name in self.tars:
                 for record in self._tar_records(name, cache):
                     empty = False

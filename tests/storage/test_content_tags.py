@@ -1,6 +1,7 @@
 """Content tags: remembered where safe, forgotten where not, never in the way."""
 
 import os
+from contextlib import closing
 
 from storage.content_tags import TagCache, file_stamp, hash_tag
 
@@ -9,9 +10,9 @@ def test_a_settled_file_is_remembered_until_it_changes(tmp_path):
     photo, database = tmp_path / "a.jpg", tmp_path / "c/tags.sqlite"
     photo.write_bytes(b"one")
     status = os.stat(photo)
-    with TagCache(database, settle_s=0.0) as cache:
+    with closing(TagCache(database, settle_s=0.0)) as cache:
         cache.remember(str(photo), status, hash_tag(b"one"))
-    with TagCache(database) as cache:
+    with closing(TagCache(database)) as cache:
         assert cache.lookup(str(photo), file_stamp(status)) == hash_tag(b"one")
         photo.write_bytes(b"two")
         os.utime(photo, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -22,7 +23,7 @@ def test_a_file_that_just_changed_is_not_remembered(tmp_path):
     photo = tmp_path / "a.jpg"
     photo.write_bytes(b"one")
     status = os.stat(photo)
-    with TagCache(tmp_path / "tags.sqlite", settle_s=60.0) as cache:
+    with closing(TagCache(tmp_path / "tags.sqlite", settle_s=60.0)) as cache:
         cache.remember(str(photo), status, "tag")
         assert cache.lookup(str(photo), file_stamp(status)) is None
 
@@ -32,6 +33,6 @@ def test_an_unusable_cache_is_no_cache(tmp_path):
     (tmp_path / "tags.sqlite").write_bytes(b"this is not a database, " * 100)
     status = os.stat(tmp_path)
     for place in (tmp_path / "file/tags.sqlite", tmp_path / "tags.sqlite"):
-        with TagCache(place, settle_s=0.0) as cache:
+        with closing(TagCache(place, settle_s=0.0)) as cache:
             cache.remember("x", status, "tag")
             assert cache.lookup("x", file_stamp(status)) is None

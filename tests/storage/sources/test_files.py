@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from contextlib import closing
 
 import pytest
 
@@ -15,7 +16,7 @@ from storage.sources.files import checked, read_photo, read_photos, tag_file
 
 @pytest.fixture
 def cache(tmp_path):
-    with TagCache(tmp_path / ".cache.sqlite", settle_s=0.0) as opened:
+    with closing(TagCache(tmp_path / ".cache.sqlite", settle_s=0.0)) as opened:
         yield opened
 
 
