@@ -2,7 +2,7 @@
 
 import logging
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from storage.canonical import canonical_json, plain_json, valid_text
 from storage.errors import SourceError
@@ -40,10 +40,8 @@ class MetadataTable:
             name = row.get("file_name")
             if isinstance(name, str):
                 named = True
-                yield (
-                    valid_text(name.removeprefix("./")),
-                    canonical_json(plain_json(_without_name(row))),
-                )
+                rest = {field: value for field, value in row.items() if field != "file_name"}
+                yield valid_text(name.removeprefix("./")), canonical_json(plain_json(rest))
         if n_rows and not named:
             raise SourceError(f"{self.uri}: expected a column 'file_name', found none in any row")
 
@@ -65,7 +63,3 @@ class MetadataTable:
         if total > self._matched:
             logger.warning("%s: %d rows name no photo", self.uri, total - self._matched)
         self._database.close()
-
-
-def _without_name(row: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in row.items() if name != "file_name"}

@@ -82,9 +82,10 @@ class TableSource:
             cell, text = row.get(image_column), row.get(text_column or "")
             rest = {k: v for k, v in row.items() if k not in (image_column, text_column)}
             attributes = {k: v for k, v in rest.items() if not _has_bytes(v)}
+            struct = isinstance(cell, dict) and ("bytes" in cell or "path" in cell)
             if isinstance(cell, dict) and not in_rows:
                 cell = cell.get("path")
-            if in_rows and (cell is None or _has_bytes(cell) or _has_path(cell)):
+            if in_rows and (cell is None or struct or isinstance(cell, bytes)):
                 place, tag = f"{encode_path(name)}#{number}", self._cell_tag(cell, cache)
             elif isinstance(cell, str) and cell:
                 path = self._relative(valid_text(cell))
@@ -197,10 +198,6 @@ def _find_column(uri: str, row: Mapping[str, object], names: Sequence[str]) -> s
 
 def _has_bytes(value: object) -> bool:
     return isinstance(value, bytes) or (isinstance(value, dict) and "bytes" in value)
-
-
-def _has_path(value: object) -> bool:
-    return isinstance(value, dict) and "path" in value
 
 
 def _cell_bytes(cell: Any) -> bytes | str | ReadFailure:

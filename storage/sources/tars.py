@@ -5,6 +5,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, BinaryIO, Literal
 
 from storage.canonical import decode_path, encode_path
@@ -76,14 +77,8 @@ class TarSource:
         self, records: Sequence[SourceRecord]
     ) -> Iterator[tuple[SourceRecord, bytes | ReadFailure]]:
         """The photos' bytes, in the order given; each tar is opened once per run of records."""
-        start = 0
-        while start < len(records):
-            tar = records[start].uri.partition("#")[0]
-            end = start
-            while end < len(records) and records[end].uri.partition("#")[0] == tar:
-                end += 1
-            yield from self._read_tar(tar, records[start:end])
-            start = end
+        for tar, run in groupby(records, key=lambda record: record.uri.partition("#")[0]):
+            yield from self._read_tar(tar, list(run))
 
     def _tar_records(self, name: str, cache: TagCache) -> Iterator[SourceRecord]:
         encoded = encode_path(name)
