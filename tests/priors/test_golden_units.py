@@ -7,6 +7,7 @@ from hcp.tokens import TOKENS_VERSION
 from priors.extract import ExtractorConfig, config_digest
 from priors.gate import GateConfig
 from storage.canonical import digest_of
+from storage.layout import Root
 from storage.plan import PlanConfig, open_plan, plan_units
 from storage.shards import committed
 from storage.sources import resolve_source
@@ -15,7 +16,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def test_the_units_of_the_golden_photos_are_committed() -> None:
-    data = str(GOLDEN / "data")
+    data = Root.of(GOLDEN / "data")
     config = ExtractorConfig(pose_model=str(POSE_DIR), mask_model=str(SAM_DIR), imgsz=POSE_PX)
     units = plan_units(
         resolve_source(str(GOLDEN / "photos")).records(),
