@@ -17,6 +17,11 @@ def map_dtype(tensor: Tensor) -> torch.dtype:
     return torch.float64 if tensor.dtype == torch.float64 else torch.float32
 
 
+def split_heads(tensor: Tensor, heads: int) -> Tensor:
+    """Heads that lie side by side, [B, L, H d], as [B, H, L, d]."""
+    return tensor.unflatten(2, (heads, -1)).transpose(1, 2)
+
+
 def fused_attention(
     query: Tensor,
     key: Tensor,
@@ -94,27 +99,40 @@ def human_attention_map(query: Tensor, key_h: Tensor) -> Tensor:
     Returns:
         [B, Q, K], rows sum to 1. HcP paper (figure; formula from summaries of it).
     """
-    logits = query @ key_h.transpose(-1, -2) * query.shape[-1] ** -0.5
-    return logits.softmax(dim=-1).mean(dim=1)
+    return attention_probs(query, key_h).mean(dim=1)
 
 
-def human_map_columns(query: Tensor, key_h: Tensor, columns: Tensor) -> Tensor:
-    """The columns of ``human_attention_map`` that the loss needs, without the whole map in memory.
+def attention_probs(query: Tensor, key: Tensor, *, n_maps: int = 1) -> Tensor:
+    """``softmax(Q K^T / sqrt d)``, explicit.
 
-    ``M_h E`` with E the one-hot matrix of the columns is attention with E as its values.
+    Args:
+        query: [..., Q, d].
+        key: [..., n K, d], the keys of n maps after each other.
+        n_maps: the n; each map has a softmax of its own.
+    Returns:
+        [..., Q, n K], the maps side by side.
+    """
+    logits = (query * query.shape[-1] ** -0.5) @ key.mT
+    return logits.unflatten(-1, (n_maps, -1)).softmax(dim=-1).flatten(-2)
+
+
+def map_columns(query: Tensor, key: Tensor, columns: Tensor) -> Tensor:
+    """Columns of the head mean of ``softmax(Q K^T / sqrt d)``, without the whole map in memory.
+
+    ``M E`` with E the one-hot matrix of the columns is attention with E as its values.
 
     Args:
         query: [B, H, Q, d].
-        key_h: [B, H, K, d].
+        key: [B, H, K, d].
         columns: [B, J], int64 token positions; a position may repeat.
     Returns:
         [B, Q, J], in ``map_dtype``.
     """
     heads, width = query.shape[1], query.shape[-1]
     wanted = columns.shape[1]
-    tokens = torch.arange(key_h.shape[2], device=columns.device)
+    tokens = torch.arange(key.shape[2], device=columns.device)
     one_hot = (tokens[None, :, None] == columns[:, None, :]).to(query.dtype)
     if wanted < width:  # fused kernels want values as wide as the keys
         one_hot = pad(one_hot, (0, width - wanted))
-    selected = wide_attention(query, key_h, one_hot[:, None].expand(-1, heads, -1, -1))
+    selected = wide_attention(query, key, one_hot[:, None].expand(-1, heads, -1, -1))
     return selected.mean(dim=1)[..., :wanted]

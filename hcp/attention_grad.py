@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from hcp.attention import human_attention, human_map_columns, map_dtype, wide_attention
+from hcp.attention import attention_probs, human_attention, map_columns, map_dtype, wide_attention
 from hcp.token_state import RowPlan
 
 _CHUNK_CPU, _CHUNK = 1 << 18, 1 << 24
@@ -42,7 +42,7 @@ def attention_in_training(
     if key.requires_grad or value.requires_grad:  # more trains than HcP
         rows = plan.take(query)
         human = human_attention(rows, key_h, plan.take(value), plan.token_mask)
-        columns = human_map_columns(rows, key_h, plan.columns)
+        columns = map_columns(rows, key_h, plan.columns)
         return wide_attention(query, key, value), human, columns
     return cast(tuple[Tensor, Tensor, Tensor], _Attention.apply(query, key, value, key_h, plan))
 
@@ -59,7 +59,7 @@ class _Attention(torch.autograd.Function):
             heads, pixels = rows.shape[1:3]
             index = plan.columns.repeat_interleave(heads, dim=0)[:, None].expand(-1, pixels, -1)
             maps = _softmax(_flat(rows), _flat(key_h), n_maps=1)
-            picked = torch.cat([human[:, :, 0].gather(2, index[some]) for some, human in maps])
+            picked = torch.cat([human.gather(2, index[some]) for some, human in maps])
             picked = picked.view(*rows.shape[:3], -1)  # P_J [R, H, Q, J]
             update = picked @ _human_values(value, plan)
         ctx.save_for_backward(query, key, value, key_h, out.to(query.dtype), picked)
@@ -101,25 +101,22 @@ def _through_softmax(
     to_query: list[Tensor] = []
     to_human: list[Tensor] = []
     for some, maps in _softmax(queries, keys, n_maps=2):
-        frozen, human = maps.unbind(dim=2)
+        frozen, human = maps.chunk(2, dim=2)
         frozen.mul_((grads[some] @ values[some].mT).sub_(sums[some]))
         human.mul_(minus_sums_h[some])
-        to_query.append(keys[some].mT @ maps.flatten(2).mT)
+        to_query.append(keys[some].mT @ maps.mT)
         to_human.append(queries[some].mT @ human)
     grad_q = torch.cat(to_query).mT.unflatten(0, query.shape[:2])
     return grad_q, torch.cat(to_human).mT.unflatten(0, query.shape[:2])
 
 
 def _softmax(queries: Tensor, keys: Tensor, *, n_maps: int) -> Iterator[tuple[slice, Tensor]]:
-    # Slices of the B * H heads, row after row, and their maps [., Q, n, K]; from _flat. The keys
-    # of the maps follow each other.
-    queries = queries * queries.shape[-1] ** -0.5
+    # Slices of the B * H heads, row after row, and their maps [., Q, n K]; from _flat.
     chunk = _CHUNK_CPU if queries.device.type == "cpu" else _CHUNK
     step = max(1, chunk // (queries.shape[1] * keys.shape[1]))
     for start in range(0, len(queries), step):
         some = slice(start, start + step)
-        logits = queries[some] @ keys[some].mT
-        yield some, logits.unflatten(2, (n_maps, -1)).softmax(dim=-1)
+        yield some, attention_probs(queries[some], keys[some], n_maps=n_maps)
 
 
 def _flat(tensor: Tensor) -> Tensor:

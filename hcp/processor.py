@@ -15,7 +15,7 @@ from diffusers.models.attention_processor import (
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from hcp.attention import human_attention, human_map_columns, wide_attention
+from hcp.attention import human_attention, map_columns, split_heads, wide_attention
 from hcp.attention_grad import attention_in_training
 from hcp.layer import HcpLayer
 from hcp.sites import Site
@@ -89,10 +89,10 @@ class HcpProcessor:
         plan: RowPlan,
     ) -> Tensor:
         # The fused form of hcp.attention, with the human term only in the rows that need it.
-        query = _norm(attn.norm_q, _heads(attn.to_q(pixels), attn.heads))
+        query = _norm(attn.norm_q, split_heads(attn.to_q(pixels), attn.heads))
         frozen_text = attn.norm_encoder_hidden_states(text) if attn.norm_cross else text
-        key = _norm(attn.norm_k, _heads(attn.to_k(frozen_text), attn.heads))
-        value = _heads(attn.to_v(frozen_text), attn.heads)
+        key = _norm(attn.norm_k, split_heads(attn.to_k(frozen_text), attn.heads))
+        value = split_heads(attn.to_v(frozen_text), attn.heads)
         key_h = self._human_keys(attn, text, plan).to(query.dtype)
         if mask is None and torch.is_grad_enabled():
             out, human, columns = attention_in_training(query, key, value, key_h, plan)
@@ -126,8 +126,8 @@ class HcpProcessor:
     ) -> Tensor:
         rows = plan.take(text)
         frozen_text = attn.norm_encoder_hidden_states(rows) if attn.norm_cross else rows
-        query = _norm(attn.norm_q, _heads(attn.to_q(plan.take(pixels)), attn.heads))
-        value = _heads(attn.to_v(frozen_text), attn.heads)
+        query = _norm(attn.norm_q, split_heads(attn.to_q(plan.take(pixels)), attn.heads))
+        value = split_heads(attn.to_v(frozen_text), attn.heads)
         key_h = self._human_keys(attn, text, plan).to(query.dtype)
         rows_mask = None if mask is None else plan.take(mask)
         update = self._human(query, key_h, value, rows_mask, plan)
@@ -142,7 +142,7 @@ class HcpProcessor:
     ) -> Tensor:
         # gamma g (M_h o m) V in map_dtype; tensors are the plan's rows, the mask's [R, H, ., K].
         if self.site.name in self.state.record:
-            self._keep(human_map_columns(query, key_h, plan.columns), plan)
+            self._keep(map_columns(query, key_h, plan.columns), plan)
         update = human_attention(query, key_h, value, plan.token_mask, attention_mask=mask)
         return self.layer.strength(self.gamma) * update
 
@@ -153,7 +153,7 @@ class HcpProcessor:
         self.state.maps[self.site.name] = plan.spread(columns)
 
     def _human_keys(self, attn: Any, text: Tensor, plan: RowPlan) -> Tensor:
-        return _norm(attn.norm_k, _heads(self._keys(text, plan), attn.heads))
+        return _norm(attn.norm_k, split_heads(self._keys(text, plan), attn.heads))
 
     def _keys(self, encoder_hidden_states: Tensor, plan: RowPlan) -> Tensor:
         cached = self.state.cached_keys(self.site.name, encoder_hidden_states)
@@ -166,11 +166,6 @@ class HcpProcessor:
         if not torch.is_grad_enabled():
             self.state.keep_keys(self.site.name, encoder_hidden_states, key_h)
         return key_h
-
-
-def _heads(tensor: Tensor, heads: int) -> Tensor:
-    batch, length, inner = tensor.shape
-    return tensor.view(batch, length, heads, inner // heads).transpose(1, 2)
 
 
 def _pixels(attn: Any, hidden_states: Tensor, temb: Tensor | None) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from hcp.adapter import HcpAdapter
+from hcp.attention import map_columns, split_heads
 from hcp.config import Stage
 from hcp.sites import Site, attention_at
 
@@ -122,32 +123,26 @@ class MapRecorder:
 
     @torch.no_grad()
     def _record(self, site: Site, *, text: Tensor, key: Tensor) -> None:
-        attn = attention_at(self.unet, site)
-        rows, heads = len(self.columns), int(attn.heads)
-        query = _heads(self._queries.pop(site.name)[-rows:], heads)
+        rows, heads = len(self.columns), int(attention_at(self.unet, site).heads)
+        query = split_heads(self._queries.pop(site.name)[-rows:], heads).float()
         size = site.map_size(self._latent_size)
-        frozen = self._columns(query, _heads(key[-rows:], heads))
+
+        def maps(keys: Tensor) -> Tensor:  # head mean at the selected tokens, [B, J, h, w]
+            of_heads = split_heads(keys, heads).float()
+            columns = map_columns(query, of_heads, self.columns.to(query.device))
+            return columns.mT.cpu().unflatten(2, size)
+
+        frozen = maps(key[-rows:])
         self.calls.append((site.stage, self._timestep))
-        self.base.append(frozen.unflatten(2, size))
+        self.base.append(frozen)
         if self.adapter is None:
             return
         layer: Any = self.adapter.hcp[site.name.replace(".", "-")]
         dtype = next(layer.parameters()).dtype
-        human = self._columns(query, _heads(layer(text[-rows:].to(dtype)), heads))
+        human = maps(layer(text[-rows:].to(dtype)))
         strength = torch.as_tensor(layer.strength(self.adapter.config.gamma)).float().cpu()
-        self.human.append(human.unflatten(2, size))
-        self.fused.append((frozen + strength * human).unflatten(2, size))
-
-    def _columns(self, query: Tensor, key: Tensor) -> Tensor:
-        # Head mean of softmax(Q K^T / sqrt d) at the selected tokens: [B, J, Q].
-        logits = query.float() @ key.float().transpose(-1, -2) * query.shape[-1] ** -0.5
-        maps = logits.softmax(dim=-1).mean(dim=1).transpose(1, 2).cpu()
-        index = self.columns[:, :, None].expand(-1, -1, maps.shape[-1])
-        return maps.gather(1, index)
-
-
-def _heads(tensor: Tensor, heads: int) -> Tensor:
-    return tensor.unflatten(2, (heads, -1)).transpose(1, 2)
+        self.human.append(human)
+        self.fused.append(frozen + strength * human)
 
 
 def select_words(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hcp.attention import fused_attention, human_attention_map, human_map_columns
+from hcp.attention import fused_attention, human_attention_map, map_columns
 
 
 def _inputs(*, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
@@ -109,7 +109,7 @@ def test_columns_are_those_of_the_whole_map(wanted: int) -> None:
     columns = torch.randint(0, 7, (3, wanted), generator=torch.Generator().manual_seed(1))
     whole = human_attention_map(inputs["query"], inputs["key_h"])
     expected = whole.gather(2, columns[:, None].expand(-1, 12, -1))
-    found = human_map_columns(inputs["query"], inputs["key_h"], columns)
+    found = map_columns(inputs["query"], inputs["key_h"], columns)
     assert torch.allclose(found, expected, atol=1e-6)
 
 
@@ -118,7 +118,7 @@ def test_column_gradients_reach_the_human_keys() -> None:
     key_h = inputs["key_h"][:1, :1].clone().requires_grad_()
     columns = torch.tensor([[1, 4]])
     assert torch.autograd.gradcheck(
-        lambda k: human_map_columns(inputs["query"][:1, :1], k, columns), (key_h,)
+        lambda k: map_columns(inputs["query"][:1, :1], k, columns), (key_h,)
     )
 
 

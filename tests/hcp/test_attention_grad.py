@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention as attention
 
 from hcp import attention_grad
-from hcp.attention import human_attention, human_map_columns
+from hcp.attention import human_attention, map_columns
 from hcp.attention_grad import attention_in_training
 from hcp.token_state import RowPlan, TokenState
 
@@ -42,7 +42,7 @@ def _formulas(
 ) -> list[Tensor]:
     some, columns = mask.any(dim=1), _plan(mask).columns
     human = human_attention(query[some], key_h, value[some], mask[some])
-    return [attention(query, key, value), human, human_map_columns(query[some], key_h, columns)]
+    return [attention(query, key, value), human, map_columns(query[some], key_h, columns)]
 
 
 @pytest.mark.parametrize("trains", ["queries", "all"])
