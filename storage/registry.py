@@ -41,16 +41,23 @@ def checkpoint_place(uri: str | os.PathLike[str], tracking_uri: str | None = Non
         RegistryError: the registry does not know it, or it is not what was registered.
     """
     text = os.fspath(uri)
-    if not text.startswith(URI_SCHEME):
-        return follow(text)
+    return existing(tracking_uri).resolve(text) if text.startswith(URI_SCHEME) else follow(text)
+
+
+def existing(tracking_uri: str | None = None) -> "Registry":
+    """The registry of ``default_tracking_uri``, which must be there: asking makes no file.
+
+    Raises:
+        RegistryError: it is not there, or MLflow cannot use it.
+    """
     where = default_tracking_uri(tracking_uri)
     file = where.removeprefix("sqlite:///").partition("?")[0]
     if where.startswith("sqlite:///") and not Path(file).exists():
         raise RegistryError(
-            f"{text}: there is no registry {where}; give it (--registry, or tracking_uri in "
+            f"there is no registry {where}: give the right one (--registry, or tracking_uri in "
             "Python), or set MLFLOW_TRACKING_URI"
         )
-    return Registry(where).resolve(text)
+    return Registry(where)
 
 
 def parse_model(text: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@ import os
 import typer
 from pydantic import ValidationError
 
-from flows.cli import local, runs
+from flows.cli import champion, local, runs
 from flows.cli.console import fail
 from storage.errors import HcpError
 
@@ -16,6 +16,8 @@ COMMANDS = (
     runs.train,
     runs.evaluate,
     runs.ablate,
+    champion.promote,
+    champion.rollback,
     local.generate,
     local.inspect,
     local.verify,
