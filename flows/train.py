@@ -9,6 +9,7 @@ from flows.artifacts import Progress, publish_table
 from flows.names import model_path, split_dataset
 from flows.outcomes import TrainOutcome
 from flows.params import TrainParams, TrainSettings
+from storage.exports import export_files
 from storage.versions import DatasetVersion, open_version
 
 if TYPE_CHECKING:
@@ -75,9 +76,9 @@ def fit_layers(params: TrainParams, version: DatasetVersion) -> "TrainResult":
 @task(name="export")
 def export_adapter(checkpoint: str, out: str) -> str:
     """Keep the trained adapter at ``<out>/adapters/<digest>``; ``<out>/latest`` points to it."""
-    from hcp import checkpoint as files
+    from hcp.checkpoint import CARD, WEIGHTS
 
-    return files.export_adapter(checkpoint, out)
+    return export_files(checkpoint, (WEIGHTS, CARD), out)
 
 
 def train_config(params: TrainSettings) -> "TrainConfig":

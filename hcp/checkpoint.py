@@ -15,9 +15,8 @@ from torch import Tensor
 
 from hcp.config import HcpConfig
 from hcp.sites import Site
-from storage.checkpoints import COMPLETE_NAME, listed_files, mark_complete, read_listed
+from storage.checkpoints import COMPLETE_NAME, mark_complete, read_listed
 from storage.errors import CheckpointError
-from storage.exports import export_files
 from storage.locations import join, remove, write_atomic
 
 WEIGHTS = "adapter.safetensors"
@@ -85,8 +84,7 @@ def read_checkpoint(uri: str) -> tuple[AdapterCard, dict[str, Tensor]]:
     Raises:
         CheckpointError: incomplete, changed since it was written, or not an adapter.
     """
-    listed = listed_files(uri)
-    blobs = {name: read_listed(uri, name, listed) for name in (WEIGHTS, CARD)}
+    blobs = read_listed(uri, (WEIGHTS, CARD))
     try:
         card = AdapterCard.from_json(json.loads(blobs[CARD]))
     except (ValueError, AttributeError) as error:
@@ -95,14 +93,3 @@ def read_checkpoint(uri: str) -> tuple[AdapterCard, dict[str, Tensor]]:
         return card, load(blobs[WEIGHTS])
     except SafetensorError as error:
         raise CheckpointError(f"checkpoint {uri}: {WEIGHTS}: {error}") from error
-
-
-def export_adapter(checkpoint: str, out: str) -> str:
-    """Keep the adapter of a training's checkpoint for use, without the trainer's state.
-
-    Returns:
-        Its place, ``<out>/adapters/<digest>``, which never changes; ``<out>/latest`` points to it.
-    Raises:
-        CheckpointError: incomplete, or changed since it was written.
-    """
-    return export_files(checkpoint, (WEIGHTS, CARD), out)

@@ -1,12 +1,11 @@
 """The marker of a checkpoint, COMPLETE.json: what makes it complete, and shows if it changed.
 
-``{"files": {relative path: sha256}}``, written last. Without it, or with other bytes beside it, a
-directory is no checkpoint.
+``{"files": {relative path: sha256}}``, written last by whoever writes the checkpoint.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from storage.canonical import digest_of
 from storage.errors import CheckpointError
@@ -17,15 +16,10 @@ COMPLETE_NAME = "COMPLETE.json"
 _BLOCK_BYTES = 2**20
 
 
-def mark_complete(uri: str, files: Sequence[str]) -> None:
+def mark_complete(uri: str, files: Iterable[str]) -> None:
     """Write the marker that lists these files (paths inside the checkpoint) with their digests."""
-    digests = {name: _sha256(join(uri, name)) for name in sorted(files)}
-    write_atomic(uri, COMPLETE_NAME, marker_bytes(digests))
-
-
-def marker_bytes(files: Mapping[str, str]) -> bytes:
-    """The marker that lists these files, given with their sha256."""
-    return json.dumps({"files": dict(sorted(files.items()))}, indent=1).encode()
+    digests = {name: _sha256(uri, name) for name in sorted(files)}
+    write_atomic(uri, COMPLETE_NAME, json.dumps({"files": digests}, indent=1).encode())
 
 
 def listed_files(uri: str) -> dict[str, str]:
@@ -52,21 +46,23 @@ def listed_files(uri: str) -> dict[str, str]:
     return files
 
 
-def read_listed(uri: str, name: str, files: Mapping[str, str]) -> bytes:
-    """The content of a file of a checkpoint, checked against ``listed_files``.
+def read_listed(uri: str, names: Iterable[str]) -> dict[str, bytes]:
+    """The content of files of a checkpoint, checked against its marker.
 
     Raises:
-        CheckpointError: the marker does not list it, or it is missing or changed.
+        CheckpointError: the checkpoint is unfinished, or a file is not listed, missing or changed.
     """
-    if name not in files:
-        raise CheckpointError(f"checkpoint {uri}: {COMPLETE_NAME} does not list {name}")
-    place = join(uri, name)
-    try:
-        data = read_bytes(place)
-    except OSError as error:
-        raise CheckpointError(f"checkpoint file {place} cannot be read: {error}") from error
-    _check(uri, name, expected=files[name], got=hashlib.sha256(data).hexdigest())
-    return data
+    listed = listed_files(uri)
+    contents: dict[str, bytes] = {}
+    for name in names:
+        if name not in listed:
+            raise CheckpointError(f"checkpoint {uri}: {COMPLETE_NAME} does not list {name}")
+        try:
+            contents[name] = read_bytes(join(uri, name))
+        except OSError as error:
+            raise _unreadable(uri, name, error) from error
+        _check(uri, name, listed, got=hashlib.sha256(contents[name]).hexdigest())
+    return contents
 
 
 def verify_checkpoint(uri: str) -> str:
@@ -75,20 +71,19 @@ def verify_checkpoint(uri: str) -> str:
     Raises:
         CheckpointError: the checkpoint is unfinished, or a file is missing or changed.
     """
-    files = listed_files(uri)
-    found = _found_files(uri, files)
-    for name in sorted(files):
-        _check(uri, name, expected=files[name], got=found[name])
-    return list_digest(files)
+    listed = listed_files(uri)
+    for name in sorted(listed):
+        _check(uri, name, listed, got=_sha256(uri, name))
+    return list_digest(listed)
 
 
 def content_digest(uri: str) -> str:
-    """What ``verify_checkpoint`` would give if the files' bytes were as they should be.
+    """What ``verify_checkpoint`` would give if the files were as they should be.
 
     Raises:
         CheckpointError: the checkpoint is unfinished, or a file cannot be read.
     """
-    return list_digest(_found_files(uri, listed_files(uri)))
+    return list_digest({name: _sha256(uri, name) for name in listed_files(uri)})
 
 
 def list_digest(files: Mapping[str, str]) -> str:
@@ -96,29 +91,25 @@ def list_digest(files: Mapping[str, str]) -> str:
     return digest_of(dict(files), hex_digits=64)
 
 
-def _found_files(uri: str, files: Mapping[str, str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name in sorted(files):
-        place = join(uri, name)
-        try:
-            found[name] = _sha256(place)
-        except OSError as error:
-            raise CheckpointError(f"checkpoint file {place} cannot be read: {error}") from error
-    return found
-
-
-def _check(uri: str, name: str, *, expected: str, got: str) -> None:
-    if got != expected:
+def _check(uri: str, name: str, listed: Mapping[str, str], *, got: str) -> None:
+    if got != listed[name]:
         raise CheckpointError(
             f"checkpoint file {join(uri, name)} changed after it was written: expected sha256 "
-            f"{expected}, got {got}"
+            f"{listed[name]}, got {got}"
         )
 
 
-def _sha256(uri: str) -> str:
+def _sha256(uri: str, name: str) -> str:
     digest = hashlib.sha256()
-    fs, path = filesystem(uri)
-    with fs.open(path, "rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
+    fs, path = filesystem(join(uri, name))
+    try:
+        with fs.open(path, "rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
+    except OSError as error:
+        raise _unreadable(uri, name, error) from error
     return digest.hexdigest()
+
+
+def _unreadable(uri: str, name: str, error: OSError) -> CheckpointError:
+    return CheckpointError(f"checkpoint file {join(uri, name)} cannot be read: {error}")

@@ -12,7 +12,7 @@ from storage.checkpoints import (
     COMPLETE_NAME,
     list_digest,
     listed_files,
-    marker_bytes,
+    mark_complete,
     read_listed,
     verify_checkpoint,
 )
@@ -28,9 +28,7 @@ from storage.locations import (
     write_atomic,
 )
 
-ADAPTERS, LATEST = "adapters", "latest"
-
-_NAME_DIGITS = 16
+LATEST = "latest"
 
 
 def export_files(checkpoint: str, names: Sequence[str], out: str) -> str:
@@ -65,34 +63,29 @@ def follow(uri: str) -> str:
         return place  # reading it will say what is missing
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
-            f"{place}: expected a checkpoint's directory, or a pointer to one such as "
-            f"<out>/{LATEST}: {error!r}"
+            f"{place}: expected a checkpoint's directory or a pointer to one: {error!r}"
         ) from error
     return join(place.rpartition("/")[0], target)
 
 
 def kept_place(out: str, digest: str) -> str:
     """Where the checkpoint of a digest is kept below a training's folder."""
-    return join(out, ADAPTERS, digest[:_NAME_DIGITS])
+    return join(out, "adapters", digest[:16])
 
 
 def _keep(checkpoint: str, names: Sequence[str], out: str) -> str:
+    contents = read_listed(checkpoint, names)
     listed = listed_files(checkpoint)
-    contents = {name: read_listed(checkpoint, name, listed) for name in names}
-    files = {name: listed[name] for name in names}
-    place = kept_place(out, list_digest(files))
+    digest = list_digest({name: listed[name] for name in names})
+    place = kept_place(out, digest)
     if exists(join(place, COMPLETE_NAME)):
-        found = verify_checkpoint(place)
-        if found != list_digest(files):
-            raise CheckpointError(
-                f"{place} holds another checkpoint: expected sha256 {list_digest(files)}, got "
-                f"{found}; what is there is not overwritten: move it away"
-            )
+        if (found := verify_checkpoint(place)) != digest:
+            raise CheckpointError(f"{place} is another checkpoint: expected {digest}, got {found}")
         return place
     for name, content in contents.items():
         folder, _, file = join(place, name).rpartition("/")
         write_atomic(folder, file, content)
-    write_atomic(place, COMPLETE_NAME, marker_bytes(files))
+    mark_complete(place, names)
     return place
 
 
@@ -101,10 +94,9 @@ def _keep_former_latest(out: str) -> None:
     former = join(out, LATEST)
     try:
         _keep(former, tuple(listed_files(former)), out)
+        remove_folder(former)
     except CheckpointError:  # unfinished or damaged: it keeps its files under another name
         places = (join(out, f"{LATEST}.unfinished-{n}") for n in count())
-        fs, path = filesystem(former)
         aside = next(place for place in places if not exists(place))
+        fs, path = filesystem(former)
         fs.mv(path, filesystem(aside)[1], recursive=True)
-        return
-    remove_folder(former)

@@ -118,7 +118,7 @@ class Registry:
             raise RegistryError(f"model name must be letters, digits, '_', '.', '-', got {name!r}")
         if checkpoint_uri.startswith(f"{URI_SCHEME}{name}/"):
             return self.verified(self.get(*parse_model(checkpoint_uri)))
-        place = self.place(checkpoint_uri)
+        place = checkpoint_place(checkpoint_uri, self._mlflow.where)
         facts = {
             _DIGEST_TAG: verify_checkpoint(place),
             _METRICS_TAG: canonical_json(plain_json(dict(metrics))),
@@ -202,10 +202,6 @@ class Registry:
         if not uri.startswith(URI_SCHEME) or not name or not version:
             raise RegistryError(f"expected {URI_SCHEME}<name>/<version|{CHAMPION}>, got {uri!r}")
         return self.verified(self.get(name, version)).uri
-
-    def place(self, checkpoint_uri: str) -> str:
-        """As ``checkpoint_place``, with this registry."""
-        return checkpoint_place(checkpoint_uri, self._mlflow.where)
 
     def verified(self, entry: ModelEntry) -> ModelEntry:
         """The entry with the place where its checkpoint lies now, byte for byte as registered.

@@ -1,12 +1,13 @@
 """The commands that say which registered version is the champion."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from flows.cli.console import say
 from storage.errors import RegistryError
-from storage.registry import CHAMPION, Registry, existing, parse_model
+from storage.registry import CHAMPION, ModelEntry, Registry, existing, parse_model
 
 Where = Annotated[
     str | None, typer.Option(help="MLflow URI; default MLFLOW_TRACKING_URI, or ./hcp-registry.db.")
@@ -21,9 +22,7 @@ def promote(
     name, version = parse_model(model)
     if not name or not version:
         raise RegistryError(f"promote: expected NAME/VERSION, got {model!r}")
-    models = existing(registry)
-    before = _number(models, name)
-    _report(name, models.promote(name, version).version, before)
+    _move(name, registry, lambda models: models.promote(name, version))
 
 
 def rollback(
@@ -34,16 +33,11 @@ def rollback(
     name, version = parse_model(model)
     if not name or version not in ("", CHAMPION):
         raise RegistryError(f"rollback: expected NAME, got {model!r}; promote chooses a version")
+    _move(name, registry, lambda models: models.rollback(name))
+
+
+def _move(name: str, registry: str | None, move: Callable[[Registry], ModelEntry]) -> None:
     models = existing(registry)
-    before = _number(models, name)
-    _report(name, models.rollback(name).version, before)
-
-
-def _number(models: Registry, name: str) -> int | None:
-    champion = models.champion(name)
-    return None if champion is None else champion.version
-
-
-def _report(name: str, now: int, before: int | None) -> None:
-    was = "none" if before is None else f"version {before}"
-    say(f"champion of {name}: version {now} (before: {was})")
+    before = models.champion(name)
+    was = f"version {before.version}" if before else "none"
+    say(f"champion of {name}: version {move(models).version} (before: {was})")

@@ -62,7 +62,7 @@ def test_what_is_kept_is_never_overwritten(tmp_path: Path) -> None:
     place = export_files(step, NAMES, out)
     Path(place, "a.bin").write_bytes(b"another")
     mark_complete(place, NAMES)
-    with pytest.raises(CheckpointError, match="holds another checkpoint"):
+    with pytest.raises(CheckpointError, match="is another checkpoint"):
         export_files(step, NAMES, out)
     assert Path(place, "a.bin").read_bytes() == b"another"
     Path(place, COMPLETE_NAME).unlink()  # a broken-off export is none
