@@ -5,7 +5,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -29,7 +29,7 @@ class Recipe:
     batch_size: int = 32  # over all processes
     peak_learning_rate: float = 1e-3
     weight_decay: float = 0.02  # of everything but biases and norms
-    betas: tuple[float, float] = (0.9, 0.99)
+    second_beta: float = 0.99  # of Adam; the first is 0.9
     max_norm: float = 1.0  # of the gradients
     ema_decay: float = 0.998
 
@@ -140,13 +140,10 @@ def read_command(
     parser = argparse.ArgumentParser(
         description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    limit = parser.add_argument_group("the end (whichever comes first)")
-    limit.add_argument("--minutes", type=float, help=f"of the processor ({run.budget.minutes:g})")
-    limit.add_argument("--steps", type=int, help="then the run can be repeated bit for bit")
-    parser.add_argument("--scenes", type=int, default=recipe.scenes)
-    parser.add_argument("--seed", type=int, default=recipe.seed)
-    parser.add_argument("--batch-size", type=int, default=recipe.batch_size)
-    parser.add_argument("--learning-rate", type=float, default=recipe.peak_learning_rate)
+    parser.add_argument("--minutes", type=float, help=f"of the processor ({run.budget.minutes:g})")
+    parser.add_argument("--steps", type=int, help="alone, the run can be repeated bit for bit")
+    for name, value in asdict(recipe).items():
+        parser.add_argument(_option(name), type=type(value), default=value)
     parser.add_argument("--checkpoint-minutes", type=float, default=run.checkpoint_every_s / 60)
     parser.add_argument("--threads", type=int, default=1, help="of each process")
     parser.add_argument("--work", type=Path, default=run.work, help="scenes, checkpoints, logs")
@@ -154,22 +151,21 @@ def read_command(
     given = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(given.threads)
+    asked = {name: getattr(given, name) for name in asdict(recipe)}
     minutes = given.minutes or (None if given.steps else run.budget.minutes)
-    limits = {"minutes": minutes, "steps": given.steps}
-    words = [f"--{name} {value:g}" for name, value in limits.items() if value]
-    asked = replace(
-        recipe,
-        seed=given.seed,
-        scenes=given.scenes,
-        batch_size=given.batch_size,
-        peak_learning_rate=given.learning_rate,
-    )
-    return asked, replace(
+    told = {"minutes": minutes, "steps": given.steps}
+    told |= {name: value for name, value in asked.items() if value != getattr(recipe, name)}
+    words = [f"{_option(name)} {value:g}" for name, value in told.items() if value is not None]
+    return Recipe(**asked), replace(
         run,
         budget=Budget(steps=given.steps, minutes=minutes),
         work=given.work,
         out=given.out,
         team=Team(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))).join(),
         checkpoint_every_s=60 * given.checkpoint_minutes,
-        command=f"python -m demo.train.{run.name} {' '.join(words)}",
+        command=" ".join([f"python -m demo.train.{run.name}", *words]),
     )
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

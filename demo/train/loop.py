@@ -101,7 +101,7 @@ class Loop:
         decayed = {"params": [p for p in self.parameters if p.ndim > 1]}
         free = {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0}
         self.optimizer = torch.optim.AdamW(
-            [decayed, free], betas=recipe.betas, weight_decay=recipe.weight_decay
+            [decayed, free], betas=(0.9, recipe.second_beta), weight_decay=recipe.weight_decay
         )
         self._average = AveragedModel(
             training.module, multi_avg_fn=_moving_average(recipe.ema_decay), use_buffers=True
@@ -149,7 +149,7 @@ class Loop:
         if not math.isfinite(mean_loss):
             raise FloatingPointError(
                 f"{self.run.name}: loss {mean_loss} at step {self.step}, learning rate {rate:.2e}; "
-                f"go on from {self.run.checkpoint} with a lower --learning-rate"
+                f"go on from {self.run.checkpoint} with a lower --peak-learning-rate"
             )
         nn.utils.clip_grad_norm_(self.parameters, recipe.max_norm)
         self.optimizer.step()

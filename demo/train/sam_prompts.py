@@ -5,6 +5,7 @@ B images, P prompts, K point slots, R side of the decoder's masks in px, S side 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,68 +41,40 @@ def make_batch(
     """Augmented scenes, each with at least two prompts; the masks have half the input's side."""
     slots = int(rng.integers(0, MAX_POINTS + 1))
     images: list[np.ndarray] = []
-    prompts: list[_Prompt] = []
+    prompts: list[tuple[Any, ...]] = []  # row, points, labels, box or None, target
     for row, scene in enumerate(indexes):
         view = random_view(rng, SIZE_PX, size_px=size_px, smallest=0.7)
         images.append(degrade(view.apply(scenes.images[scene]), rng))
         people = scenes.people_of(scene)
         for person in people if len(people) > 1 else [*people, *people]:
-            boxed = slots == 0 or rng.random() >= points_only
-            prompt = _prompt(scenes, person, view=view, row=row, slots=slots, boxed=boxed, rng=rng)
-            if prompt is not None:
-                prompts.append(prompt)
-    prompts.sort(key=lambda prompt: prompt.box is None)
-    boxes = [prompt.box for prompt in prompts if prompt.box is not None]
+            mask = view.apply(scenes.mask(person).astype(np.uint8) * 255)
+            if np.count_nonzero(mask > 127) < 0.01 * mask.size:
+                continue  # too little of the person is in the view
+            points, labels = _points(scenes.keypoints[person], view=view, slots=slots, rng=rng)
+            boxed = rng.random() >= points_only or not (labels == 1).any()
+            half = (size_px // 2, size_px // 2)
+            target = Image.fromarray(mask).resize(half, Image.Resampling.BOX)
+            box = _box(mask, rng) if boxed else None
+            prompts.append((row, points, labels, box, np.asarray(target, dtype=np.float32) / 255))
+    prompts.sort(key=lambda prompt: prompt[3] is None)
+    rows, points, labels, boxes, targets = zip(*prompts, strict=True)
+    boxes = [box for box in boxes if box is not None]
     return PromptBatch(
         images=torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float(),
-        image_of=torch.tensor([prompt.row for prompt in prompts]),
-        points=torch.from_numpy(np.stack([prompt.points for prompt in prompts])),
-        labels=torch.from_numpy(np.stack([prompt.labels for prompt in prompts])),
+        image_of=torch.tensor(rows),
+        points=torch.from_numpy(np.stack(points)),
+        labels=torch.from_numpy(np.stack(labels)),
         boxes=torch.from_numpy(np.asarray(boxes, dtype=np.float32).reshape(-1, 4)),
-        targets=torch.from_numpy(np.stack([prompt.target for prompt in prompts])),
+        targets=torch.from_numpy(np.stack(targets)),
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Prompt:
-    row: int
-    points: np.ndarray  # [K + 1, 2]
-    labels: np.ndarray  # [K + 1]
-    box: np.ndarray | None  # [4]
-    target: np.ndarray  # [R, R]
-
-
-def _prompt(
-    scenes: DrawnScenes,
-    person: int,
-    *,
-    view: View,
-    row: int,
-    slots: int,
-    boxed: bool,
-    rng: np.random.Generator,
-) -> _Prompt | None:
-    """One prompt for a person; None where too little of the person is in the view."""
-    mask = view.apply(scenes.mask(person).astype(np.uint8) * 255)
+def _box(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The mask's box, a little off as a detector's, [4] xyxy px."""
     ys, xs = np.nonzero(mask > 127)
-    if len(xs) < 0.01 * mask.size:
-        return None
-    low = np.array([xs.min(), ys.min()], dtype=np.float32)
-    high = np.array([xs.max() + 1, ys.max() + 1], dtype=np.float32)
-    jitter = rng.normal(0.0, 0.03, size=(2, 2)) * (high - low)
-    corners = (np.stack([low, high]) + jitter).clip(0, view.size_px)
-    points, labels = _points(scenes.keypoints[person], view=view, slots=slots, rng=rng)
-    if not (boxed or (labels == 1).any()):
-        boxed = True
-    half = (view.size_px // 2, view.size_px // 2)
-    target = np.asarray(Image.fromarray(mask).resize(half, Image.Resampling.BOX))
-    return _Prompt(
-        row=row,
-        points=points,
-        labels=labels,
-        box=corners.astype(np.float32).reshape(4) if boxed else None,
-        target=target.astype(np.float32) / 255,
-    )
+    corners = np.array([[xs.min(), ys.min()], [xs.max() + 1, ys.max() + 1]])
+    jitter = rng.normal(0.0, 0.03, size=(2, 2)) * (corners[1] - corners[0])
+    return (corners + jitter).clip(0, len(mask)).ravel()
 
 
 def _points(

@@ -28,11 +28,21 @@ def oks_average_precision(scenes: DrawnScenes, detections: Sequence[Sequence[Per
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    found = _coco_results(detections)
+    found = [
+        {"image_id": scene, "category_id": 1, "score": person.score,
+         "keypoints": np.ravel(person.keypoints).tolist()}
+        for scene, people in enumerate(detections)
+        for person in people
+    ]  # fmt: skip
     if not found:
         return 0.0
     truth: Any = COCO()
-    truth.dataset = _coco_truth(scenes)
+    truth.dataset = {
+        "info": {},
+        "images": [{"id": index} for index in range(len(scenes.images))],
+        "annotations": [_annotation(scenes, person) for person in range(len(scenes.scene_of))],
+        "categories": [{"id": 1, "name": "person"}],
+    }
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints, and has no switch
         truth.createIndex()
         evaluation: Any = COCOeval(truth, truth.loadRes(found), "keypoints")
@@ -42,45 +52,22 @@ def oks_average_precision(scenes: DrawnScenes, detections: Sequence[Sequence[Per
     return float(evaluation.stats[0])
 
 
+def _annotation(scenes: DrawnScenes, person: int) -> dict[str, Any]:
+    left, top, right, bottom = scenes.boxes[person].tolist()
+    keypoints = scenes.keypoints[person]
+    return {
+        "id": person + 1,
+        "image_id": int(scenes.scene_of[person]),
+        "category_id": 1,
+        "iscrowd": 0,
+        "bbox": [left, top, right - left, bottom - top],
+        "area": float(scenes.mask(person).sum()),
+        "keypoints": keypoints.ravel().tolist(),
+        "num_keypoints": int(np.count_nonzero(keypoints[:, 2])),
+    }
+
+
 def mask_iou(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
     """Intersection over union of two masks; 1 where both are empty."""
     union = int(np.count_nonzero(predicted | truth))
     return int(np.count_nonzero(predicted & truth)) / union if union else 1.0
-
-
-def _coco_truth(scenes: DrawnScenes) -> dict[str, Any]:
-    annotations: list[dict[str, Any]] = []
-    for person, scene in enumerate(scenes.scene_of):
-        left, top, right, bottom = (float(v) for v in scenes.boxes[person])
-        keypoints = scenes.keypoints[person]
-        annotations.append(
-            {
-                "id": person + 1,
-                "image_id": int(scene),
-                "category_id": 1,
-                "iscrowd": 0,
-                "bbox": [left, top, right - left, bottom - top],
-                "area": float(scenes.mask(person).sum()),
-                "keypoints": [float(v) for v in keypoints.reshape(-1)],
-                "num_keypoints": int(np.count_nonzero(keypoints[:, 2])),
-            }
-        )
-    return {
-        "info": {},
-        "images": [{"id": index} for index in range(len(scenes.images))],
-        "annotations": annotations,
-        "categories": [{"id": 1, "name": "person"}],
-    }
-
-
-def _coco_results(detections: Sequence[Sequence[Person]]) -> list[dict[str, Any]]:
-    return [
-        {
-            "image_id": scene,
-            "category_id": 1,
-            "keypoints": [float(v) for row in person.keypoints for v in row],
-            "score": person.score,
-        }
-        for scene, people in enumerate(detections)
-        for person in people
-    ]

@@ -1,4 +1,7 @@
-"""The tiny pipeline's parts, in Stable Diffusion's layout: 128 px pictures, 16 x 16 latents."""
+"""The tiny pipeline's parts, in Stable Diffusion's layout: 128 px pictures, 16 x 16 latents.
+
+The networks' sizes stand once, in the configs beside the committed weights.
+"""
 
 import json
 from collections.abc import Iterable
@@ -13,8 +16,9 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from demo.embedded import SD_DIR
+
 MAX_TOKENS = 77
-TEXT_WIDTH = 128
 
 
 def write_tokenizer(
@@ -55,20 +59,7 @@ def make_vae() -> AutoencoderKL:
     It starts with next to no latent noise (log variance -6): a unit start would cost a short
     training most of its time to get rid of.
     """
-    vae: Any = AutoencoderKL.from_config(
-        {
-            "in_channels": 3,
-            "out_channels": 3,
-            "latent_channels": 4,
-            "block_out_channels": (16, 32, 64, 96),
-            "down_block_types": ("DownEncoderBlock2D",) * 4,
-            "up_block_types": ("UpDecoderBlock2D",) * 4,
-            "layers_per_block": 1,
-            "norm_num_groups": 8,
-            "sample_size": 128,
-            "mid_block_add_attention": False,
-        }
-    )
+    vae = _untrained(AutoencoderKL, "vae")
     with torch.no_grad():
         vae.quant_conv.weight[4:].zero_()
         vae.quant_conv.bias[4:] = -6.0
@@ -78,53 +69,25 @@ def make_vae() -> AutoencoderKL:
 def make_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     """An untrained CLIP-layout text encoder for the tokenizer's vocabulary."""
     special: Any = tokenizer  # its token ids are typed as if they could be lists
-    return CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=TEXT_WIDTH,
-            intermediate_size=2 * TEXT_WIDTH,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            max_position_embeddings=MAX_TOKENS,
-            projection_dim=TEXT_WIDTH,
-            bos_token_id=special.bos_token_id,
-            eos_token_id=special.eos_token_id,
-            pad_token_id=special.pad_token_id,
-        )
-    )
+    config: Any = CLIPTextConfig.from_pretrained(SD_DIR, subfolder="text_encoder")
+    config.vocab_size = len(tokenizer)
+    config.bos_token_id, config.eos_token_id = special.bos_token_id, special.eos_token_id
+    config.pad_token_id = special.pad_token_id
+    return CLIPTextModel(config)
 
 
 def make_unet() -> UNet2DConditionModel:
     """An untrained U-Net with cross-attention at map sizes 16, 8 and 4 (down, mid, up)."""
-    unet: Any = UNet2DConditionModel.from_config(
-        {
-            "sample_size": 16,
-            "in_channels": 4,
-            "out_channels": 4,
-            "layers_per_block": 1,
-            "block_out_channels": (48, 80, 128),
-            "down_block_types": ("CrossAttnDownBlock2D",) * 3,
-            "up_block_types": ("CrossAttnUpBlock2D",) * 3,
-            "attention_head_dim": (2, 4, 4),  # numbers of heads, by diffusers' historic naming
-            "cross_attention_dim": TEXT_WIDTH,
-            "norm_num_groups": 16,
-        }
-    )
-    return unet
+    return _untrained(UNet2DConditionModel, "unet")
 
 
 def make_scheduler() -> DDIMScheduler:
     """The noise schedule of Stable Diffusion 1.x."""
-    return DDIMScheduler(
-        num_train_timesteps=1000,
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-        prediction_type="epsilon",
-    )
+    return _untrained(DDIMScheduler, "scheduler")
+
+
+def _untrained(kind: Any, part: str) -> Any:
+    return kind.from_config(kind.load_config(SD_DIR, subfolder=part))
 
 
 def save_pipeline(

@@ -3,7 +3,7 @@
 Every painter takes a square Pillow canvas and fills it; sizes are in shares of the canvas side.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,6 @@ class Place:
     name: str
     phrases: tuple[str, ...]  # how captions say it
     paint: Painter
-    outdoors: bool = True
 
 
 def _vary(color: Color, rng: np.random.Generator, spread: int = 10) -> Color:
@@ -37,6 +36,12 @@ def _gradient(image: Image.Image, top: Color, bottom: Color, *, y0: float, y1: f
     t = np.linspace(0, 1, b - a)[:, None]
     column = (np.array(top) * (1 - t) + np.array(bottom) * t).astype(np.uint8)[:, None, :]
     image.paste(Image.fromarray(np.ascontiguousarray(column)).resize((side, b - a)), (0, a))
+
+
+def _box(draw: ImageDraw.ImageDraw, side: int, shares: Sequence[float], fill: Color) -> None:
+    """A rectangle x0, y0, x1, y1 in shares of the side."""
+    x0, y0, x1, y1 = (share * side for share in shares)
+    draw.rectangle((x0, y0, x1, y1), fill=fill)
 
 
 def _clouds(draw: ImageDraw.ImageDraw, side: int, rng: np.random.Generator, color: Color) -> None:
@@ -82,7 +87,7 @@ def _beach(image: Image.Image, rng: np.random.Generator) -> None:
     _gradient(image, _vary((240, 220, 166), rng), (222, 190, 128), y0=shore, y1=1)
     draw, side = ImageDraw.Draw(image), image.width
     _clouds(draw, side, rng, (250, 252, 254))
-    draw.rectangle((0, (shore - 0.008) * side, side, (shore + 0.008) * side), fill=(246, 250, 250))
+    _box(draw, side, (0, shore - 0.008, 1, shore + 0.008), (246, 250, 250))
     if rng.random() < 0.5:
         ellipse(draw, (rng.uniform(0.1, 0.9) * side, 0.12 * side), 0.06 * side, 0.06 * side,
                 (255, 232, 120))  # fmt: skip
@@ -109,18 +114,17 @@ def _street(image: Image.Image, rng: np.random.Generator) -> None:
     while x < 1:
         w, top = rng.uniform(0.2, 0.34), rng.uniform(0.08, 0.3)
         wall = _vary(walls[rng.integers(len(walls))], rng)
-        draw.rectangle((x * side, top * side, (x + w) * side, horizon * side), fill=wall)
+        _box(draw, side, (x, top, x + w, horizon), wall)
         for wy in np.arange(top + 0.05, horizon - 0.09, 0.11):
             for wx in np.arange(x + 0.035, x + w - 0.05, 0.085):
-                box = (wx * side, wy * side, (wx + 0.045) * side, (wy + 0.06) * side)
-                draw.rectangle(box, fill=(226, 236, 240) if rng.random() < 0.5 else (92, 110, 128))
+                pane = (226, 236, 240) if rng.random() < 0.5 else (92, 110, 128)
+                _box(draw, side, (wx, wy, wx + 0.045, wy + 0.06), pane)
         x += w
     _gradient(image, (188, 186, 182), (172, 170, 168), y0=horizon, y1=horizon + 0.08)
     _gradient(image, (108, 110, 116), (86, 88, 94), y0=horizon + 0.08, y1=1)
     phase = rng.uniform(0, 0.2)
     for x in np.arange(-phase, 1, 0.22):
-        box = (x * side, (horizon + 0.17) * side, (x + 0.12) * side, (horizon + 0.185) * side)
-        draw.rectangle(box, fill=(236, 232, 214))
+        _box(draw, side, (x, horizon + 0.17, x + 0.12, horizon + 0.185), (236, 232, 214))
 
 
 def _room(image: Image.Image, rng: np.random.Generator) -> None:
@@ -130,18 +134,14 @@ def _room(image: Image.Image, rng: np.random.Generator) -> None:
     _gradient(image, wall, shade(wall, 0.9), y0=0, y1=horizon)
     _gradient(image, _vary((176, 124, 78), rng), (142, 96, 58), y0=horizon, y1=1)
     draw, side = ImageDraw.Draw(image), image.width
-    draw.rectangle((0, (horizon - 0.025) * side, side, horizon * side), fill=(250, 246, 238))
-    x = rng.uniform(0.04, 0.62) * side
-    frame = (x, 0.1 * side, x + 0.3 * side, 0.4 * side)
-    draw.rectangle(frame, fill=(250, 250, 246))
-    inner = (x + 0.02 * side, 0.12 * side, x + 0.28 * side, 0.38 * side)
-    draw.rectangle(inner, fill=(160, 206, 238))
-    draw.rectangle((x + 0.142 * side, 0.1 * side, x + 0.158 * side, 0.4 * side),
-                   fill=(250, 250, 246))  # fmt: skip
+    _box(draw, side, (0, horizon - 0.025, 1, horizon), (250, 246, 238))
+    x = rng.uniform(0.04, 0.62)
+    _box(draw, side, (x, 0.1, x + 0.3, 0.4), (250, 250, 246))
+    _box(draw, side, (x + 0.02, 0.12, x + 0.28, 0.38), (160, 206, 238))
+    _box(draw, side, (x + 0.142, 0.1, x + 0.158, 0.4), (250, 250, 246))
     if rng.random() < 0.6:
-        px = (0.86 if x < 0.3 * side else 0.1) * side
-        draw.rectangle((px - 0.05 * side, 0.16 * side, px + 0.08 * side, 0.32 * side),
-                       fill=_vary((150, 90, 70), rng, 40))  # fmt: skip
+        px = 0.86 if x < 0.3 else 0.1
+        _box(draw, side, (px - 0.05, 0.16, px + 0.08, 0.32), _vary((150, 90, 70), rng, 40))
 
 
 def _snow(image: Image.Image, rng: np.random.Generator) -> None:
@@ -175,8 +175,7 @@ def _stage(image: Image.Image, rng: np.random.Generator) -> None:
     _gradient(image, _vary((96, 62, 48), rng), (58, 36, 30), y0=horizon, y1=1)
     draw, side = ImageDraw.Draw(image), image.width
     for x in np.arange(0.03, 1, 0.1):
-        left = (x * side, 0, (x + 0.035) * side, horizon * side)
-        draw.rectangle(left, fill=(44, 24, 62))
+        _box(draw, side, (x, 0, x + 0.035, horizon), (44, 24, 62))
     beams: tuple[Color, ...] = ((250, 220, 120), (120, 200, 250), (250, 130, 190))
     for _ in range(2):
         x, foot = rng.uniform(0.1, 0.9) * side, rng.uniform(0.2, 0.8) * side
@@ -197,12 +196,11 @@ def _night(image: Image.Image, rng: np.random.Generator) -> None:
     x = 0.0
     while x < 1:
         w, top = rng.uniform(0.1, 0.2), rng.uniform(0.22, 0.48)
-        draw.rectangle((x * side, top * side, (x + w) * side, horizon * side), fill=(26, 28, 50))
+        _box(draw, side, (x, top, x + w, horizon), (26, 28, 50))
         for wy in np.arange(top + 0.03, horizon - 0.05, 0.07):
             for wx in np.arange(x + 0.02, x + w - 0.03, 0.05):
                 if rng.random() < 0.5:
-                    box = (wx * side, wy * side, (wx + 0.022) * side, (wy + 0.032) * side)
-                    draw.rectangle(box, fill=(250, 210, 110))
+                    _box(draw, side, (wx, wy, wx + 0.022, wy + 0.032), (250, 210, 110))
         x += w
     _gradient(image, (52, 54, 70), (34, 36, 50), y0=horizon, y1=1)
 
@@ -228,11 +226,9 @@ PLACES: Mapping[str, Place] = {
         Place(name="park", phrases=("in a park", "in the park", "on the grass"), paint=_park),
         Place(name="street", phrases=("on a street", "on the street", "in the street"),
               paint=_street),
-        Place(name="room", phrases=("in a room", "indoors", "in the living room"), paint=_room,
-              outdoors=False),
+        Place(name="room", phrases=("in a room", "indoors", "in the living room"), paint=_room),
         Place(name="snow", phrases=("in the snow", "in the snow", "on a snowy field"), paint=_snow),
-        Place(name="stage", phrases=("on a stage", "on stage", "on the stage"), paint=_stage,
-              outdoors=False),
+        Place(name="stage", phrases=("on a stage", "on stage", "on the stage"), paint=_stage),
         Place(name="night", phrases=("in a city at night", "at night", "in the city at night"),
               paint=_night),
         Place(name="sea", phrases=("on the sea", "on a wave", "on the water"), paint=_sea),

@@ -36,8 +36,7 @@ def clothes(look: Look, rng: np.random.Generator) -> str:
     return words
 
 
-def one_person(look: Look, pose: Pose, place: Place, rng: np.random.Generator) -> str:
-    """The caption of a scene with one person."""
+def _one_person(look: Look, pose: Pose, place: Place, rng: np.random.Generator) -> str:
     who = article(look.kind)
     worn = f" {clothes(look, rng)}" if rng.random() < 0.8 else ""
     # most captions use the pose's first name, so that its words are learned well
@@ -53,10 +52,10 @@ def one_person(look: Look, pose: Pose, place: Place, rng: np.random.Generator) -
     return f"a picture of {who}{worn} {action} {where}"
 
 
-def several_people(
-    looks: Sequence[Look], pose: Pose, place: Place, rng: np.random.Generator
-) -> str:
-    """The caption of a scene with two or three people in the same pose."""
+def people(looks: Sequence[Look], pose: Pose, place: Place, rng: np.random.Generator) -> str:
+    """The caption of a scene with one to three people in the same pose."""
+    if len(looks) == 1:
+        return _one_person(looks[0], pose, place, rng)
     kinds = Counter(look.kind for look in looks)
     where, action = pick(place.phrases, rng), pose.actions[0]
     if len(kinds) == 1:

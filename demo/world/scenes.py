@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from demo.world import captions
 from demo.world.backgrounds import PLACES, Place
-from demo.world.brush import Point, ellipse
+from demo.world.brush import ellipse
 from demo.world.figures import draw_person
 from demo.world.looks import CLOTHES, KINDS, Look, random_look
 from demo.world.poses import POSE_NAMES, POSES, Pose, jittered
@@ -95,17 +95,10 @@ def _people_scene(rng: np.random.Generator, size_px: int, count: int) -> Scene:
         canvas.paste(layer, (0, 0), layer)
         layers.append(layer)
     masks = _visible_masks(layers, size_px)
-    looks = [actor.look for actor in actors]
-    caption = (
-        captions.one_person(looks[0], pose, place, rng)
-        if count == 1
-        else captions.several_people(looks, pose, place, rng)
-    )
-    drawn = tuple(_truth(a, m, size_px) for a, m in zip(actors, masks, strict=True))
     return Scene(
         image=_finish(canvas, size_px),
-        caption=caption,
-        people=drawn,
+        caption=captions.people([actor.look for actor in actors], pose, place, rng),
+        people=tuple(_truth(a, m, size_px) for a, m in zip(actors, masks, strict=True)),
         attributes={"place": place.name, "pose": pose.name, "n_people": count, "things": []},
     )
 
@@ -128,8 +121,8 @@ def _place_actors(rng: np.random.Generator, pose: Pose, *, side: int, count: int
     looks: list[Look] = []
     for i in range(count):
         look = random_look(rng, pose=pose, kind=kind)
-        if i and same_kind and same_top:
-            look = _with_top(look, looks[0])
+        if i and same_kind and same_top and "dress" not in (look.bottom, looks[0].bottom):
+            look = replace(look, top=looks[0].top)
         looks.append(look)
     actors: list[_Actor] = []
     for i, look in enumerate(looks):
@@ -144,12 +137,6 @@ def _place_actors(rng: np.random.Generator, pose: Pose, *, side: int, count: int
     return actors
 
 
-def _with_top(look: Look, first: Look) -> Look:
-    if "dress" in (look.bottom, first.bottom):
-        return look
-    return replace(look, top=first.top)
-
-
 def _fit(actor: _Actor, *, x: float, ground: float, scale: float, side: int) -> _Actor:
     """The actor's body in pixels, feet on the ground and inside the picture where it fits."""
     pose = actor.pose
@@ -162,19 +149,14 @@ def _fit(actor: _Actor, *, x: float, ground: float, scale: float, side: int) -> 
     if pose.ground == "cut":
         # the head near the top, the legs out of the picture
         y = 0.12 * side - top * scale
-        return _Actor(actor.look, pose, _move(actor, scale, (x, y)), actor.mirror)
+        return replace(actor, body=actor.body.placed(scale, (x, y), mirror=actor.mirror))
     lift = {"air": 0.13, "board": 0.06}.get(pose.ground, 0.0) * scale
     scale = min(scale, (ground - lift - 0.03 * side) / (foot - top))
     left, right = min(xs) - 0.06, max(xs) + 0.06
     scale = min(scale, 0.96 * side / (right - left))
     x = float(np.clip(x, 0.02 * side - left * scale, 0.98 * side - right * scale))
-    return _Actor(
-        actor.look, pose, _move(actor, scale, (x, ground - lift - foot * scale)), actor.mirror
-    )
-
-
-def _move(actor: _Actor, scale: float, origin: Point) -> Skeleton:
-    return actor.body.placed(scale, origin, mirror=actor.mirror)
+    origin = (x, ground - lift - foot * scale)
+    return replace(actor, body=actor.body.placed(scale, origin, mirror=actor.mirror))
 
 
 def _draw_props(draw: ImageDraw.ImageDraw, actor: _Actor, rng: np.random.Generator) -> None:

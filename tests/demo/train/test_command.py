@@ -55,7 +55,7 @@ def test_nothing_given_is_the_defaults() -> None:
 def test_options_reach_the_recipe_and_the_run() -> None:
     threads = torch.get_num_threads()
     options = (
-        "--seed 3 --scenes 9 --batch-size 4 --learning-rate 0.5 --steps 7 --threads 2 "
+        "--seed 3 --scenes 9 --batch-size 4 --peak-learning-rate 0.5 --steps 7 --threads 2 "
         "--checkpoint-minutes 2 --work w --out o"
     )
     recipe, run = read_command(options.split(), recipe=RECIPE, run=RUN, about=None)
@@ -64,4 +64,7 @@ def test_options_reach_the_recipe_and_the_run() -> None:
     assert recipe == Recipe(seed=3, scenes=9, batch_size=4, peak_learning_rate=0.5)
     assert run.budget == Budget(steps=7)  # steps alone: a run that can be repeated
     assert (run.work, run.out, run.checkpoint_every_s) == (Path("w"), Path("o"), 120.0)
-    assert run.command == "python -m demo.train.pose --steps 7"
+    assert run.command == (
+        "python -m demo.train.pose --steps 7 --seed 3 --scenes 9 --batch-size 4 "
+        "--peak-learning-rate 0.5"
+    )

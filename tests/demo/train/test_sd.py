@@ -167,7 +167,7 @@ def test_the_command_trains_a_loadable_pipeline_and_goes_on_where_it_was(tmp_pat
     assert not any(str(tmp_path) in text for text in configs)
     record = json.loads((out / "TRAINING.json").read_text())
     assert record["steps"] == 1
-    assert record["command"] == "python -m demo.train.sd --steps 1"
+    assert record["command"] == "python -m demo.train.sd --steps 1 --scenes 4 --batch-size 2"
     assert 0.0 < record["held_out_loss"] < 2.0
     assert json.loads((work / "vae" / "TRAINING.json").read_text())["held_out_error"] < 0.6
     assert {p.name for p in (out / "tokenizer").iterdir()} >= {"vocab.json", "merges.txt"}

@@ -31,6 +31,19 @@ def test_a_saved_pipeline_loads_in_float32_with_the_same_weights(tmp_path: Path)
     assert not list(tmp_path.rglob("*.bin"))
 
 
+def test_the_untrained_networks_are_laid_out_as_the_committed_ones() -> None:
+    committed = sd_model.load_pipeline(SD_DIR)
+    made = {
+        "vae": sd_model.make_vae(),
+        "text_encoder": sd_model.make_text_encoder(committed.tokenizer),
+        "unet": sd_model.make_unet(),
+    }
+    for name, module in made.items():
+        module.load_state_dict(getattr(committed, name).state_dict())
+    other = sd_model.make_unet()
+    assert not torch.equal(other.conv_in.weight, committed.unet.conv_in.weight)  # untrained
+
+
 def test_latents_are_eight_times_smaller_and_almost_without_noise() -> None:
     torch.manual_seed(0)
     with torch.no_grad():

@@ -31,7 +31,7 @@ def test_articles(words: str, expected: str) -> None:
 
 def test_one_person_is_named_with_what_they_do_and_where() -> None:
     for seed in range(60):
-        caption = captions.one_person(_look(), STANDING, PARK, _rng(seed))
+        caption = captions.people([_look()], STANDING, PARK, _rng(seed))
         assert "a man" in caption
         assert any(action in caption for action in STANDING.actions)
         assert any(phrase in caption for phrase in PARK.phrases)
@@ -48,13 +48,13 @@ def test_one_person_is_named_with_what_they_do_and_where() -> None:
 )
 def test_several_people_are_counted(kinds: tuple[str, ...], expected: set[str]) -> None:
     looks = [_look(kind=kind) for kind in kinds]
-    found = {captions.several_people(looks, STANDING, PARK, _rng(seed)) for seed in range(40)}
+    found = {captions.people(looks, STANDING, PARK, _rng(seed)) for seed in range(40)}
     assert {text.partition(" standing")[0] for text in found} == expected
 
 
 def test_two_kinds_are_named_each() -> None:
     looks = [_look(kind="man"), _look(kind="woman")]
-    caption = captions.several_people(looks, STANDING, PARK, _rng())
+    caption = captions.people(looks, STANDING, PARK, _rng())
     assert caption.startswith("a man")
     assert " and a woman" in caption
 
