@@ -4,7 +4,7 @@ Runs the whole path (source, plan, extractor, shards) over the COCO photos of th
 what is in the shards with pycocotools. The yardstick is `ultralytics.YOLO(...).predict` with the
 same weights on the same photos.
 
-    python -m benchmarks.bench_real_photos [--quick] [--assets DIR] [--ray ACTORS]
+    python -m benchmarks.bench_real_photos [--quick] [--assets DIR]
 """
 
 import contextlib
@@ -23,16 +23,16 @@ from pycocotools.cocoeval import COCOeval
 
 from benchmarks.output import ASSETS, finish, options
 from hcp.tokens import human_spans
-from priors.config import ExtractorConfig, PoolConfig
+from priors.config import ExtractorConfig
 from priors.extract import Extraction, Extractor, config_digest, run_units_inline
 from priors.gate import GateConfig
-from priors.reports import PoolReport, UnitReport
+from priors.reports import PoolReport
 from priors.yolo import import_ultralytics
 from storage.layout import Root
 from storage.plan import PlanConfig, plan_units
 from storage.records import Sample, Unit
 from storage.shards import iter_samples
-from storage.sources import Source, resolve_source
+from storage.sources import resolve_source
 
 UNIT_SIZE = 40
 LARGE_AREA_PX = 96 * 96
@@ -43,17 +43,16 @@ TARGETS = {"ap_difference": 0.01, "mask_iou": 0.80}
 def main() -> None:
     parser = options(__doc__, "real_photos")
     parser.add_argument("--assets", type=Path, default=ASSETS)
-    parser.add_argument("--ray", type=int, default=0, help="actors; 0: inline, without Ray")
     given = parser.parse_args()
     if given.quick and not (given.assets / "index.json").is_file():
         print(f"left out: no photos in {given.assets}")
         return
     with tempfile.TemporaryDirectory() as folder:
-        result = run(given.assets, Root(folder), actors=given.ray)
+        result = run(given.assets, Root(folder))
     finish(given, result, table(result))
 
 
-def run(assets: Path, root: Root, *, actors: int) -> dict[str, Any]:
+def run(assets: Path, root: Root) -> dict[str, Any]:
     config = ExtractorConfig(
         pose_model=str(assets / "weights" / "yolo11n-pose.pt"),
         mask_model=str(assets / "weights" / "yolo11n-seg.pt"),
@@ -66,7 +65,7 @@ def run(assets: Path, root: Root, *, actors: int) -> dict[str, Any]:
             salt=config_digest(config, GateConfig()),
         )
     )
-    report, load_s = extract(units, config, source, root, actors=actors)
+    report, load_s = extract(units, Extraction(source=source, root=root, config=config))
     samples = [s for unit in units for s in iter_samples(root, unit.fingerprint)]
     keypoints = load_coco(assets / "person_keypoints.json")
     scored = {s.uri: s for s in samples if image_id(s) in annotated(keypoints)}
@@ -96,35 +95,17 @@ def run(assets: Path, root: Root, *, actors: int) -> dict[str, Any]:
             "busy_fraction": report.busy_fraction,
             "stage_seconds": dict(report.stage_seconds),
             "bare_pose_model_images_per_s": round(len(ids) / bare_s, 2),
-            "ray_actors": actors,
         },
         "targets": TARGETS,
     }
 
 
-def extract(
-    units: Sequence[Unit], config: ExtractorConfig, source: Source, root: Root, *, actors: int
-) -> tuple[PoolReport, float]:
-    """Commit the units; the report, and seconds that loading the models took (inline only)."""
-
-    def make() -> Extractor:
-        return Extractor(Extraction(source=source, root=root, config=config), human_spans)
-
-    reports: list[UnitReport] = []
-    if actors:
-        from flows.ray_session import ray_session
-        from priors.pool import run_units
-
-        with ray_session():
-            total = run_units(
-                units, make_extractor=make, on_report=reports.append,
-                config=PoolConfig(count=actors),
-            )  # fmt: skip
-        return total, 0.0
+def extract(units: Sequence[Unit], extraction: Extraction) -> tuple[PoolReport, float]:
+    """Commit the units; the report, and seconds that loading the models took."""
     start = perf_counter()
-    extractor = make()
+    extractor = Extractor(extraction, human_spans)
     load_s = perf_counter() - start
-    total = run_units_inline(units, make_extractor=lambda: extractor, on_report=reports.append)
+    total = run_units_inline(units, make_extractor=lambda: extractor, on_report=lambda _: None)
     return total, load_s
 
 

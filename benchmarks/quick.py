@@ -26,20 +26,14 @@ def main() -> None:
         print(f"-- {name}: {perf_counter() - start:.0f} s\n")
     print(f"{'figure':68} {'committed':>12} {'quick':>12} {'ratio':>7}")
     for name in names:
-        for figure, committed, quick in beside(name):
-            ratio = f"{quick / committed:7.2f}" if committed else ""
-            print(f"{name}.{figure:{67 - len(name)}} {committed:12g} {quick:12g} {ratio:>7}")
-
-
-def beside(name: str) -> Iterator[tuple[str, float, float]]:
-    """Each figure that both files of a benchmark have: its path, committed, quick."""
-    both = [folder / f"{name}.json" for folder in (RESULTS, QUICK_RESULTS)]
-    if not both[1].is_file():
-        return
-    committed, quick = (dict(figures(json.loads(path.read_text()))) for path in both)
-    for figure, value in committed.items():
-        if figure in quick:
-            yield figure, value, quick[figure]
+        both = [folder / f"{name}.json" for folder in (RESULTS, QUICK_RESULTS)]
+        if not both[1].is_file():  # left out: no photos here
+            continue
+        committed, quick = (dict(figures(json.loads(path.read_text()))) for path in both)
+        for figure, value in committed.items():
+            if figure in quick:
+                ratio = f"{quick[figure] / value:.2f}" if value else ""
+                print(f"{f'{name}.{figure}':68} {value:12g} {quick[figure]:12g} {ratio:>7}")
 
 
 def figures(node: Any, path: str = "") -> Iterator[tuple[str, float]]:

@@ -10,19 +10,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
+import ray
 import torch
+from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayActorError
 
 from priors.config import PoolConfig
 from priors.extract import UNITS_IN_FLIGHT, Extractor
 from priors.poison import UnitTask
 from priors.reports import PoolReport, ReportSum, UnitReport
 from storage.errors import HcpError
-from storage.extras import explained_imports
 from storage.records import SourceRecord, Unit
-
-with explained_imports():
-    import ray
-    from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayActorError
 
 logger = logging.getLogger(__name__)
 

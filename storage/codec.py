@@ -12,7 +12,6 @@ from PIL import Image
 
 from storage.canonical import canonical_json, plain_json
 from storage.errors import ShardError
-from storage.extras import explained_imports
 from storage.records import CONTRACT_VERSION, Keypoint, Person, Sample, Span, Split
 
 MEMBER_SUFFIXES = ("jpg", "json", "mask.png", "txt")
@@ -109,8 +108,7 @@ def sample_row(sample: Sample) -> dict[str, Any]:
 
 def sample_schema() -> Any:
     """The pyarrow schema of ``<fingerprint>.parquet``."""
-    with explained_imports():
-        import pyarrow as pa
+    import pyarrow as pa
 
     person = pa.struct(
         [

@@ -8,7 +8,6 @@ from typing import Any
 
 from storage.canonical import canonical_json
 from storage.errors import ShardError
-from storage.extras import explained_imports
 from storage.layout import Root
 from storage.locations import exists, local_copy, staging
 from storage.records import CONTRACT_VERSION, SourceRecord, Unit
@@ -137,9 +136,8 @@ def write_plan(root: Root, units: Iterable[Unit], *, source_root: Root | None = 
     Raises:
         ShardError: the plan cannot be written; nothing is left behind.
     """
-    with explained_imports():
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     digest = hashlib.sha256()
     n_units = n_records = 0

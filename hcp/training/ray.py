@@ -14,19 +14,17 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import ray
+import ray.train
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util.queue import Queue
+
 from hcp.training.config import TrainConfig, Workers
 from hcp.training.run_folder import METRICS_NAME, MetricsLog, OnMetrics, read_metrics, run_name
 from hcp.training.trainer import StepMetrics, Trainer
 from storage.errors import CheckpointError, HcpError
-from storage.extras import explained_imports
 from storage.locations import join, normalised
 from storage.versions import DatasetVersion
-
-with explained_imports():
-    import ray
-    import ray.train
-    from ray.train.torch import TorchConfig, TorchTrainer
-    from ray.util.queue import Queue
 
 __all__ = ["TrainResult", "Workers", "fit", "read_metrics", "run_name"]
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from storage.errors import SourceError
-from storage.extras import explained_imports
 from storage.locations import filesystem
 
 TABLE_SUFFIXES = (".parquet", ".csv", ".jsonl")
@@ -60,9 +59,8 @@ def iter_rows(uri: str, *, columns: list[str] | None = None) -> Iterator[Row | B
 
 
 def _parquet_rows(uri: str, columns: list[str] | None) -> Iterator[Row]:
-    with explained_imports():
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     with open_binary(uri) as file:
         try:
