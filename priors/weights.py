@@ -126,18 +126,13 @@ def resolve_weights(
 def file_sha256(path: Path) -> str:
     """The sha256 of a file's bytes, 64 hex digits; hashed once while the file does not change."""
     status = path.stat()
-    if is_settled(status):
-        return _remembered_sha256(path.resolve(), file_stamp(status))
-    return _sha256(path)
+    hashed = _sha256 if is_settled(status) else _sha256.__wrapped__
+    return hashed(path.resolve(), file_stamp(status))
 
 
 @lru_cache(maxsize=256)
-def _remembered_sha256(path: Path, stamp: str) -> str:
+def _sha256(path: Path, stamp: str) -> str:
     del stamp  # only tells the file's states apart
-    return _sha256(path)
-
-
-def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

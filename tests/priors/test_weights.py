@@ -138,9 +138,9 @@ def test_a_download_of_an_earlier_version_is_used_if_its_digest_is_known(
 def test_a_file_is_hashed_once_while_it_does_not_change(tmp_path: Path) -> None:
     settled = Path(__file__)  # written long ago; what changed just now is hashed each time
     assert file_sha256(settled) == hashlib.sha256(settled.read_bytes()).hexdigest()
-    before = weights._remembered_sha256.cache_info()
+    before = weights._sha256.cache_info()
     assert file_sha256(settled) == file_sha256(settled)
-    after = weights._remembered_sha256.cache_info()
+    after = weights._sha256.cache_info()
     assert (after.hits, after.misses) == (before.hits + 2, before.misses)
     fresh = tmp_path / "fresh.safetensors"
     for data in (b"one", b"two"):
