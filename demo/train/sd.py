@@ -60,7 +60,6 @@ class VaeTraining:
         self, rng: np.random.Generator, *, size: int, progress: float
     ) -> tuple[Tensor, dict[str, float]]:
         """The picture error of a decoded sample, plus a light KL term."""
-        del progress
         rows = rng.integers(0, len(self._scenes.images), size)
         corners = rng.integers(0, SIZE_PX - CROP_PX + 1, (size, 2))
         crops = [self._scenes.images[r, y : y + CROP_PX, x : x + CROP_PX]
@@ -104,7 +103,6 @@ class SdTraining:
         self, rng: np.random.Generator, *, size: int, progress: float
     ) -> tuple[Tensor, dict[str, float]]:
         """The denoising loss; some captions are left out, for guidance."""
-        del progress
         rows = torch.from_numpy(rng.integers(0, len(self._latents), size))
         drop = torch.from_numpy(rng.random((size, 1))) < CAPTION_DROPOUT
         ids = torch.where(drop, self._empty, self._ids[rows])

@@ -27,16 +27,10 @@ class View:
 
     def apply(self, image: Pixels) -> Pixels:
         """The window's pixels, [size_px, size_px, 3] or [size_px, size_px] for a flat picture."""
-        box = (
-            self.left_px,
-            self.top_px,
-            self.left_px + self.side_px,
-            self.top_px + self.side_px,
-        )
-        picture = Image.fromarray(image).resize(
-            (self.size_px, self.size_px), Image.Resampling.BILINEAR, box=box
-        )
-        pixels = np.asarray(picture)
+        x, y, side, size = self.left_px, self.top_px, self.side_px, (self.size_px, self.size_px)
+        picture = Image.fromarray(image)
+        box = (x, y, x + side, y + side)
+        pixels = np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=box))
         return np.ascontiguousarray(pixels[:, ::-1] if self.mirror else pixels)
 
     def points(self, points: NDArray[np.float32]) -> NDArray[np.float32]:

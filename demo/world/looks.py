@@ -73,10 +73,11 @@ def random_look(rng: np.random.Generator, *, pose: Pose, kind: Kind | None = Non
     lower = [n for n in ("blue", "black", "white", "red", "green", "purple") if n != top]
     styles = STYLES[kind]
     hairs = tuple(HAIRS)[: 4 if child else 5]
+    odds = [0.35, 0.28, 0.2, 0.09, 0.08][: len(hairs)]
     return Look(
         kind=kind,
         skin=int(rng.integers(len(SKINS))),
-        hair=hairs[rng.choice(len(hairs), p=_hair_odds(len(hairs)))],
+        hair=hairs[rng.choice(len(hairs), p=[odd / sum(odds) for odd in odds])],
         style=styles[rng.integers(len(styles))],
         top=top,
         bottom=bottoms[rng.integers(len(bottoms))],
@@ -86,8 +87,3 @@ def random_look(rng: np.random.Generator, *, pose: Pose, kind: Kind | None = Non
         width=float(np.clip(rng.lognormal(0.02, 0.17), 0.78, 1.5)),
         head=1.22 if child else 1.0,
     )
-
-
-def _hair_odds(n: int) -> list[float]:
-    odds = [0.35, 0.28, 0.2, 0.09, 0.08][:n]
-    return [o / sum(odds) for o in odds]
