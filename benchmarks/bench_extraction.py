@@ -47,8 +47,7 @@ from priors.pose import PoseModel
 from priors.sam import SamConfig, build_sam, load_sam, save_sam
 from priors.yolo import import_ultralytics
 from storage.layout import Root
-from storage.retries import read_rejects
-from storage.shards import iter_samples
+from storage.shard_reader import iter_samples, read_rejects
 from storage.sources import Source, resolve_source
 
 SECONDS = 0.02

@@ -31,7 +31,7 @@ from priors.yolo import import_ultralytics
 from storage.layout import Root
 from storage.plan import PlanConfig, plan_units
 from storage.records import Sample, Unit
-from storage.shards import iter_samples
+from storage.shard_reader import iter_samples
 from storage.sources import resolve_source
 
 UNIT_SIZE = 40

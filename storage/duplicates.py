@@ -5,10 +5,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Literal
 
-import pyarrow.parquet as pq
-
 from storage.layout import Root
-from storage.locations import local_copy
+from storage.shard_reader import open_rows
 
 _PHASH_BITS = 64
 MAX_DISTANCE_BITS = 7
@@ -113,8 +111,7 @@ class _Near:
 
 def _rows(root: Root, fingerprints: Sequence[str], column: str) -> Iterator[tuple[str, str]]:
     for fingerprint in fingerprints:
-        with local_copy(root.shard(fingerprint, "parquet")) as path:
-            table = pq.read_table(path, columns=["key", column])
+        table = open_rows(root, [fingerprint], "parquet").to_table(columns=["key", column])
         yield from zip(
             table.column("key").to_pylist(), table.column(column).to_pylist(), strict=True
         )

@@ -93,6 +93,15 @@ def names_in(uri: str) -> list[str]:
     return sorted(info["name"].rsplit("/", 1)[-1] for info in infos if info["type"] == "file")
 
 
+def files_below(uri: str) -> list[str]:
+    """Locations of all files in a directory and its subdirectories, sorted."""
+    if is_local(uri):
+        return sorted(str(path) for path in local_path(uri).rglob("*") if not path.is_dir())
+    fs, path = filesystem(uri)
+    fs.invalidate_cache()
+    return sorted(f"{uri}/{name[len(path) :].lstrip('/')}" for name in fs.find(path))
+
+
 def _leads_to_directory(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_dir()

@@ -13,10 +13,11 @@ from itertools import chain
 from storage.canonical import canonical_json, digest_of
 from storage.errors import ShardError
 from storage.layout import Root
-from storage.locations import file_size, local_copy, read_bytes, stems_in, write_file
+from storage.locations import file_size, read_bytes, stems_in, write_file
 from storage.plan import make_unit
-from storage.records import Reject, RejectReason, Unit
-from storage.shards import commit_unit, is_committed, iter_samples, read_shard_info
+from storage.records import RejectReason, Unit
+from storage.shard_reader import iter_samples, read_rejects
+from storage.shards import commit_unit, is_committed, read_shard_info
 
 TRANSIENT: tuple[RejectReason, ...] = ("unreadable", "poison")
 """Reasons that may go away by themselves: a store that was down, a worker short of memory."""
@@ -24,7 +25,7 @@ TRANSIENT: tuple[RejectReason, ...] = ("unreadable", "poison")
 
 def current_shards(root: Root, fingerprints: Iterable[str]) -> Iterator[str]:
     """For each planned unit the shard that stands for it: its own, or that of its last retry."""
-    retried = _retried_units(root)
+    retried = retried_units(root)
     for fingerprint in fingerprints:
         yield _stand_in(root, fingerprint) if fingerprint in retried else fingerprint
 
@@ -37,7 +38,7 @@ def units_to_retry(
     The second unit is for an extractor whose shards go elsewhere: its result is merged by
     :func:`merge_retry`.
     """
-    retried = _retried_units(root)
+    retried = retried_units(root)
     for unit in units:
         shard = unit.fingerprint
         if shard in retried:
@@ -95,32 +96,25 @@ def merge_retry(root: Root, unit: Unit, *, retried: Unit, retry_root: Root) -> s
     return new.fingerprint
 
 
-def read_rejects(root: Root, fingerprint: str) -> list[Reject]:
-    """The rejects of a committed shard, in the unit's order.
-
-    Raises:
-        ShardError: the file is missing or broken.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    uri = root.shard(fingerprint, "rejects.parquet")
-    try:
-        with local_copy(uri) as path:
-            return [Reject(**row) for row in pq.read_table(path).to_pylist()]
-    except (OSError, TypeError, pa.ArrowException) as error:
-        raise ShardError(f"{uri}: rejects cannot be read: {error}") from error
-
-
-def _retried_units(root: Root) -> set[str]:
+def retried_units(root: Root) -> set[str]:
+    """The planned units that a note speaks of."""
     return set(stems_in(root.retries, ".json"))
 
 
-def _stand_in(root: Root, fingerprint: str) -> str:
+def noted_shard(root: Root, fingerprint: str) -> str:
+    """The shard that a unit's note names, there or not.
+
+    Raises:
+        ShardError: the note cannot be read.
+    """
     uri = root.retry_note(fingerprint)
     try:
-        shard = json.loads(read_bytes(uri))["shard"]
+        return str(json.loads(read_bytes(uri))["shard"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ShardError(f"{uri}: not the note of a retry: {error}") from error
+
+
+def _stand_in(root: Root, fingerprint: str) -> str:
+    shard = noted_shard(root, fingerprint)
     # A shard that is gone (hcp gc) stands for nothing any more.
-    return str(shard) if is_committed(root, str(shard)) else fingerprint
+    return shard if is_committed(root, shard) else fingerprint

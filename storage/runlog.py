@@ -2,7 +2,9 @@
 
 import json
 import re
+import secrets
 import time
+from datetime import UTC, datetime
 from types import TracebackType
 
 from storage.layout import Root
@@ -12,11 +14,15 @@ from storage.locations import is_local, local_path, write_file
 class RunLog:
     """Appends JSON lines to ``<root>/runs/<run_name>.jsonl``.
 
-    On object stores, which cannot append, the lines are put as one object when the log closes.
+    Object stores cannot append: there each run puts one object when its log closes,
+    ``<run_name>-<time>-<chance>.jsonl``, so that the names' order is the runs'.
     """
 
     def __init__(self, root: Root, run_name: str) -> None:
         safe = re.sub(r"[^A-Za-z0-9._-]", "-", run_name).lstrip(".") or "run"
+        if not is_local(root.uri):
+            now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]
+            safe = f"{safe}-{now}Z-{secrets.token_hex(3)}"
         self.uri = root.run_log(safe)
         self._lines: list[str] = []
 

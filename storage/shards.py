@@ -1,17 +1,16 @@
-"""Shards: one unit's samples and rejects, committed whole or not at all, and read back."""
+"""Shards: one unit's samples and rejects, committed whole or not at all."""
 
 import hashlib
 import io
 import tarfile
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any, BinaryIO
+from typing import Any
 
 from storage.canonical import canonical_json
 from storage.codec import (
-    decode_sample,
     encode_sample,
     reject_schema,
     sample_row,
@@ -23,9 +22,6 @@ from storage.layout import DATA_SUFFIXES, MARKER_SUFFIX, Root
 from storage.locations import (
     Staging,
     file_size,
-    filesystem,
-    is_local,
-    local_path,
     remove,
     staging,
 )
@@ -37,7 +33,6 @@ __all__ = [
     "commit_unit",
     "committed",
     "is_committed",
-    "iter_samples",
     "read_shard_info",
     "split_of",
 ]
@@ -188,63 +183,3 @@ def _is_whole(root: Root, fingerprint: str) -> bool:
         file_size(root.shard(fingerprint, suffix)) == size
         for suffix, size in info.sizes_bytes.items()
     )
-
-
-@contextmanager
-def open_shard_tar(root: Root, fingerprint: str) -> Generator[BinaryIO, None, None]:
-    """The tar of a committed shard, open for reading.
-
-    Raises:
-        ShardError: it is not there.
-    """
-    uri = root.shard(fingerprint, "tar")
-    try:
-        if is_local(uri):
-            file: Any = local_path(uri).open("rb")
-        else:
-            fs, path = filesystem(uri)
-            file = fs.open(path, "rb")
-    except OSError as error:
-        raise ShardError(f"shard {uri} cannot be opened: {error}") from error
-    with file:
-        yield file
-
-
-def iter_members(root: Root, fingerprint: str) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """(key, members by suffix) of a shard's samples, in order, not decoded.
-
-    Raises:
-        ShardError: the tar is broken.
-    """
-    key, members = "", dict[str, bytes]()
-    with open_shard_tar(root, fingerprint) as file:
-        try:
-            with tarfile.open(fileobj=file, mode="r:") as tar:
-                for member in tar:
-                    stem, _, suffix = member.name.partition(".")
-                    if stem != key and members:
-                        yield key, members
-                        members = {}
-                    key = stem
-                    content = tar.extractfile(member)
-                    members[suffix] = b"" if content is None else content.read()
-        except (tarfile.TarError, OSError, EOFError) as error:
-            raise ShardError(f"{root.shard(fingerprint, 'tar')}: {error}") from error
-    if members:
-        yield key, members
-
-
-def iter_samples(root: Root, fingerprint: str) -> Iterator[Sample]:
-    """The samples of a committed shard in the unit's order, masks included.
-
-    Raises:
-        ShardError: not committed, broken, or not as many samples as the marker says.
-    """
-    info = read_shard_info(root, fingerprint)
-    uri = root.shard(fingerprint, "tar")
-    count = 0
-    for key, members in iter_members(root, fingerprint):
-        count += 1
-        yield decode_sample(members, where=f"{uri} sample {key}")
-    if count != info.n_samples:
-        raise ShardError(f"{uri}: expected {info.n_samples} samples, got {count}")

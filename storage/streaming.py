@@ -1,15 +1,12 @@
 """Samples for training: shuffled the same way every time, evenly over ranks, resumable."""
 
 import random
-import tarfile
 from collections.abc import Iterator
-from typing import Any
 
-from storage.codec import decode_sample
+from storage.codec import split_of
 from storage.errors import ShardError, VersionError
-from storage.locations import local_copy
 from storage.records import Sample, Split
-from storage.shards import split_of
+from storage.shard_reader import Shard, open_shard
 from storage.versions import DatasetVersion
 
 
@@ -74,41 +71,19 @@ def _run(
         last = first + counts[index]
         lo, hi = max(start, first), min(end, last)
         if lo < hi:
-            yield from _shard(version, index, split, salt, slice(lo - first, hi - first))
+            with open_shard(version.root, version.shards[index], at_will=True) as shard:
+                keys = _keys(version, shard, split, expected=counts[index])
+                random.Random(f"{salt}/{version.shards[index]}").shuffle(keys)
+                for key in keys[lo - first : hi - first]:
+                    yield shard.sample(key)
         first = last
 
 
-def _shard(
-    version: DatasetVersion, index: int, split: Split, salt: str, part: slice
-) -> Iterator[Sample]:
-    fingerprint = version.shards[index]
-    uri = version.root.shard(fingerprint, "tar")
-    try:
-        with local_copy(uri) as path, tarfile.open(path, "r:") as tar:
-            members = _index(tar)
-            keys = [k for k in members if split_of(k) == split and k not in version.exclusions]
-            expected = _count(version, split)[index]
-            if len(keys) != expected:
-                raise ShardError(f"{uri}: expected {expected} {split} samples, got {len(keys)}")
-            random.Random(f"{salt}/{fingerprint}").shuffle(keys)
-            for key in keys[part]:
-                content = {name: _read(tar, member) for name, member in members[key].items()}
-                yield decode_sample(content, where=f"{uri} sample {key}")
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise ShardError(f"shard {uri} cannot be read: {error}") from error
-
-
-def _index(tar: tarfile.TarFile) -> dict[str, dict[str, tarfile.TarInfo]]:
-    members: dict[str, dict[str, tarfile.TarInfo]] = {}
-    for member in tar:
-        key, _, suffix = member.name.partition(".")
-        members.setdefault(key, {})[suffix] = member
-    return members
-
-
-def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file: Any = tar.extractfile(member)
-    return bytes(file.read())
+def _keys(version: DatasetVersion, shard: Shard, split: Split, *, expected: int) -> list[str]:
+    keys = [k for k in shard.list_keys() if split_of(k) == split and k not in version.exclusions]
+    if len(keys) != expected:
+        raise ShardError(f"{shard.uri}: expected {expected} {split} samples, got {len(keys)}")
+    return keys
 
 
 def _count(version: DatasetVersion, split: Split) -> list[int]:

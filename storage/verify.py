@@ -1,15 +1,13 @@
 """Check a data set on disk against what its markers and versions say."""
 
-import hashlib
-
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from storage.errors import ShardError, VersionError
 from storage.layout import DATA_SUFFIXES, Place, Root
-from storage.locations import local_copy, stems_in
+from storage.locations import stems_in
+from storage.markers import ShardInfo, committed, read_shard_info
 from storage.plan import open_plan
-from storage.shards import ShardInfo, committed, iter_samples, read_shard_info
+from storage.shard_reader import digest_of_file, iter_samples, open_rows
 from storage.versions import list_versions, open_version
 
 
@@ -40,8 +38,7 @@ def _shard_problems(root: Root, info: ShardInfo) -> list[str]:
     for suffix in DATA_SUFFIXES:
         uri = root.shard(info.fingerprint, suffix)
         try:
-            with local_copy(uri) as path, path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = digest_of_file(root, info.fingerprint, suffix)
         except OSError as error:
             problems.append(f"{uri}: cannot be read: {error.strerror or error}")
             continue
@@ -53,7 +50,7 @@ def _shard_problems(root: Root, info: ShardInfo) -> list[str]:
         n_samples = sum(1 for _ in iter_samples(root, info.fingerprint))
     except ShardError as error:
         return [str(error)]
-    rows = {s: _row_count(root.shard(info.fingerprint, s)) for s in DATA_SUFFIXES[1:]}
+    rows = {s: _row_count(root, info.fingerprint, s) for s in DATA_SUFFIXES[1:]}
     if (n_samples, *rows.values()) != (info.n_samples, info.n_samples, info.n_rejects):
         problems.append(
             f"shard {info.fingerprint}: marker says {info.n_samples} samples and "
@@ -64,10 +61,9 @@ def _shard_problems(root: Root, info: ShardInfo) -> list[str]:
     return problems
 
 
-def _row_count(uri: str) -> int:
+def _row_count(root: Root, fingerprint: str, suffix: str) -> int:
     try:
-        with local_copy(uri) as path:
-            return pq.read_metadata(path).num_rows
+        return open_rows(root, [fingerprint], suffix).count_rows()
     except (OSError, pa.ArrowException):
         return -1
 

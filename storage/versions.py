@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from storage.canonical import digest_of
-from storage.codec import decode_sample, reject_schema, sample_schema
+from storage.codec import split_of
 from storage.errors import ShardError, VersionError
 from storage.extras import explained_imports
 from storage.layout import Place, Root
-from storage.locations import filesystem, is_local, read_bytes, stems_in, write_file
+from storage.locations import read_bytes, stems_in, write_file
+from storage.markers import ShardInfo, read_shard_info
 from storage.records import CONTRACT_VERSION, Sample, Split
-from storage.shards import ShardInfo, iter_members, read_shard_info, split_of
+from storage.shard_reader import open_rows, open_shard
 from storage.statistics import ShardCount, summarise
 
 _ID = re.compile(r"[0-9a-f]{16}")
@@ -41,7 +42,7 @@ class DatasetVersion:
         with explained_imports():
             import pyarrow.dataset as ds
 
-        rows = _dataset(self.root, self.shards, "parquet", sample_schema())
+        rows = open_rows(self.root, self.shards, "parquet")
         if not self.exclusions:
             return rows
         return rows.filter(~ds.field("key").isin(sorted(self.exclusions)))
@@ -49,7 +50,7 @@ class DatasetVersion:
     @property
     def rejects(self) -> Any:
         """The rejects as one ``pyarrow.dataset``: key, uri, reason, detail."""
-        return _dataset(self.root, self.shards, "rejects.parquet", reject_schema())
+        return open_rows(self.root, self.shards, "rejects.parquet")
 
     def iter_samples(self, split: Split | None = None) -> Iterator[Sample]:
         """Full samples in shard order, of one split or of both; others are not decoded.
@@ -58,10 +59,10 @@ class DatasetVersion:
             ShardError: a shard is missing or broken.
         """
         for fingerprint in self.shards:
-            uri = self.root.shard(fingerprint, "tar")
-            for key, members in iter_members(self.root, fingerprint):
-                if key not in self.exclusions and split in (None, split_of(key)):
-                    yield decode_sample(members, where=f"{uri} sample {key}")
+            with open_shard(self.root, fingerprint) as shard:
+                for key, members in shard:
+                    if key not in self.exclusions and split in (None, split_of(key)):
+                        yield shard.decode(key, members)
 
 
 def publish_version(
@@ -88,7 +89,7 @@ def publish_version(
     for info in infos:
         rejects.update(info.rejects_by_reason)
     excluded = frozenset(exclusions)
-    rows = (_dataset(place, [name], "parquet", sample_schema()) for name in fingerprints)
+    rows = (open_rows(place, [name], "parquet") for name in fingerprints)
     counts, statistics = summarise(rows, excluded)
     content = {
         "contract": CONTRACT_VERSION,
@@ -173,12 +174,3 @@ def _infos(root: Root, fingerprints: Sequence[str]) -> list[ShardInfo]:
         return [read_shard_info(root, fingerprint) for fingerprint in fingerprints]
     except ShardError as error:
         raise VersionError(f"version of {root} cannot be published: {error}") from error
-
-
-def _dataset(root: Root, fingerprints: Sequence[str], suffix: str, schema: Any) -> Any:
-    import pyarrow.dataset as ds
-
-    paths, fs = [root.shard(fingerprint, suffix) for fingerprint in fingerprints], None
-    if not is_local(root.uri):
-        paths, fs = [filesystem(uri)[1] for uri in paths], filesystem(root.uri)[0]
-    return ds.dataset(paths, schema=schema, format="parquet", filesystem=fs)

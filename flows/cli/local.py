@@ -82,7 +82,7 @@ def gc(
     gone = collect_garbage(root, dry_run=dry_run)
     for name in gone:
         say(name)
-    say(f"{len(gone)} shards {'would be ' if dry_run else ''}deleted")
+    say(f"{len(gone)} files {'would be ' if dry_run else ''}deleted")
 
 
 def weights() -> None:

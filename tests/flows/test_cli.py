@@ -90,4 +90,4 @@ def test_inspect_verify_and_gc(dataset: str, tmp_path: Path) -> None:
     assert "no caption" in text
     assert "data:image/jpeg;base64," in text
     assert hcp("verify", root).stdout.strip() == "0 problems"
-    assert "0 shards would be deleted" in hcp("gc", root, "--dry-run").stdout
+    assert "0 files would be deleted" in hcp("gc", root, "--dry-run").stdout

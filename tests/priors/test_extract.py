@@ -29,7 +29,8 @@ from priors.gate import GateConfig
 from priors.reports import UnitReport
 from storage.layout import Root
 from storage.records import Reject, SourceRecord, Span, Unit
-from storage.shards import committed, iter_samples
+from storage.shard_reader import iter_samples
+from storage.shards import committed
 from storage.sources import Source, resolve_source
 
 Photos = Callable[[Sequence[int]], Source]

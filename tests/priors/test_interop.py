@@ -10,7 +10,7 @@ from priors_stubs import stub_extractor, units_of
 
 from priors.extract import run_units_inline
 from storage.layout import Root
-from storage.shards import iter_samples
+from storage.shard_reader import iter_samples
 from storage.sources import Source
 
 Photos = Callable[[Sequence[int]], Source]

@@ -8,6 +8,7 @@ import pytest
 from storage.locations import (
     exists,
     file_size,
+    files_below,
     is_directory,
     is_local,
     join,
@@ -42,6 +43,8 @@ def test_the_verbs_agree_everywhere(root):
     assert names_in(join(root, "x")) == ["f.bin"]  # no directory, nothing temporary
     assert is_directory(join(root, "x"))
     assert not is_directory(uri)
+    assert [uri.rpartition("/x/")[2] for uri in files_below(root)] == ["deeper/g", "f.bin"]
+    assert files_below(join(root, "y")) == []
     with local_copy(uri) as path:
         assert path.read_bytes() == b"second"
     remove(uri)

@@ -8,8 +8,9 @@ from storage.errors import ShardError
 from storage.gc import collect_garbage
 from storage.layout import Root
 from storage.records import Reject, Unit
-from storage.retries import current_shards, merge_retry, read_rejects, units_to_retry
-from storage.shards import commit_unit, iter_samples, read_shard_info
+from storage.retries import current_shards, merge_retry, units_to_retry
+from storage.shard_reader import iter_samples, read_rejects
+from storage.shards import commit_unit, read_shard_info
 from storage.verify import verify_root
 from storage.versions import open_version, publish_version
 

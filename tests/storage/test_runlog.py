@@ -1,6 +1,7 @@
 """Run logs append JSON lines."""
 
 import json
+import re
 
 import fsspec
 
@@ -20,9 +21,17 @@ def test_lines_are_appended(tmp_path):
     assert lines[0]["time_s"] <= lines[1]["time_s"]
 
 
-def test_object_stores_get_the_log_at_the_end(tmp_path):
-    with RunLog(Root(f"memory://log-{tmp_path.name}"), "r") as log:
-        log.append("a")
-        log.append("b")
-    data = fsspec.filesystem("memory").cat_file(f"/log-{tmp_path.name}/runs/r.jsonl")
-    assert [json.loads(line)["event"] for line in data.splitlines()] == ["a", "b"]
+def test_each_run_on_an_object_store_has_a_log_of_its_own(tmp_path):
+    root = Root(f"memory://log-{tmp_path.name}")
+    for run in range(3):
+        with RunLog(root, "rebuild") as log:
+            log.append("a", run=run)
+            log.append("b", run=run)
+    store = fsspec.filesystem("memory")
+    files = sorted(store.ls(f"/log-{tmp_path.name}/runs", detail=False))
+    assert len(files) == 3
+    assert all(re.search(r"/rebuild-\d{8}T\d{6}\.\d{3}Z-\w+\.jsonl$", file) for file in files)
+    lines = [json.loads(line) for file in files for line in store.cat_file(file).splitlines()]
+    assert [(line["event"], line["run"]) for line in lines] == [
+        (event, run) for run in range(3) for event in "ab"
+    ]

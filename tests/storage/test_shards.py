@@ -22,11 +22,11 @@ from PIL import Image
 from storage.errors import ShardError
 from storage.layout import Root
 from storage.records import Reject
+from storage.shard_reader import iter_samples
 from storage.shards import (
     commit_unit,
     committed,
     is_committed,
-    iter_samples,
     read_shard_info,
     split_of,
 )

@@ -1,10 +1,12 @@
 """Streaming: same order every time, equal shares, exact resume."""
 
+from dataclasses import replace
 from itertools import islice
 
 import pytest
 
 from storage.errors import ShardError, VersionError
+from storage.statistics import ShardCount
 from storage.streaming import split_size, stream_samples
 from storage.versions import publish_version
 
@@ -92,3 +94,29 @@ def test_from_an_object_store(tmp_path, fill_root, version):
     root = f"memory://stream-{tmp_path.name}"
     remote = publish_version(root, fill_root(root, 4), config={})
     assert _keys(remote) == _keys(version)
+
+
+class Counted(tuple[ShardCount, ...]):
+    """Counts of shards that count how often they are looked at."""
+
+    looks = 0
+
+    def __iter__(self):
+        Counted.looks += len(self)
+        return super().__iter__()
+
+    def __getitem__(self, index):
+        Counted.looks += 1
+        return super().__getitem__(index)
+
+
+def test_the_work_is_linear_in_the_number_of_shards(version):
+    n = 10_000
+    counts = Counted([version.counts[0]] * n)
+    many = replace(version, shards=(version.shards[0],) * n, counts=counts)
+    Counted.looks = 0
+    size = split_size(many, "train")
+    far = size - 50 * counts[0].train
+    keys = [s.key for s in stream_samples(many, split="train", seed=0, epoch=0, skip=far)]
+    assert len(keys) == 50 * counts[0].train  # of 50 shards, each opened
+    assert Counted.looks <= 5 * n

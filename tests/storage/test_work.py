@@ -8,7 +8,8 @@ import pytest
 
 from storage.layout import Root
 from storage.plan import open_plan
-from storage.retries import current_shards, read_rejects
+from storage.retries import current_shards
+from storage.shard_reader import read_rejects
 from storage.verify import verify_root
 from storage.versions import list_versions, open_version
 from storage.work import open_work, publish_work
