@@ -49,6 +49,7 @@ def test_a_broken_config_file_is_named(tmp_path: Path) -> None:
     assert "c.yaml: expected a mapping of parameters" in done.stderr
 
 
+@pytest.mark.slow
 def test_an_unknown_base_is_an_error_without_a_traceback(tmp_path: Path) -> None:
     done = hcp("generate", "--base", str(tmp_path / "no-base"), "--prompt", "a man",
                "--out", str(tmp_path / "x.png"))  # fmt: skip

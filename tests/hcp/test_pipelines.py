@@ -150,7 +150,8 @@ def test_attention_without_fused_kernels(pipeline: Any) -> None:
     assert np.allclose(draw(pipeline, HUMAN), fused, atol=1e-4)
 
 
-@pytest.mark.parametrize("how", ["one_block", pytest.param("whole", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["one_block", "whole"])
 def test_torch_compile(how: str, tiny_tokenizer: CLIPTokenizer) -> None:
     torch.compiler.reset()
     pipeline = layout_pipeline("sd1", tiny_tokenizer)

@@ -210,6 +210,7 @@ def test_hashes_follow_from_the_content() -> None:
     assert smaller.sha256 != first.sha256
 
 
+@pytest.mark.slow
 def test_ultralytics_cannot_get_into_the_decoder() -> None:
     """A bare import of ultralytics patches Image.open; a broken file must still be 'unreadable'."""
     code = (

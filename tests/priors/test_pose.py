@@ -69,6 +69,7 @@ def test_repeats_are_equal_and_rounded(pose: PoseModel, pictures: list[NDArray[n
 
 
 @pytest.mark.assets
+@pytest.mark.slow
 def test_masks_of_given_people(
     pose: PoseModel, pictures: list[NDArray[np.uint8]], assets: Path
 ) -> None:

@@ -71,6 +71,7 @@ def put_photos(store: Any, folder: str, n: int) -> None:
         store.pipe_file(f"{folder}/{i:03}.txt", CAPTION.encode())
 
 
+@pytest.mark.slow
 def test_a_folder_on_s3_is_rebuilt_incrementally(store: Any) -> None:
     put_photos(store, "hcp/photos", 30)
     store.pipe_file("hcp/photos/deep/er/broken.jpg", b"no photo")

@@ -79,6 +79,7 @@ def test_embedded_tokenizer_knows_the_world_and_survives_the_rest() -> None:
     assert "zebra" in tokenizer.decode(unknown)
 
 
+@pytest.mark.slow
 def test_prompts_steer_brightness(pipeline: StableDiffusionPipeline) -> None:
     snow = draw(pipeline, "a woman in a red shirt standing in the snow")
     night = draw(pipeline, "a woman in a red shirt standing in a city at night")
