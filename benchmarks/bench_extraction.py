@@ -38,9 +38,9 @@ from benchmarks.stub_models import (
 from demo.embedded import SAM_DIR
 from flows.ray_session import ray_session
 from hcp.tokens import human_spans
-from priors.config import ExtractorConfig, PoolConfig
+from priors.config import Extraction, ExtractorConfig, PoolConfig
 from priors.decode import DecodedPhoto, decode_photo
-from priors.extract import Extraction, Extractor, run_units_inline
+from priors.extract import Extractor, run_units_inline
 from priors.models import load_pose
 from priors.pool import run_units
 from priors.pose import PoseModel

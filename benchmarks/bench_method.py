@@ -45,19 +45,23 @@ def run(work: Path, *, photos: int, steps: int, seeds: int) -> list[dict[str, An
         os.environ.update(environment)  # before prefect is imported: it reads its settings then
         from flows import ablate_hcp, rebuild_dataset
         from flows.ablate import table_row
+        from flows.cli.settings import merged
         from flows.params import AblateParams, RebuildParams
 
         params = demo_params(work, size)
         version_id = rebuild_dataset(RebuildParams.model_validate(params["rebuild"]))
         dataset = f"{params['rebuild']['root']}@{version_id}"
-        params["evaluate"] |= {"register_model": False, "dataset": dataset, "attention_photos": 64}
+        judged = {"register_model": False, "dataset": dataset, "evaluation": {"max_photos": 64}}
+        evaluation = merged(params["evaluate"], judged)
         rows: list[dict[str, Any]] = []
         for name, setting in SETTINGS.items():
-            train = params["train"] | {
-                "dataset": dataset, "hcp": setting.hcp, "learning_rate": setting.learning_rate,
+            own = {
+                "dataset": dataset,
                 "out": str(work / name.split()[0]),
-            }  # fmt: skip
-            given = {"train": train, "evaluate": params["evaluate"], "variants": setting.variants}
+                "training": {"hcp": setting.hcp, "learning_rate": setting.learning_rate},
+            }
+            train = merged(params["train"], own)
+            given = {"train": train, "evaluate": evaluation, "variants": setting.variants}
             for outcome in ablate_hcp(AblateParams.model_validate(given)):
                 row = table_row(outcome)
                 rows.append({"setting": name} | {k: v for k, v in row.items() if k != "report"})

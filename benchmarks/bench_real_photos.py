@@ -23,9 +23,10 @@ from pycocotools.cocoeval import COCOeval
 
 from benchmarks.output import ASSETS, finish, options
 from hcp.tokens import human_spans
-from priors.config import ExtractorConfig
-from priors.extract import Extraction, Extractor, config_digest, run_units_inline
+from priors.config import Extraction, ExtractorConfig
+from priors.extract import Extractor, run_units_inline
 from priors.gate import GateConfig
+from priors.planning import config_digest
 from priors.reports import PoolReport
 from priors.yolo import import_ultralytics
 from storage.layout import Root

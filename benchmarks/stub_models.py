@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from priors.config import ExtractorConfig
-from priors.extract import Extraction, Extractor
+from priors.config import Extraction, ExtractorConfig
+from priors.extract import Extractor
 from priors.gate import GateConfig
 from priors.masks import PersonMasks, empty_masks
 from priors.reports import UnitReport

@@ -13,7 +13,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from demo.embedded import POSE_PX
 from demo.world.dataset import write_folder
 from flows.server import private_server
 
@@ -69,44 +68,33 @@ def run_flow(out: Path, size: DemoSize) -> Any:
 
 
 def demo_params(out: Path, size: DemoSize) -> dict[str, Any]:
-    """The flow's parameters: production's, with small models and sizes."""
-    return {
+    """The flow's parameters: the preset ``demo``, with this run's places and sizes."""
+    from flows.cli.settings import from_preset, merged
+    from flows.params import RebuildAndTrainParams
+
+    own = {
         "rebuild": {
             "source": str(out / "photos"),
             "root": str(out / "data"),
-            "pose_model": "embedded",
-            "mask_model": "embedded",
-            "image_size_px": POSE_PX,
             "unit_size": size.unit_size,
-            "actors": 2,
         },
         "train": {
-            "base": "embedded",
             "out": str(out / "training"),
-            "steps": size.train_steps,
-            "batch_size": 8,
-            "learning_rate": 1e-3,
-            "warmup_steps": 10,
-            "ema_decay": 0.98,
-            "checkpoint_every": max(1, size.train_steps // 2),
-            "resolution_px": 128,
             "resume": True,
-            "hcp": {"width": 256},
+            "training": {
+                "steps": size.train_steps,
+                "checkpoint_every": max(1, size.train_steps // 2),
+            },
         },
         "evaluate": {
-            "base": "embedded",
             "out": str(out / "report"),
             "prompts": str(size.prompts),
-            "pose_model": "embedded",
-            "pose_image_size_px": POSE_PX,
-            "seeds": size.seeds,
-            "inference_steps": size.inference_steps,
-            "guidance": 4.0,
-            "attention_photos": 12,
+            "evaluation": {"seeds": tuple(range(size.seeds)), "steps": size.inference_steps},
             "register_model": True,
             "registry": f"sqlite:///{out / 'registry.db'}",
         },
     }
+    return merged(from_preset(RebuildAndTrainParams, "demo"), own)
 
 
 def summary(outcome: Any, *, n_photos: int) -> dict[str, str]:

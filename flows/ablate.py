@@ -59,15 +59,16 @@ def ablate_hcp(params: AblateParams) -> list[VariantOutcome]:
     with ray_session(params.train.ray_address):
         outcomes = [run_variant(params, name) for name in names]
     rows = [table_row(outcome) for outcome in outcomes]
-    publish_table("ablation", rows, description=f"{params.train.steps} steps each")
+    publish_table("ablation", rows, description=f"{params.train.training.steps} steps each")
     return outcomes
 
 
 def run_variant(params: AblateParams, name: str) -> VariantOutcome:
     """Train and evaluate one variant."""
     out = join(params.train.out, name)
-    config = VARIANTS[name](params.train.hcp)
-    trained = train_hcp(params.train.model_copy(update={"hcp": config, "out": out}))
+    training = params.train.training
+    training = replace(training, hcp=VARIANTS[name](training.hcp))
+    trained = train_hcp(params.train.model_copy(update={"training": training, "out": out}))
     own = {
         "out": join(out, "report"),
         "training_log": trained.log,

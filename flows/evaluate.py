@@ -12,7 +12,7 @@ from flows.outcomes import EvaluateOutcome
 from flows.params import EvaluateParams
 from hcp.evaluation.results import CANDIDATE, EvaluationReport
 from storage.locations import join, normalised, write_atomic
-from storage.registry import ModelEntry, Registry
+from storage.registry import ModelEntry, Registry, checkpoint_place
 
 REPORT_NAME = "report.html"
 
@@ -28,10 +28,15 @@ def evaluate_hcp(params: EvaluateParams) -> EvaluateOutcome:
         HcpError: a model, the prompts, the dataset or the registry cannot be used.
     """
     logger = get_run_logger()
+    candidate = checkpoint_place(params.checkpoint, params.registry)
     champion = find_champion(params)
-    result = compare(EvaluationJob(params=params, champion=champion.uri if champion else None))
+    result = compare(
+        EvaluationJob(
+            params=params, checkpoint=candidate, champion=champion.uri if champion else None
+        )
+    )
     report = write_page(params, result)
-    entry = register(params, result) if params.register_model else None
+    entry = register(params, candidate, result) if params.register_model else None
     for line in result.verdict.reasons:
         logger.info("gate: %s", line)
     promote = result.verdict.promote
@@ -61,7 +66,8 @@ def compare(job: EvaluationJob) -> EvaluationResult:
 
     params = job.params
     with ray_session(params.ray_address) as cluster:
-        return run_remote(run_evaluation, job, num_gpus=cluster.gpus_each(params.gpus))
+        gpus = cluster.gpus_each(params.gpus, device=params.device)
+        return run_remote(run_evaluation, job, num_gpus=gpus)
 
 
 @task(name="write-report")
@@ -84,12 +90,12 @@ def write_page(params: EvaluateParams, result: EvaluationResult) -> str:
 
 
 @task(name="register")
-def register(params: EvaluateParams, result: EvaluationResult) -> ModelEntry:
+def register(params: EvaluateParams, candidate: str, result: EvaluationResult) -> ModelEntry:
     """Enter the checkpoint in the registry; a passed gate moves the alias ``champion``."""
     registry = Registry(registry_uri(params.registry))
     entry = registry.register(
         params.model_name,
-        checkpoint_uri=params.checkpoint,
+        checkpoint_uri=candidate,
         metrics=result.figures.metrics(),
         tags=result.tags,
     )

@@ -1,65 +1,101 @@
-"""The extractor that a rebuild's parameters describe.
+"""What a rebuild's parameters come to: they are taken apart here, once.
 
 A module of its own: Prefect loads a deployed flow's file under another name, and what an actor
 unpickles must be importable by its real one.
 """
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from flows.names import model_path
 from flows.params import RebuildParams
-from storage.canonical import digest_of
+from priors.config import Extraction, PoolConfig
+from storage.duplicates import Duplicates
 from storage.layout import Root
 from storage.sources import resolve_source
 
 if TYPE_CHECKING:
-    from priors.config import ExtractorConfig
     from priors.decode import Decode
     from priors.extract import Extractor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractorFactory:
-    """Builds the extractor inside an actor; pickles as its parameters."""
+    """Builds the extractor inside an actor; pickles as its extraction."""
 
-    params: RebuildParams
-    root: Root  # made by the driver: a relative path means its working directory, not an actor's
+    extraction: Extraction
     decode: "Decode | None" = None  # elsewhere; None: in the extractor's own threads
 
     def __call__(self) -> "Extractor":
         """Load the models."""
         from hcp.tokens import human_spans
-        from priors.extract import Extraction, Extractor
+        from priors.extract import Extractor
 
-        params = self.params
-        extraction = Extraction(
-            source=resolve_source(params.source, format=params.format, images=params.images),
-            root=self.root,
-            config=extractor_config(params),
-            gate=params.gate,
-            device=params.device,
-        )
-        return Extractor(extraction, human_spans, decode=self.decode)
+        return Extractor(self.extraction, human_spans, decode=self.decode)
 
 
-def extractor_config(params: RebuildParams) -> "ExtractorConfig":
-    """The extractor's own configuration."""
-    from priors.config import ExtractorConfig
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebuildJob:
+    """One rebuild: what is extracted, on what it runs, and what its version will say."""
 
-    return ExtractorConfig(
-        pose_model=model_path(params.pose_model, "pose"),
-        mask_model=model_path(params.mask_model, "masks"),
-        imgsz=params.image_size_px,
-        batch_size=params.batch_size,
-        mask_batch_size=params.batch_size,
-        trust_weights=params.trust_weights,
+    extraction: Extraction
+    unit_size: int
+    workers: PoolConfig
+    ray_address: str | None
+    duplicates: Duplicates
+    distance_bits: int
+    facts: Mapping[str, Any]  # how the shards come about, for the version
+    settings: str  # the parameters themselves as JSON, for retry-failed
+
+
+def rebuild_job(params: RebuildParams) -> RebuildJob:
+    """The parameters' source, root and models, found.
+
+    Raises:
+        SourceError: there is no such source.
+    """
+    config = params.extractor
+    source = resolve_source(
+        params.source,
+        format=params.format,
+        images=params.images,
+        skip_unlisted=params.skip_unlisted,
+    )
+    extraction = Extraction(
+        source=source,
+        root=Root.of(params.root),
+        config=replace(
+            config,
+            pose_model=model_path(config.pose_model, "pose"),
+            mask_model=model_path(config.mask_model, "masks"),
+        ),
+        gate=params.gate,
+        device=params.device,
+    )
+    return RebuildJob(
+        extraction=extraction,
+        unit_size=params.unit_size,
+        workers=params.workers,
+        ray_address=params.ray_address,
+        duplicates=params.duplicates,
+        distance_bits=params.duplicate_distance_bits,
+        facts=version_facts(params),
+        settings=params.model_dump_json(indent=1),
     )
 
 
-def extraction_digest(params: RebuildParams) -> str:
-    """The plan's salt: all that shapes a shard besides its records."""
-    from hcp.tokens import TOKENS_VERSION
-    from priors.extract import config_digest
+def version_facts(params: RebuildParams) -> dict[str, Any]:
+    """What a dataset version says about how it came about; places and machines are not among it.
 
-    return digest_of([config_digest(extractor_config(params), params.gate), TOKENS_VERSION])
+    Its keys are part of the version's id, and older than the settings' names.
+    """
+    return {
+        "pose_model": params.extractor.pose_model,
+        "mask_model": params.extractor.mask_model,
+        "image_size_px": params.extractor.imgsz,
+        "gate": asdict(params.gate),
+        "unit_size": params.unit_size,
+        "duplicates": params.duplicates,
+        "duplicate_distance_bits": params.duplicate_distance_bits,
+    }

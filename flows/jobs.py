@@ -4,19 +4,20 @@ They run where the GPU is (a Ray task) and know neither Prefect nor Ray.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.names import model_path, split_dataset
 from flows.params import EvaluateParams
+from hcp.evaluation.results import EvaluationConfig
 from storage.errors import HcpError
 
 if TYPE_CHECKING:
     from hcp.evaluation.promotion import Verdict
     from hcp.evaluation.results import EvaluationReport
-    from hcp.evaluation.run import Evaluation, EvaluationConfig
+    from hcp.evaluation.run import Evaluation
     from storage.records import Sample
     from storage.versions import DatasetVersion
 
@@ -29,7 +30,8 @@ class EvaluationJob:
     """One evaluation: what to compare, and with what."""
 
     params: EvaluateParams
-    champion: str | None  # checkpoint of the champion; None: compare with the base alone
+    checkpoint: str  # where it lies: a registry's URI is looked up before
+    champion: str | None  # so the champion; None: compare with the base alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,37 +51,37 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
         HcpError: a model, the checkpoint, the prompts or the dataset cannot be used.
     """
     from hcp import HcpAdapter
-    from hcp.base import load_base
+    from hcp.base import load_base, sampling_dtype
     from hcp.evaluation.promotion import decide
     from hcp.evaluation.run import evaluate
-    from hcp.evaluation.similarity import clip_text_scorer
-    from priors.config import ModelConfig
+    from hcp.evaluation.similarity import clip_features, clip_text_scorer
     from priors.device import resolve_device
     from priors.models import load_pose
 
     params = job.params
     device = resolve_device(params.device)
-    candidate = HcpAdapter.from_pretrained(params.checkpoint)
+    candidate = HcpAdapter.from_pretrained(job.checkpoint)
+    config = evaluation_config(params)
     version = open_evaluation_dataset(params)
     evaluation = evaluate(
-        load_base(model_path(params.base, "base"), device=device),
-        candidate,
-        config=evaluation_config(params),
-        detector=load_pose(
-            ModelConfig(
-                weights=model_path(params.pose_model, "pose"),
-                imgsz=params.pose_image_size_px,
-                trust_weights=params.trust_weights,
-            ),
+        load_base(
+            model_path(params.base, "base"),
             device=device,
+            dtype=sampling_dtype(config.precision, device),
+        ),
+        candidate,
+        config=config,
+        detector=load_pose(
+            replace(params.judge, weights=model_path(params.judge.weights, "pose")), device=device
         ),
         champion=HcpAdapter.from_pretrained(job.champion) if job.champion else None,
-        val_samples=held_out(version, params.attention_photos),
+        val_samples=held_out(version, config.max_photos),
         text_scorer=clip_text_scorer(params.clip_model, device=device)
         if params.clip_model
         else None,
+        features=clip_features(params.features, device=device) if params.features else None,
     )
-    verdict = decide(evaluation.report)
+    verdict = decide(evaluation.report, config=params.promotion)
     return EvaluationResult(
         html=render_page(params, evaluation, verdict, version),
         figures=evaluation.report,
@@ -93,18 +95,19 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
     )
 
 
-def evaluation_config(params: EvaluateParams) -> "EvaluationConfig":
-    """The evaluation's own configuration; prompts from the file where one is given."""
-    from hcp.evaluation.prompts import DEFAULT_PROMPTS
-    from hcp.evaluation.run import EvaluationConfig
+def evaluation_config(params: EvaluateParams) -> EvaluationConfig:
+    """The evaluation's own settings, with the prompts of the file where one is given.
 
-    return EvaluationConfig(
-        prompts=read_prompts(params.prompts) if params.prompts else DEFAULT_PROMPTS,
-        seeds=tuple(range(params.seeds)),
-        steps=params.inference_steps,
-        guidance=params.guidance,
-        max_photos=params.attention_photos,
-    )
+    Raises:
+        HcpError: the file cannot be read, or its prompts are not enough for an evaluation.
+    """
+    if params.prompts is None:
+        return params.evaluation
+    prompts = read_prompts(params.prompts)
+    try:
+        return replace(params.evaluation, prompts=prompts)
+    except ValueError as error:
+        raise HcpError(f"prompts {params.prompts}: {error}") from error
 
 
 def read_prompts(path: str) -> tuple[str, ...]:
@@ -162,25 +165,30 @@ def render_page(
                 "base": params.base,
                 "checkpoint": params.checkpoint,
                 "dataset": params.dataset or "none",
-                "people judged by": params.pose_model,
+                "people judged by": params.judge.weights,
             },
         )
     )
 
 
-def generate_picture(
-    *,
-    base: str,
-    prompt: str,
-    out: Path,
-    checkpoint: str | None,
-    seed: int,
-    steps: int,
-    guidance: float,
-    device: str = "auto",
-    maps: bool = False,
-) -> list[Path]:
-    """Draw one picture and write it; with ``maps`` also ``<out>.maps.png`` (hcp.pages.map_sheet).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureJob:
+    """One picture: what is drawn, with what, where to."""
+
+    base: str
+    prompt: str
+    out: Path
+    checkpoint: str | None = None  # folder or registry URI; None: the base alone
+    registry: str | None = None  # MLflow URI, for a registry URI
+    seed: int = 0
+    steps: int = 30
+    guidance: float = 7.5
+    device: str = "auto"
+    maps: bool = False  # also ``<out>.maps.png`` (hcp.pages.map_sheet)
+
+
+def generate_picture(job: PictureJob) -> list[Path]:
+    """Draw one picture and write it.
 
     Returns:
         The files written; the maps' one is absent where the prompt has no human word.
@@ -191,24 +199,28 @@ def generate_picture(
     from PIL import Image
 
     from hcp import HcpAdapter
-    from hcp.base import load_base
+    from hcp.base import load_base, sampling_dtype
     from hcp.evaluation.generation import generate, record_picture
     from hcp.pages.map_sheet import map_sheet
     from priors.device import resolve_device
 
+    out, device = job.out, resolve_device(job.device)
     if out.suffix.lower() not in PICTURE_SUFFIXES:
         raise HcpError(f"out: expected a name ending in {' or '.join(PICTURE_SUFFIXES)}, got {out}")
-    adapter = HcpAdapter.from_pretrained(checkpoint) if checkpoint else None
-    pipeline = load_base(model_path(base, "base"), device=resolve_device(device))
-    settings: Any = {"steps": steps, "guidance": guidance}
+    adapter = None
+    if job.checkpoint:
+        adapter = HcpAdapter.from_pretrained(job.checkpoint, tracking_uri=job.registry)
+    dtype = sampling_dtype("auto", device)
+    pipeline = load_base(model_path(job.base, "base"), device=device, dtype=dtype)
+    settings: Any = {"steps": job.steps, "guidance": job.guidance, "adapter": adapter}
     files: dict[Path, Any] = {}
-    if maps:
-        drawn = record_picture(pipeline, prompt, seed=seed, adapter=adapter, **settings)
+    if job.maps:
+        drawn = record_picture(pipeline, job.prompt, seed=job.seed, **settings)
         files[out] = drawn.image
         if drawn.words:
             files[out.with_name(f"{out.stem}.maps.png")] = map_sheet(drawn)
     else:
-        files[out] = generate(pipeline, [prompt], seeds=[seed], adapter=adapter, **settings)[0]
+        files[out] = generate(pipeline, [job.prompt], seeds=[job.seed], **settings)[0]
     out.parent.mkdir(parents=True, exist_ok=True)
     for path, image in files.items():
         Image.fromarray(image).save(path)

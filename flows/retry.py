@@ -1,17 +1,20 @@
 """The flow retry-failed: rejects that may work now are tried again."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from prefect import flow, get_run_logger, task
 
 from flows.artifacts import publish_table
+from flows.extraction import RebuildJob, rebuild_job
 from flows.params import RebuildParams, RetryParams
 from flows.rebuild import extract, plan_work, publish, run_extractors
 from storage.errors import HcpError
 from storage.layout import Root
 from storage.locations import read_bytes, remove_folder
 from storage.plan import Plan
+from storage.records import RejectReason
 from storage.retries import merge_retry, units_to_retry
 
 
@@ -23,11 +26,12 @@ def retry_failed(params: RetryParams) -> str:
     extracted first, as by rebuild-dataset. Where nothing changed, the version stays the same.
     """
     rebuild = RebuildParams(**{name: getattr(params, name) for name in RebuildParams.model_fields})
-    work = plan_work(rebuild)
+    job = rebuild_job(rebuild)
+    work = plan_work(job)
     if work.todo:
-        extract(rebuild, work)
-    tried, gained = retry(params, rebuild, work.plan)
-    version = publish(rebuild, work.plan)
+        extract(job, work)
+    tried, gained = retry(job, work.plan, frozenset(params.reasons))
+    version = publish(job, work)
     publish_table(
         "retry",
         [{"tried again": tried, "samples now": gained}],
@@ -40,15 +44,16 @@ def retry_failed(params: RetryParams) -> str:
 
 
 @task(name="retry")
-def retry(params: RetryParams, rebuild: RebuildParams, plan: Plan) -> tuple[int, int]:
+def retry(job: RebuildJob, plan: Plan, reasons: frozenset[RejectReason]) -> tuple[int, int]:
     """Run the rejected records as units of their own, and merge what works; (tried, gained)."""
     root = plan.root
-    pairs = list(units_to_retry(root, plan.units(), reasons=set(params.reasons)))
+    pairs = list(units_to_retry(root, plan.units(), reasons=reasons))
     if not pairs:
         return 0, 0
     scratch = root.retry_work(plan.id)
     again = [retried for _, retried in pairs]
-    pool = run_extractors(rebuild, again, root=scratch, n_units=len(again), log_root=root)
+    there = replace(job, extraction=replace(job.extraction, root=scratch))
+    pool = run_extractors(there, again, n_units=len(again), log_root=root)
     for unit, retried in pairs:
         merge_retry(root, unit, retried=retried, retry_root=scratch)
     remove_folder(scratch.uri)  # kept where the run breaks off: the next retry goes on from it

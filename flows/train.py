@@ -1,6 +1,7 @@
 """The flow train-hcp: a dataset version and a base model in, a checkpoint out."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from prefect import flow, get_run_logger, task
@@ -8,15 +9,13 @@ from prefect import flow, get_run_logger, task
 from flows.artifacts import Progress, publish_table
 from flows.names import model_path, split_dataset
 from flows.outcomes import TrainOutcome
-from flows.params import TrainParams, TrainSettings
+from flows.params import TrainParams
 from storage.exports import export_files
 from storage.versions import DatasetVersion, open_version
 
 if TYPE_CHECKING:
-    from flows.ray_session import Cluster
-    from hcp.training.config import TrainConfig, Workers
     from hcp.training.ray import TrainResult
-from hcp.training.trainer import StepMetrics
+    from hcp.training.trainer import StepMetrics
 
 LOSSES = ("loss", "denoise", "alignment")
 
@@ -55,7 +54,7 @@ def fit_layers(params: TrainParams, version: DatasetVersion) -> "TrainResult":
     from flows.ray_session import ray_session
     from hcp.training.ray import fit
 
-    progress = Progress("train", total=params.steps, unit="steps")
+    progress = Progress("train", total=params.training.steps, unit="steps")
 
     def on_metrics(metrics: "StepMetrics") -> None:
         note = f"loss {metrics.loss:.4f}, alignment {metrics.alignment:.4f}"
@@ -63,11 +62,14 @@ def fit_layers(params: TrainParams, version: DatasetVersion) -> "TrainResult":
 
     with ray_session(params.ray_address) as cluster:
         return fit(
-            train_config(params),
+            params.training,
             dataset=version,
             base=model_path(params.base, "base"),
             out=params.out,
-            workers=workers_for(params, cluster),
+            workers=replace(
+                params.workers,
+                gpus_each=cluster.gpus_each(params.workers.gpus_each, device=params.device),
+            ),
             resume=params.resume,
             on_metrics=on_metrics,
         )
@@ -79,32 +81,6 @@ def export_adapter(checkpoint: str, out: str) -> str:
     from hcp.checkpoint import CARD, WEIGHTS
 
     return export_files(checkpoint, (WEIGHTS, CARD), out)
-
-
-def train_config(params: TrainSettings) -> "TrainConfig":
-    """The training's own configuration."""
-    from hcp.training.config import DataConfig, TrainConfig
-
-    return TrainConfig(
-        steps=params.steps,
-        batch_size=params.batch_size,
-        learning_rate=params.learning_rate,
-        warmup_steps=params.warmup_steps,
-        ema_decay=params.ema_decay,
-        checkpoint_every=params.checkpoint_every,
-        precision=params.precision,
-        seed=params.seed,
-        data=DataConfig(resolution_px=params.resolution_px),
-        hcp=params.hcp,
-    )
-
-
-def workers_for(params: TrainSettings, cluster: "Cluster") -> "Workers":
-    """Ray Train workers; with a GPU each where the cluster has one."""
-    from hcp.training.config import Workers
-
-    gpus = cluster.gpus_each(params.gpus_per_worker)
-    return Workers(count=params.workers, cpus_each=params.cpus_per_worker, gpus_each=gpus)
 
 
 def loss_ends(

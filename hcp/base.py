@@ -122,6 +122,12 @@ def _without_checker(source: str, local_only: bool) -> dict[str, Any]:
     return {"safety_checker": None, "requires_safety_checker": False}
 
 
+def sampling_dtype(precision: str, device: str) -> torch.dtype:
+    """The dtype that pictures are drawn in: ``auto`` is half precision on a GPU, else float32."""
+    half = precision == "float16" or (precision == "auto" and device.startswith("cuda"))
+    return torch.float16 if half else torch.float32
+
+
 def native_size_px(pipeline: BasePipeline) -> int:
     """Side of the square pictures that the base was trained on: 512 for SD 1.5, 1024 for SDXL."""
     return int(pipeline.unet.config.sample_size) * int(pipeline.vae_scale_factor)

@@ -3,7 +3,11 @@
 Nothing here loads torch, so that the flows' parameters can hold them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from priors.gate import GateConfig
+from storage.layout import Root
+from storage.sources import Source
 
 
 def _check_imgsz(config: str, imgsz: int) -> None:
@@ -80,3 +84,14 @@ class PoolConfig:
             raise ValueError(f"PoolConfig needs cpus_each > 0, and nothing below 0, got {self}")
         if self.max_attempts < 1:
             raise ValueError(f"PoolConfig.max_attempts must be >= 1, got {self.max_attempts}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extraction:
+    """What is extracted from where to where, and how; pickles, so that an actor takes it whole."""
+
+    source: Source
+    root: Root  # of the data set that gets the shards
+    config: ExtractorConfig = field(default_factory=ExtractorConfig)
+    gate: GateConfig = field(default_factory=GateConfig)
+    device: str = "auto"  # auto: cuda where the process sees a GPU

@@ -8,65 +8,26 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import TypeVar
 
 from priors.ahead import ahead
-from priors.config import ExtractorConfig
+from priors.config import Extraction
 from priors.decode import Decode, decode_photo
-from priors.gate import GateConfig, Refusal, check_people
+from priors.gate import Refusal, check_people
 from priors.index_mask import index_people
 from priors.masks import MaskModel, PersonMasks
 from priors.models import load_masks, load_pose
 from priors.pose import PoseModel
 from priors.reading import Photo, PhotoReader, reject
 from priors.reports import PoolReport, ReportSum, StageClock, UnitReport
-from priors.weights import resolve_weights
-from storage.canonical import digest_of
-from storage.layout import Root
 from storage.records import Person, Reject, Sample, SourceRecord, Span, Unit
 from storage.shards import commit_unit, is_committed, read_shard_info
-from storage.sources import Source
 
 T = TypeVar("T")
 
 UNITS_IN_FLIGHT = 2
 """Of one extractor: one has the models while the other decodes or is written."""
-
-EXTRACTOR_VERSION = 1
-"""Counts changes of this package that change shards; part of every unit's fingerprint."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extraction:
-    """What is extracted from where to where, and how; pickles, so that an actor takes it whole."""
-
-    source: Source
-    root: Root  # of the data set that gets the shards
-    config: ExtractorConfig = field(default_factory=ExtractorConfig)
-    gate: GateConfig = field(default_factory=GateConfig)
-    device: str = "auto"  # auto: cuda where the process sees a GPU
-
-
-def config_digest(config: ExtractorConfig, gate: GateConfig) -> str:
-    """What shapes a shard besides its records, as hex digits: the plan's salt.
-
-    Weights count by digest, not by name or place. Device, batch sizes and threads do not count:
-    another machine continues the same dataset.
-
-    Raises:
-        WeightsError: weights that cannot be had.
-    """
-    facts: dict[str, object] = {
-        "version": EXTRACTOR_VERSION,
-        "gate": asdict(gate),
-        "imgsz": config.imgsz,
-        "half": config.half is True,  # left to the device, it counts no more than the device does
-    }
-    for role, model in (("pose", config.pose), ("masks", config.masks)):
-        facts[role] = resolve_weights(model.weights, trust=model.trust_weights).sha256
-    return digest_of(facts)
 
 
 class Extractor:

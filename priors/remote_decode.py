@@ -53,11 +53,14 @@ class RemoteDecode:
 
 
 @contextmanager
-def remote_decode(n_cpus: int, *, decode: Decode = decode_photo) -> Generator[RemoteDecode]:
-    """Reserve so many CPUs, spread over the nodes, until the block ends.
+def remote_decode(n_cpus: int, *, decode: Decode = decode_photo) -> Generator[RemoteDecode | None]:
+    """Reserve so many CPUs, spread over the nodes, until the block ends; None for no CPU.
 
     A cluster without room is waited for, with a warning: it may be growing.
     """
+    if not n_cpus:
+        yield None
+        return
     group = placement_group([{"CPU": 1.0}] * n_cpus, strategy="SPREAD")
     try:
         if not group.wait(_PATIENCE_S):

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from priors.config import ExtractorConfig
-from priors.extract import Extraction, Extractor
+from priors.config import Extraction, ExtractorConfig
+from priors.extract import Extractor
 from priors.masks import PersonMasks
 from storage.canonical import encode_path
 from storage.layout import Place, Root

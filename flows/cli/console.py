@@ -21,6 +21,11 @@ def say_table(rows: Sequence[Mapping[str, object]]) -> None:
         say("  ".join(map(str.ljust, line, widths)).rstrip())
 
 
+def note(message: str) -> None:
+    """What a user should know, on stderr."""
+    typer.secho(f"warning: {message}", fg="yellow", err=True)
+
+
 def fail(message: str) -> NoReturn:
     """A user's mistake: one clear message on stderr, and exit code 2."""
     typer.secho(f"error: {message}", fg="red", err=True)

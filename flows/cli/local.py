@@ -3,11 +3,16 @@
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from flows.cli.console import say, say_table
+
+Device = Literal["auto", "cpu", "cuda"]
+Registry = Annotated[
+    str | None, typer.Option(help="MLflow URI; default MLFLOW_TRACKING_URI, or ./hcp-registry.db.")
+]
 
 
 def demo(
@@ -27,21 +32,24 @@ def generate(
     checkpoint: Annotated[
         str | None, typer.Option(help="HcP adapter: folder or registry URI; none: the base.")
     ] = None,
+    registry: Registry = None,
     seed: Annotated[int, typer.Option(help="Same seed, same picture.")] = 0,
     steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 30,
     guidance: Annotated[float, typer.Option(min=1, help="Classifier-free guidance.")] = 7.5,
+    device: Annotated[Device, typer.Option(help="auto: the GPU where there is one.")] = "auto",
     maps: Annotated[
         bool,
         typer.Option("--maps", help="Also OUT.maps.png: each human word's attention on it."),
     ] = False,
 ) -> None:
     """Draw one picture with a base model and an HcP adapter."""
-    from flows.jobs import generate_picture
+    from flows.jobs import PictureJob, generate_picture
 
-    written = generate_picture(
+    job = PictureJob(
         base=base, prompt=prompt, out=out, checkpoint=checkpoint,
-        seed=seed, steps=steps, guidance=guidance, maps=maps,
+        registry=registry, seed=seed, steps=steps, guidance=guidance, device=device, maps=maps,
     )  # fmt: skip
+    written = generate_picture(job)
     for path in written:
         say(path)
     if maps and len(written) == 1:

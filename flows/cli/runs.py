@@ -1,18 +1,36 @@
 """The commands that run a flow: every option is also a field of its parameters (flows.params)."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from flows.cli.console import say, say_table
-from flows.cli.settings import load_params
+from flows.cli.local import Registry
+from flows.cli.settings import Given, load_params
 
 Config = Annotated[
-    Path | None,
-    typer.Option(help="YAML file with any field of the flow's parameters; options win over it."),
+    Path | None, typer.Option(help="YAML file of any settings; --set and options win over it.")
+]
+Preset = Annotated[
+    str | None, typer.Option(help="Settings that go together: sd15, sdxl, paper or demo.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="path.to.field=value: any setting; may be repeated."),
 ]
 RayAddress = Annotated[str | None, typer.Option(help="Ray cluster; default RAY_ADDRESS, or local.")]
+Device = Annotated[str | None, typer.Option(help="Of all models: auto, cpu or cuda.")]
+Trust = Annotated[
+    bool | None, typer.Option("--trust-weights", help="Load unknown pickled weights.")
+]
+Base = Annotated[str | None, typer.Option(help="Diffusers id, folder or 'embedded'.")]
+
+_REBUILD = {name: f"extractor.{name}" for name in ("pose_model", "mask_model", "trust_weights")}
+_TRAIN = {"steps": "training.steps", "workers": "workers.count"}
+_EVALUATE = {"pose_model": "judge.weights", "trust_weights": "judge.trust_weights"}
+"""Where an option stands in the parameters, if not under its own name at the top."""
 
 
 def rebuild(
@@ -22,97 +40,124 @@ def rebuild(
         str | None, typer.Option(help="auto, folder, table, webdataset or coco.")
     ] = None,
     images: Annotated[str | None, typer.Option(help="COCO: the folder of photos.")] = None,
+    skip_unlisted: Annotated[
+        bool | None,
+        typer.Option("--skip-unlisted", help="Leave out folders that cannot be listed."),
+    ] = None,
     pose_model: Annotated[str | None, typer.Option(help="Name, path, URL or 'embedded'.")] = None,
     mask_model: Annotated[str | None, typer.Option(help="Name, path, URL or 'embedded'.")] = None,
     unit_size: Annotated[int | None, typer.Option(help="Samples of one shard, about.")] = None,
-    trust_weights: Annotated[
-        bool | None, typer.Option("--trust-weights", help="Load unknown pickled weights.")
-    ] = None,
+    trust_weights: Trust = None,
     duplicates: Annotated[
         str | None, typer.Option(help="Repeats the version leaves out: keep, exact, perceptual.")
     ] = None,
+    device: Device = None,
     ray_address: RayAddress = None,
     config: Config = None,
+    preset: Preset = None,
+    assignments: Set = None,
 ) -> None:
     """Extract pose and mask priors into a dataset version (flow rebuild-dataset)."""
-    given = {k: v for k, v in locals().items() if k != "config"}
+    given = _given(locals(), _REBUILD)
     from flows.params import RebuildParams
     from flows.rebuild import rebuild_dataset
 
-    version = rebuild_dataset(load_params(RebuildParams, config, given))
+    version = rebuild_dataset(load_params(RebuildParams, given))
     say(f"dataset version {version}")
 
 
 def retry_failed(
     root: Annotated[str, typer.Argument(help="Where shards and versions live.")],
-    reason: Annotated[
-        list[str] | None, typer.Option(help="Reject reason to try again; may be repeated.")
+    reasons: Annotated[
+        list[str] | None,
+        typer.Option("--reason", help="Reject reason to try again; may be repeated."),
     ] = None,
+    device: Device = None,
     ray_address: RayAddress = None,
     config: Config = None,
+    preset: Preset = None,
+    assignments: Set = None,
 ) -> None:
     """Try rejects again that may work now, such as unreadable ones (flow retry-failed)."""
-    given = {"root": root, "ray_address": ray_address, "reasons": reason or None}
+    given = _given(locals(), {})
     from flows.params import RetryParams
     from flows.retry import last_settings
     from flows.retry import retry_failed as flow
 
-    version = flow(load_params(RetryParams, config, given, base=last_settings(root)))
+    version = flow(load_params(RetryParams, given, before=last_settings(root)))
     say(f"dataset version {version}")
 
 
 def train(
     dataset: Annotated[str | None, typer.Option(help="ROOT or ROOT@VERSION.")] = None,
-    base: Annotated[str | None, typer.Option(help="Diffusers id, folder or 'embedded'.")] = None,
+    base: Base = None,
     out: Annotated[str | None, typer.Option(help="Where checkpoints are written.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps.")] = None,
     workers: Annotated[int | None, typer.Option(help="Ray Train workers.")] = None,
     resume: Annotated[
         bool | None, typer.Option("--resume", help="Go on from the last checkpoint.")
     ] = None,
+    device: Device = None,
     ray_address: RayAddress = None,
     config: Config = None,
+    preset: Preset = None,
+    assignments: Set = None,
 ) -> None:
     """Fine-tune an HcP layer on a dataset version (flow train-hcp)."""
-    given = {k: v for k, v in locals().items() if k != "config"}
+    given = _given(locals(), _TRAIN)
     from flows.params import TrainParams
     from flows.train import train_hcp
 
-    outcome = train_hcp(load_params(TrainParams, config, given))
+    outcome = train_hcp(load_params(TrainParams, given))
     say(f"checkpoint {outcome.checkpoint}")
 
 
 def evaluate(
     checkpoint: Annotated[str | None, typer.Option(help="Folder or registry URI.")] = None,
-    base: Annotated[str | None, typer.Option(help="Diffusers id, folder or 'embedded'.")] = None,
+    base: Base = None,
     prompts: Annotated[str | None, typer.Option(help="File, one prompt a line.")] = None,
     out: Annotated[str | None, typer.Option(help="Where the report is written.")] = None,
     dataset: Annotated[str | None, typer.Option(help="ROOT[@VERSION] with val photos.")] = None,
     pose_model: Annotated[str | None, typer.Option(help="Model that judges people.")] = None,
-    trust_weights: Annotated[
-        bool | None, typer.Option("--trust-weights", help="Load unknown pickled weights.")
-    ] = None,
+    trust_weights: Trust = None,
     register_model: Annotated[
         bool | None, typer.Option("--register", help="Enter it in the model registry.")
     ] = None,
+    registry: Registry = None,
+    device: Device = None,
     ray_address: RayAddress = None,
     config: Config = None,
+    preset: Preset = None,
+    assignments: Set = None,
 ) -> None:
     """Compare a checkpoint with base and champion, write the report (flow evaluate-hcp)."""
-    given = {k: v for k, v in locals().items() if k != "config"}
+    given = _given(locals(), _EVALUATE)
     from flows.evaluate import evaluate_hcp
     from flows.params import EvaluateParams
 
-    outcome = evaluate_hcp(load_params(EvaluateParams, config, given))
-    say(f"report {outcome.report}\n{outcome.verdict}")
+    outcome = evaluate_hcp(load_params(EvaluateParams, given))
+    say(f"report {outcome.report}")
+    say(outcome.verdict)
 
 
-def ablate(
-    config: Annotated[Path, typer.Option(help="YAML file of flows.params.AblateParams.")],
-) -> None:
+def ablate(config: Config = None, preset: Preset = None, assignments: Set = None) -> None:
     """Train and evaluate variants of the method (flow ablate-hcp)."""
+    given = _given(locals(), {})
     from flows.ablate import ablate_hcp, table_row
     from flows.params import AblateParams
 
-    outcomes = ablate_hcp(load_params(AblateParams, config, {}))
-    say_table([table_row(outcome) for outcome in outcomes])
+    say_table([table_row(outcome) for outcome in ablate_hcp(load_params(AblateParams, given))])
+
+
+def _given(values: Mapping[str, Any], places: Mapping[str, str]) -> Given:
+    layers = ("config", "preset", "assignments")
+    return Given(
+        options={
+            places.get(name, name): value or None if isinstance(value, list) else value
+            for name, value in values.items()
+            if name not in layers
+        },
+        assignments=values["assignments"] or (),
+        file=values["config"],
+        preset=values["preset"],
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 from hcp.evaluation.interval import Interval
 from hcp.evaluation.prompts import DEFAULT_PROMPTS
@@ -20,6 +21,7 @@ class EvaluationConfig:
     steps: int = 30
     guidance: float = 7.5
     batch_size: int = 4
+    precision: Literal["auto", "float32", "float16"] = "auto"  # auto: float16 on a GPU
     noise_levels: tuple[float, ...] = (0.2, 0.5, 0.8)  # timesteps of the photos, share of T
     max_photos: int = 64
     level: float = 0.95  # of the bootstrap intervals
@@ -32,6 +34,13 @@ class EvaluationConfig:
             raise ValueError(
                 "EvaluationConfig.prompts: none of the "
                 f"{len(self.prompts)} prompts has a human word, so there is nothing to compare"
+            )
+        if min(self.steps, self.batch_size, self.max_photos, self.n_resamples) < 1:
+            raise ValueError(f"EvaluationConfig counts must be >= 1, got {self}")
+        if self.guidance < 1 or not 0 < self.level < 1:
+            raise ValueError(
+                "EvaluationConfig needs guidance >= 1 and level in (0, 1), got "
+                f"{self.guidance} and {self.level}"
             )
         if not all(0 <= level < 1 for level in self.noise_levels):
             raise ValueError(f"noise_levels must be in [0, 1), got {self.noise_levels}")

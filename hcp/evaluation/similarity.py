@@ -36,16 +36,7 @@ def clip_text_scorer(name_or_dir: str, *, device: str = "cpu", batch_size: int =
     Raises:
         WeightsError: the CLIP model cannot be loaded; the message says from where.
     """
-    from transformers import CLIPModel, CLIPProcessor
-
-    try:
-        model: Any = CLIPModel.from_pretrained(name_or_dir, use_safetensors=True)
-        processor: Any = CLIPProcessor.from_pretrained(name_or_dir)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise WeightsError(
-            f"CLIP model {name_or_dir!r} cannot be loaded ({str(error)[:200]})"
-        ) from error
-    model = model.to(device).eval()
+    model, processor = _load_clip(name_or_dir, device)
 
     @torch.no_grad()
     def score(images: Sequence[NDArray[np.uint8]], texts: Sequence[str]) -> list[float]:
@@ -62,6 +53,43 @@ def clip_text_scorer(name_or_dir: str, *, device: str = "cpu", batch_size: int =
         return scores
 
     return score
+
+
+class ClipFeatures(nn.Module):
+    """CLIP's image embeddings as the feature network of FID and KID."""
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        super().__init__()
+        self._model, self._processor = model, processor
+
+    def forward(self, images: Tensor) -> Tensor:
+        """uint8 [N, 3, H, W] -> float [N, D]."""
+        inputs = self._processor(images=list(images.cpu()), return_tensors="pt")
+        vision = self._model.vision_model(inputs["pixel_values"].to(self._model.device))
+        return self._model.visual_projection(vision.pooler_output)
+
+
+def clip_features(name_or_dir: str, *, device: str = "cpu") -> nn.Module:
+    """A CLIP model whose image embeddings FID and KID are measured in.
+
+    Raises:
+        WeightsError: the CLIP model cannot be loaded; the message says from where.
+    """
+    model, processor = _load_clip(name_or_dir, device)
+    return ClipFeatures(model, processor.image_processor)
+
+
+def _load_clip(name_or_dir: str, device: str) -> tuple[Any, Any]:
+    from transformers import CLIPModel, CLIPProcessor
+
+    try:
+        model: Any = CLIPModel.from_pretrained(name_or_dir, use_safetensors=True)
+        processor: Any = CLIPProcessor.from_pretrained(name_or_dir)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise WeightsError(
+            f"CLIP model {name_or_dir!r} cannot be loaded ({str(error)[:200]})"
+        ) from error
+    return model.to(device).eval(), processor
 
 
 def distribution_distances(

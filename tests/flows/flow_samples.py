@@ -5,6 +5,7 @@ from pathlib import Path
 from demo.embedded import POSE_PX
 from demo.world.dataset import DrawnFolder
 from flows.params import RebuildParams
+from priors.config import ExtractorConfig, PoolConfig
 
 ROOT = Path(__file__).parents[2]
 
@@ -14,9 +15,7 @@ def rebuild_params(drawn: DrawnFolder, root: Path) -> RebuildParams:
     return RebuildParams(
         source=str(drawn.root),
         root=str(root),
-        pose_model="embedded",
-        mask_model="embedded",
-        image_size_px=POSE_PX,
+        extractor=ExtractorConfig(pose_model="embedded", mask_model="embedded", imgsz=POSE_PX),
         unit_size=8,
-        actors=1,
+        workers=PoolConfig(count=1),
     )

@@ -1,6 +1,7 @@
-"""The extractor that parameters describe, and the digest that names its shards."""
+"""The extraction that parameters describe, and the plan's salt that names its shards."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,11 @@ import torch
 from safetensors.torch import save_file
 
 from demo.embedded import POSE_DIR
-from flows.extraction import ExtractorFactory, extraction_digest, extractor_config
+from flows.extraction import ExtractorFactory, rebuild_job
 from flows.params import RebuildParams
-from hcp import tokens
+from priors.config import ExtractorConfig
 from priors.gate import GateConfig
+from priors.planning import config_digest
 
 
 def weights(folder: Path, value: float) -> str:
@@ -22,56 +24,62 @@ def weights(folder: Path, value: float) -> str:
 
 @pytest.fixture
 def params(tmp_path: Path) -> RebuildParams:
+    (tmp_path / "photos").mkdir()
     return RebuildParams(
-        source="photos",
-        root="data",
-        pose_model=weights(tmp_path / "pose", 1.0),
-        mask_model=weights(tmp_path / "masks", 2.0),
+        source=str(tmp_path / "photos"),
+        root=str(tmp_path / "data"),
+        extractor=ExtractorConfig(
+            pose_model=weights(tmp_path / "pose", 1.0), mask_model=weights(tmp_path / "masks", 2.0)
+        ),
     )
+
+
+def digest(params: RebuildParams) -> str:
+    extraction = rebuild_job(params).extraction
+    return config_digest(extraction.config, extraction.gate)
 
 
 def test_places_and_machines_are_not_in_the_digest(params: RebuildParams) -> None:
-    digest = extraction_digest(params)
+    first = digest(params)
+    machine = replace(params.extractor, batch_size=2, decode_threads=9, trust_weights=True)
     for update in (
-        {"source": "elsewhere", "root": "s3://bucket/data", "format": "table"},
-        {"batch_size": 2, "actors": 7, "cpus_per_actor": 2.0, "gpus_per_actor": 1.0},
-        {"device": "cuda", "ray_address": "ray://head:10001"},
-        {"unit_size": 9, "trust_weights": True},
+        {"root": "s3://bucket/data", "format": "folder", "unit_size": 9},
+        {"extractor": machine, "device": "cuda", "ray_address": "ray://head:10001"},
+        {"extractor": replace(params.extractor, half=False)},
     ):
-        assert extraction_digest(params.model_copy(update=update)) == digest, update
+        assert digest(params.model_copy(update=update)) == first, update
 
 
-def test_what_shapes_a_shard_is_in_the_digest(
-    params: RebuildParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_shapes_a_shard_is_in_the_digest(params: RebuildParams, tmp_path: Path) -> None:
+    given = params.extractor
     updates = (
         {},
-        {"image_size_px": 320},
+        {"extractor": replace(given, imgsz=320)},
         {"gate": GateConfig(min_keypoints=3)},
-        {"pose_model": weights(tmp_path / "other", 3.0)},
-        {"mask_model": params.pose_model},
+        {"extractor": replace(given, pose_model=weights(tmp_path / "other", 3.0))},
+        {"extractor": replace(given, mask_model=given.pose_model)},
     )
-    digests = [extraction_digest(params.model_copy(update=update)) for update in updates]
-    monkeypatch.setattr(tokens, "TOKENS_VERSION", tokens.TOKENS_VERSION + 1)
-    digests.append(extraction_digest(params))
+    digests = [digest(params.model_copy(update=update)) for update in updates]
     assert len(set(digests)) == len(digests)
 
 
 def test_equal_weights_elsewhere_give_the_same_digest(
     params: RebuildParams, tmp_path: Path
 ) -> None:
-    moved = params.model_copy(update={"pose_model": weights(tmp_path / "moved", 1.0)})
-    assert extraction_digest(moved) == extraction_digest(params)
+    moved = replace(params.extractor, pose_model=weights(tmp_path / "moved", 1.0))
+    assert digest(params.model_copy(update={"extractor": moved})) == digest(params)
 
 
-def test_the_config_takes_every_parameter_of_the_extractor(params: RebuildParams) -> None:
-    update = {"pose_model": "embedded", "image_size_px": 96, "batch_size": 3}
-    config = extractor_config(params.model_copy(update=update))
-    assert config.pose_model == str(POSE_DIR)
-    assert config.imgsz == 96
-    assert (config.batch_size, config.mask_batch_size, config.trust_weights) == (3, 3, False)
+def test_names_are_found_and_the_rest_goes_on_as_it_is(params: RebuildParams) -> None:
+    given = replace(params.extractor, pose_model="embedded", imgsz=96, half=True)
+    update = {"extractor": given, "gate": GateConfig(max_people=3), "device": "cpu"}
+    extraction = rebuild_job(params.model_copy(update=update)).extraction
+    assert extraction.config == replace(given, pose_model=str(POSE_DIR))
+    assert (extraction.gate, extraction.device) == (update["gate"], "cpu")
+    assert str(extraction.root) == params.root
+    assert extraction.source.root == params.source
 
 
-def test_a_factory_pickles_as_its_parameters(params: RebuildParams) -> None:
-    factory = ExtractorFactory(params=params)
+def test_a_factory_pickles_as_its_extraction(params: RebuildParams) -> None:
+    factory = ExtractorFactory(extraction=rebuild_job(params).extraction)
     assert pickle.loads(pickle.dumps(factory)) == factory

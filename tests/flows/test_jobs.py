@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.jobs import generate_picture, read_prompts
+from flows.jobs import PictureJob, generate_picture, read_prompts
 from storage.errors import HcpError
 
 
@@ -37,7 +37,9 @@ def test_what_is_wrong_is_told_before_the_base_loads(
 ) -> None:
     with pytest.raises(HcpError, match=message):
         generate_picture(
-            base=str(tmp_path / "no-base"), prompt="a man", out=tmp_path / out,
-            checkpoint=checkpoint and str(tmp_path / checkpoint), seed=0, steps=1, guidance=1.0,
+            PictureJob(
+                base=str(tmp_path / "no-base"), prompt="a man", out=tmp_path / out,
+                checkpoint=checkpoint and str(tmp_path / checkpoint), steps=1, guidance=1.0,
+            )
         )  # fmt: skip
     assert not list(tmp_path.iterdir())

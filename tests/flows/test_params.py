@@ -1,44 +1,178 @@
-"""The flows' parameters: forms, defaults, clear errors."""
+"""The flows' parameters: one tree, whose every leaf is reachable; forms, defaults, clear errors."""
 
+import dataclasses
 import inspect
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, get_type_hints
 
 import pytest
-import typer
 from pydantic import ValidationError
 from typer.main import get_command
 
 from flows.cli import app
-from flows.params import EvaluateParams, RebuildParams, TrainParams
+from flows.cli.runs import _EVALUATE, _REBUILD, _TRAIN
+from flows.params import (
+    AblateParams,
+    EvaluateParams,
+    RebuildAndTrainParams,
+    RebuildParams,
+    RetryParams,
+    TrainParams,
+)
+from flows.tree import leaves
+from hcp.evaluation.promotion import PromotionConfig
+from hcp.evaluation.results import EvaluationConfig
+from hcp.training.config import TrainConfig, Workers
+from priors.config import ExtractorConfig, ModelConfig, PoolConfig
+from priors.gate import GateConfig
 
-PARAMS = {"rebuild": RebuildParams, "train": TrainParams, "evaluate": EvaluateParams}
-RENAMED = {"register": "register_model"}
+ROOT = Path(__file__).parents[2]
+PARAMS = {
+    "rebuild": (RebuildParams, _REBUILD),
+    "retry-failed": (RetryParams, {}),
+    "train": (TrainParams, _TRAIN),
+    "evaluate": (EvaluateParams, _EVALUATE),
+    "ablate": (AblateParams, {}),
+}
+COMPONENTS: list[tuple[Any, dict[str, type]]] = [
+    (RebuildParams, {"extractor": ExtractorConfig, "workers": PoolConfig, "gate": GateConfig}),
+    (TrainParams, {"training": TrainConfig, "workers": Workers}),
+    (
+        EvaluateParams,
+        {"evaluation": EvaluationConfig, "promotion": PromotionConfig, "judge": ModelConfig},
+    ),
+]
+RUN = {"source": "/a", "root": "/b"}
 
 
-def test_an_unknown_field_is_named() -> None:
-    with pytest.raises(ValidationError, match="batchsize"):
-        RebuildParams.model_validate({"source": "a", "root": "b", "batchsize": 3})
+def check_fields(schema: dict[str, Any], definitions: dict[str, Any], kind: type) -> int:
+    """Every field of a dataclass, and of those inside it, is a property of the schema."""
+    if "$ref" in schema:
+        schema = definitions[schema["$ref"].rsplit("/", 1)[-1]]
+    hints, n = get_type_hints(kind), 0
+    assert schema["additionalProperties"] is False
+    for field in dataclasses.fields(kind):
+        below = schema["properties"][field.name]  # a KeyError is a setting that nobody can reach
+        n += 1
+        if dataclasses.is_dataclass(hints[field.name]):
+            n += check_fields(below, definitions, hints[field.name]) - 1
+    assert set(schema["properties"]) == set(hints)
+    return n
 
 
-def test_a_bad_gate_says_what_it_may_be() -> None:
-    with pytest.raises(ValidationError, match=r"must be in 0\.\.17, got 99"):
-        RebuildParams.model_validate({"source": "a", "root": "b", "gate": {"min_keypoints": 99}})
+@pytest.mark.parametrize(("params", "components"), COMPONENTS)
+def test_every_field_of_every_component_is_in_the_parameters_schema(
+    params: Any, components: dict[str, type]
+) -> None:
+    schema = params.model_json_schema()
+    n = sum(
+        check_fields(schema["properties"][name], schema["$defs"], kind)
+        for name, kind in components.items()
+    )
+    assert n == sum(path[0] in components for path, _ in leaves(params))
 
 
-def test_the_form_describes_nested_settings() -> None:
-    schema = TrainParams.model_json_schema()
-    assert "AlignmentConfig" in schema["$defs"]
-    assert schema["properties"]["resolution_px"]["description"]
+def test_pinned_paths() -> None:
+    found = {
+        ".".join(path)
+        for kind in (RebuildParams, TrainParams, EvaluateParams)
+        for path, _ in leaves(kind)
+    }
+    assert found >= {
+        "source", "root", "gate.min_score", "extractor.pose_model", "extractor.imgsz",
+        "extractor.batch_size", "extractor.half", "dataset", "base", "out", "workers.count",
+        "training.steps", "training.seed", "training.learning_rate", "training.checkpoint_every",
+        "training.data.flip_probability", "training.hcp.width", "training.hcp.alignment.alpha",
+        "checkpoint", "evaluation.seeds", "promotion.min_prompts", "registry", "judge.weights",
+    }  # fmt: skip
+    assert sum(path.rsplit(".", 1)[-1] == "device" for path in found) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"batchsize": 3}, "batchsize: there is no such setting; did you mean"),
+        ({"extractor": {"imgz": 3}}, r"extractor\.imgz: .* did you mean extractor\.imgsz"),
+        ({"imgsz": 320}, r"imgsz: .* did you mean extractor\.imgsz"),
+        ({"gate": {"min_keypoints": 99}}, r"must be in 0\.\.17, got 99"),
+        ({"extractor": {"imgsz": 500}}, "must be a multiple of 32, got 500"),
+        ({"workers": {"cpus_each": 0}}, "needs cpus_each > 0"),
+        ({"zzz": 1}, "zzz: there is no such setting; there are: ray_address"),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_may_be(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        RebuildParams.model_validate(RUN | given)
+
+
+def test_an_unknown_field_deep_in_a_pipeline_is_named_with_its_path() -> None:
+    train = {"base": "b", "out": "/o", "training": {"hcp": {"alignment": {"alhpa": 1}}}}
+    data = {"rebuild": RUN, "train": train, "evaluate": {"base": "b", "out": "/o"}}
+    with pytest.raises(ValidationError, match=r"train\.training\.hcp\.alignment\.alhpa: .*alpha"):
+        RebuildAndTrainParams.model_validate(data)
+
+
+@pytest.mark.parametrize("field", ["source", "root", "images", "ray_address"])
+def test_empty_strings_are_refused(field: str) -> None:
+    with pytest.raises(ValidationError, match="is empty: a variable that is not set"):
+        RebuildParams.model_validate(RUN | {field: " "})
+
+
+@pytest.mark.parametrize("field", ["base", "out", "checkpoint", "dataset", "registry", "features"])
+def test_an_evaluation_refuses_empty_strings(field: str) -> None:
+    given = {"base": "b", "out": "/o", "checkpoint": "/c"}
+    with pytest.raises(ValidationError, match="is empty"):
+        EvaluateParams.model_validate(given | {field: ""})
+
+
+def test_an_empty_model_name_is_refused_by_its_name() -> None:
+    with pytest.raises(ValidationError, match="pose_model is empty"):
+        RebuildParams.model_validate(RUN | {"extractor": {"pose_model": ""}})
+
+
+def test_relative_places_are_those_of_the_process_that_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.pt").touch()
+    rebuild = RebuildParams.model_validate(
+        {"source": "photos", "root": "s3://bucket/data/", "extractor": {"pose_model": "mine.pt"}}
+    )
+    assert (rebuild.source, rebuild.root) == (f"{tmp_path}/photos", "s3://bucket/data")
+    assert rebuild.extractor.pose_model == f"{tmp_path}/mine.pt"
+    assert rebuild.extractor.mask_model == "sam_vit_h"
+    evaluate = EvaluateParams(
+        base="embedded", out="report", dataset="data@abc", checkpoint="hcp-registry:hcp/champion"
+    )
+    assert (evaluate.base, evaluate.checkpoint) == ("embedded", "hcp-registry:hcp/champion")
+    assert (evaluate.out, evaluate.dataset) == (f"{tmp_path}/report", f"{tmp_path}/data@abc")
+    train = TrainParams(dataset="data", base="mine.pt", out="~/runs")
+    assert (train.dataset, train.base) == (f"{tmp_path}/data", f"{tmp_path}/mine.pt")
+    assert Path(train.out).is_absolute()
 
 
 def test_parameters_survive_json() -> None:
-    params = TrainParams(dataset="d", base="b", out="o")
-    assert TrainParams.model_validate_json(params.model_dump_json()) == params
+    for params in (
+        TrainParams(dataset="d", base="b", out="o"),
+        RebuildParams(source="s", root="r"),
+        EvaluateParams(checkpoint="c", base="b", out="o"),
+    ):
+        assert type(params).model_validate_json(params.model_dump_json()) == params
 
 
 @pytest.mark.parametrize("name", sorted(PARAMS))
 def test_every_option_is_a_field_of_the_flows_parameters(name: str) -> None:
+    kind, places = PARAMS[name]
     command = get_command(app).commands[name]  # type: ignore[attr-defined]
-    options = {parameter.name for parameter in command.params} - {"config"}
-    assert {RENAMED.get(o, o) for o in options} <= set(PARAMS[name].model_fields)
-    assert isinstance(app, typer.Typer)
-    assert inspect.getdoc(PARAMS[name])
+    options = {p.name for p in command.params} - {"config", "preset", "assignments"}
+    assert len(command.params) >= len(options) + 3
+    known = {".".join(path) for path, _ in leaves(kind)}
+    assert {places.get(option, option) for option in options} <= known
+    assert inspect.getdoc(kind)
+
+
+def test_parameters_load_without_torch() -> None:
+    code = "import flows.params, sys; assert not {'torch', 'ray', 'diffusers'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)

@@ -9,6 +9,7 @@ from demo.run import DemoSize, demo_params, summary
 from demo.world.dataset import DrawnFolder
 from flows import ablate_hcp, rebuild_and_train
 from flows.ablate import table_row
+from flows.cli.settings import merged
 from flows.names import split_dataset
 from flows.outcomes import PipelineOutcome
 from flows.params import AblateParams, RebuildAndTrainParams
@@ -25,11 +26,12 @@ SIZE = DemoSize(photos=1, unit_size=8, train_steps=6, seeds=1, inference_steps=2
 
 
 def params(drawn: DrawnFolder, out: Path) -> dict:
-    fields = demo_params(out, SIZE)
-    fields["rebuild"] |= {"source": str(drawn.root), "actors": 1}
-    fields["train"] |= {"batch_size": 4}
-    fields["evaluate"] |= {"attention_photos": 2}
-    return fields
+    own = {
+        "rebuild": {"source": str(drawn.root), "workers": {"count": 1}},
+        "train": {"training": {"batch_size": 4}},
+        "evaluate": {"evaluation": {"max_photos": 2}},
+    }
+    return merged(demo_params(out, SIZE), own)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +87,8 @@ def test_ablation_gives_one_row_per_variant(
 ) -> None:
     fields = params(drawn, out)
     fields["evaluate"] |= {"register_model": False, "dataset": outcome.dataset}
-    fields["train"] |= {"steps": 2, "out": str(out / "ablation"), "dataset": outcome.dataset}
+    fields["train"] |= {"out": str(out / "ablation"), "dataset": outcome.dataset}
+    fields["train"]["training"]["steps"] = 2
     wanted = {"train": fields["train"], "evaluate": fields["evaluate"]}
     with pytest.raises(HcpError, match="no-alignment"):
         ablate_hcp(AblateParams.model_validate(wanted | {"variants": ["nonsense"]}))

@@ -16,6 +16,11 @@ def test_a_worker_takes_a_whole_gpu_unless_told(
 ) -> None:
     cluster = Cluster(address="", cpus=8, gpus=gpus, nodes=1)
     assert cluster.gpus_each(asked) == expected
+    assert cluster.gpus_each(asked, device="cpu") == 0
+
+
+def test_a_device_that_is_asked_for_is_asked_of_the_cluster() -> None:
+    assert Cluster(address="", cpus=8, gpus=0, nodes=1).gpus_each(None, device="cuda") == 1
 
 
 @pytest.mark.ray

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -18,6 +19,7 @@ from demo.world.dataset import DrawnFolder
 from flows import rebuild_dataset
 from flows.names import split_dataset
 from flows.params import RebuildParams
+from priors.config import ExtractorConfig
 from storage.errors import SourceError, WeightsError
 from storage.gc import collect_garbage
 from storage.verify import verify_root
@@ -118,8 +120,9 @@ def test_a_missing_weight_file_is_named(
     prefect_api: str, drawn: DrawnFolder, tmp_path: Path
 ) -> None:
     params = rebuild_params(drawn, tmp_path / "data")
+    extractor = replace(params.extractor, pose_model=str(tmp_path / "gone.pt"))
     with pytest.raises(WeightsError, match=r"gone\.pt"):
-        rebuild_dataset(params.model_copy(update={"pose_model": str(tmp_path / "gone.pt")}))
+        rebuild_dataset(params.model_copy(update={"extractor": extractor}))
 
 
 @pytest.mark.assets
@@ -133,8 +136,10 @@ def test_real_photos_with_real_weights(prefect_api: str, assets: Path, tmp_path:
         RebuildParams(
             source=str(photos),
             root=str(tmp_path / "data"),
-            pose_model=str(assets / "weights" / "yolo11n-pose.pt"),
-            mask_model=str(assets / "weights" / "yolo11n-seg.pt"),
+            extractor=ExtractorConfig(
+                pose_model=str(assets / "weights" / "yolo11n-pose.pt"),
+                mask_model=str(assets / "weights" / "yolo11n-seg.pt"),
+            ),
         )
     )
     version = open_version(str(tmp_path / "data"), version_id)
@@ -144,7 +149,7 @@ def test_real_photos_with_real_weights(prefect_api: str, assets: Path, tmp_path:
 
 def command(drawn: DrawnFolder, root: Path, folder: Path) -> list[str]:
     config = folder / "rebuild.yaml"
-    config.write_text(f"image_size_px: {POSE_PX}\nactors: 1\ndecode_cpus: 1\n")
+    config.write_text(f"extractor: {{imgsz: {POSE_PX}}}\nworkers: {{count: 1, decode_cpus: 1}}\n")
     return [
         sys.executable, "-m", "flows.cli", "rebuild", "--source", str(drawn.root),
         "--root", str(root), "--pose-model", "embedded", "--mask-model", "embedded",

@@ -7,6 +7,7 @@ from prefect import flow
 
 from demo.world.dataset import DrawnFolder
 from flows import rebuild_dataset, retry_failed
+from flows.extraction import rebuild_job
 from flows.params import RebuildParams, RetryParams
 from flows.rebuild import extract, plan_work, publish
 from flows.retry import last_settings
@@ -36,11 +37,12 @@ def test_rejects_that_work_now_join_the_next_version(
 
     @flow
     def rebuild_while_a_photo_is_away(params: RebuildParams) -> str:
-        work = plan_work(params)
+        job = rebuild_job(params)
+        work = plan_work(job)
         photo.rename(away)
-        extract(params, work)
+        extract(job, work)
         away.rename(photo)
-        return publish(params, work.plan).id
+        return publish(job, work).id
 
     first = open_version(params.root, rebuild_while_a_photo_is_away(params))
     assert first.rejects_by_reason["unreadable"] == 1

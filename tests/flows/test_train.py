@@ -5,11 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from flows.params import TrainSettings
-from flows.ray_session import Cluster
-from flows.train import export_adapter, loss_ends, train_config, workers_for
+from flows.train import export_adapter, loss_ends
 from hcp import HcpAdapter
-from hcp.config import HcpConfig
 from hcp.training.trainer import StepMetrics
 from storage.registry import Registry
 
@@ -34,30 +31,6 @@ def test_losses_of_the_first_and_of_the_last_tenth(n: int, first: float, last: f
     start, end = loss_ends(steps(n))
     assert start == {"loss": first, "denoise": 2 * first, "alignment": 0.5}
     assert end == {"loss": last, "denoise": 2 * last, "alignment": 0.5}
-
-
-def test_the_config_takes_every_parameter_of_the_training() -> None:
-    hcp = HcpConfig(width=64, gate="zero")
-    given = {
-        "steps": 7, "batch_size": 3, "learning_rate": 2e-3, "warmup_steps": 5, "ema_decay": None,
-        "checkpoint_every": 4, "precision": "bfloat16", "seed": 9,
-    }  # fmt: skip
-    settings = TrainSettings.model_validate(
-        {"base": "b", "out": "o", "resolution_px": 128, "hcp": hcp} | given
-    )
-    config = train_config(settings)
-    assert {name: getattr(config, name) for name in given} == given
-    assert (config.hcp, config.data.resolution_px) == (hcp, 128)
-
-
-def test_workers_get_a_gpu_where_there_is_one_unless_told() -> None:
-    settings = TrainSettings(base="b", out="o", workers=3, cpus_per_worker=0.5)
-    cpu, gpu = (Cluster(address="", cpus=8, gpus=g, nodes=1) for g in (0.0, 4.0))
-    assert workers_for(settings, cpu).gpus_each == 0
-    workers = workers_for(settings, gpu)
-    assert (workers.count, workers.cpus_each, workers.gpus_each) == (3, 0.5, 1)
-    half = settings.model_copy(update={"gpus_per_worker": 0.5})
-    assert workers_for(half, gpu).gpus_each == 0.5
 
 
 def test_a_second_training_into_the_same_folder_leaves_the_champion_as_it_was(

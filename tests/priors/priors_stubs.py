@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from priors.config import ExtractorConfig
+from priors.config import Extraction, ExtractorConfig
 from priors.decode import Decode
-from priors.extract import Extraction, Extractor
+from priors.extract import Extractor
 from priors.masks import PersonMasks
 from storage.layout import Place, Root
 from storage.plan import PlanConfig, make_unit, plan_units

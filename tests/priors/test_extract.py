@@ -23,9 +23,10 @@ from priors_stubs import (
 )
 from safetensors.torch import save_file
 
-from priors.config import ExtractorConfig
-from priors.extract import Extraction, Extractor, batches, config_digest, run_units_inline
+from priors.config import Extraction, ExtractorConfig
+from priors.extract import Extractor, batches, run_units_inline
 from priors.gate import GateConfig
+from priors.planning import config_digest
 from priors.reports import UnitReport
 from storage.layout import Root
 from storage.records import Reject, SourceRecord, Span, Unit

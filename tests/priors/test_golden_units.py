@@ -4,8 +4,9 @@ from pathlib import Path
 
 from demo.embedded import POSE_DIR, POSE_PX, SAM_DIR
 from hcp.tokens import TOKENS_VERSION
-from priors.extract import ExtractorConfig, config_digest
+from priors.extract import ExtractorConfig
 from priors.gate import GateConfig
+from priors.planning import config_digest
 from storage.canonical import digest_of
 from storage.layout import Root
 from storage.plan import PlanConfig, open_plan, plan_units

@@ -32,6 +32,32 @@ def test_a_missing_parameter_is_one_line() -> None:
     assert done.stderr.strip() == "error: root: Field required"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("rebuild", "--source", "s", "--root", "r", "--set", "extractor.imgsz=500"),
+         "ExtractorConfig.imgsz must be a multiple of 32, got 500"),
+        (("train", "--steps", "0", "--preset", "demo", "--dataset", "d", "--out", "o"),
+         "TrainConfig.steps must be >= 1, got 0"),
+        (("evaluate", "--checkpoint", "", "--base", "b", "--out", "o"), "checkpoint: is empty"),
+    ],
+)  # fmt: skip
+def test_an_odd_value_is_one_message(arguments: tuple[str, ...], said: str) -> None:
+    done = hcp(*arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_generate_looks_a_checkpoint_up_in_the_registry_that_is_given(tmp_path: Path) -> None:
+    registry = f"sqlite:///{tmp_path}/none.db"
+    done = hcp("generate", "--base", "embedded", "--prompt", "a man",
+               "--out", str(tmp_path / "x.png"), "--registry", registry,
+               "--checkpoint", "hcp-registry:hcp/champion")  # fmt: skip
+    assert done.returncode == 2
+    assert f"there is no registry {registry}" in done.stderr
+
+
 def test_a_path_is_printed_as_it_is(tmp_path: Path) -> None:
     root = tmp_path / ("[bold]a very long name" * 6)
     (root / "shards").mkdir(parents=True)
