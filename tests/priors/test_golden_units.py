@@ -4,7 +4,7 @@ from pathlib import Path
 
 from demo.embedded import POSE_DIR, POSE_PX, SAM_DIR
 from hcp.tokens import TOKENS_VERSION
-from priors.extract import ExtractorConfig
+from priors.config import ExtractorConfig
 from priors.gate import GateConfig
 from priors.planning import config_digest
 from storage.canonical import digest_of
