@@ -11,8 +11,10 @@ from flows.names import registry_uri
 from flows.outcomes import EvaluateOutcome
 from flows.params import EvaluateParams
 from hcp.evaluation.results import CANDIDATE, EvaluationReport
+from storage.checkpoints import verify_checkpoint
+from storage.errors import CheckpointError
 from storage.locations import join, normalised, write_atomic
-from storage.registry import ModelEntry, Registry, checkpoint_place
+from storage.registry import URI_SCHEME, ModelEntry, Registry, checkpoint_place
 
 REPORT_NAME = "report.html"
 
@@ -22,21 +24,16 @@ def evaluate_hcp(params: EvaluateParams) -> EvaluateOutcome:
     """Compare a checkpoint with its base and the champion on the same prompts and seeds.
 
     With ``register_model`` the checkpoint enters the registry, and becomes champion if it passes
-    the gate (``hcp.evaluation.promotion``).
+    the gate (``hcp.evaluation.promotion``). The champion itself is compared with its base alone.
 
     Raises:
         HcpError: a model, the prompts, the dataset or the registry cannot be used.
     """
     logger = get_run_logger()
-    candidate = checkpoint_place(params.checkpoint, params.registry)
-    champion = find_champion(params)
-    result = compare(
-        EvaluationJob(
-            params=params, checkpoint=candidate, champion=champion.uri if champion else None
-        )
-    )
+    job = find_models(params)
+    result = compare(job)
     report = write_page(params, result)
-    entry = register(params, candidate, result) if params.register_model else None
+    entry = register(job, result) if params.register_model else None
     for line in result.verdict.reasons:
         logger.info("gate: %s", line)
     promote = result.verdict.promote
@@ -51,12 +48,23 @@ def evaluate_hcp(params: EvaluateParams) -> EvaluateOutcome:
     )
 
 
-@task(name="find-champion")
-def find_champion(params: EvaluateParams) -> ModelEntry | None:
-    """The registered champion, where registering was asked for and there is one."""
-    if not params.register_model:
-        return None
-    return Registry(registry_uri(params.registry)).champion(params.model_name)
+@task(name="find-models")
+def find_models(params: EvaluateParams) -> EvaluationJob:
+    """What is compared: the candidate and, where registering was asked for, the champion."""
+    place = checkpoint_place(params.checkpoint, params.registry)
+    digest, champion = verify_checkpoint(place), None
+    if params.register_model:
+        registry = Registry(registry_uri(params.registry))
+        champion = registry.champion(params.model_name)
+        champion = champion and registry.verified(champion)
+    itself = champion is not None and champion.digest == digest
+    return EvaluationJob(
+        params=params,
+        checkpoint=place,
+        digest=digest,
+        champion=champion.uri if champion and not itself else None,
+        reigning=champion.registry_uri if champion and itself else None,
+    )
 
 
 @task(name="compare")
@@ -90,12 +98,18 @@ def write_page(params: EvaluateParams, result: EvaluationResult) -> str:
 
 
 @task(name="register")
-def register(params: EvaluateParams, candidate: str, result: EvaluationResult) -> ModelEntry:
-    """Enter the checkpoint in the registry; a passed gate moves the alias ``champion``."""
-    registry = Registry(registry_uri(params.registry))
+def register(job: EvaluationJob, result: EvaluationResult) -> ModelEntry:
+    """Enter the checkpoint in the registry; a passed gate moves the alias ``champion``.
+
+    A checkpoint that was named by its registry URI, and the champion, keep the version they have.
+    """
+    params, registry = job.params, Registry(registry_uri(job.params.registry))
+    if verify_checkpoint(job.checkpoint) != job.digest:
+        raise CheckpointError(f"{job.checkpoint} changed while it was evaluated: evaluate it again")
+    named = params.checkpoint if params.checkpoint.startswith(URI_SCHEME) else job.checkpoint
     entry = registry.register(
         params.model_name,
-        checkpoint_uri=candidate,
+        checkpoint_uri=job.reigning or named,
         metrics=result.figures.metrics(),
         tags=result.tags,
     )

@@ -31,7 +31,9 @@ class EvaluationJob:
 
     params: EvaluateParams
     checkpoint: str  # where it lies: a registry's URI is looked up before
-    champion: str | None  # so the champion; None: compare with the base alone
+    digest: str  # of its files
+    champion: str | None  # where the champion lies; None: compare with the base alone
+    reigning: str | None  # the candidate's registry URI, if it is the champion itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +83,7 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
         else None,
         features=clip_features(params.features, device=device) if params.features else None,
     )
-    verdict = decide(evaluation.report, config=params.promotion)
+    verdict = judged(job, decide(evaluation.report, config=params.promotion))
     return EvaluationResult(
         html=render_page(params, evaluation, verdict, version),
         figures=evaluation.report,
@@ -93,6 +95,14 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
             "gate": "passed" if verdict.promote else "not passed",
         },
     )
+
+
+def judged(job: EvaluationJob, verdict: "Verdict") -> "Verdict":
+    """The verdict; nobody becomes champion by beating the base who is champion already."""
+    if job.reigning is None:
+        return verdict
+    said = f"The candidate is the champion, {job.reigning}: not compared with itself, not promoted."
+    return replace(verdict, promote=False, reasons=(said, *verdict.reasons))
 
 
 def evaluation_config(params: EvaluateParams) -> EvaluationConfig:

@@ -1,6 +1,18 @@
-"""The table of an evaluation."""
+"""What an evaluation compares and registers, and its table."""
 
-from flows.evaluate import arm_rows
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flows.evaluate import arm_rows, find_models, register
+from flows.jobs import EvaluationResult, judged
+from flows.params import EvaluateParams
+from hcp import HcpAdapter
+from hcp.evaluation.promotion import Verdict
+from storage.errors import CheckpointError
+from storage.registry import Registry
 from tests.hcp.evaluation.reports import arm, report_of
 
 
@@ -15,3 +27,65 @@ def test_measures_that_the_candidate_lacks_are_no_rows() -> None:
     rows = arm_rows(report_of(base=arm(0.4, fid=3.0), candidate=arm(0.5)))
     assert "fid" not in [row["measure"] for row in rows]
     assert list(rows[0]) == ["measure", "base", "candidate"]
+
+
+LATEST = Path(__file__).parents[1] / "golden" / "training" / "latest"
+PASSED = Verdict(promote=True, against="base", reasons=("Better people.",))
+
+
+def result(verdict: Verdict) -> EvaluationResult:
+    figures = report_of(base=arm(0.4), candidate=arm(0.5))
+    return EvaluationResult(html="", figures=figures, verdict=verdict, tags={})
+
+
+@pytest.fixture
+def params(tmp_path: Path) -> EvaluateParams:
+    """A copy of the golden adapter, to be registered in a registry of its own."""
+    shutil.copytree(LATEST, tmp_path / "a")
+    return EvaluateParams(
+        base="embedded", out=str(tmp_path / "report"), checkpoint=str(tmp_path / "a"),
+        register_model=True, registry=f"sqlite:///{tmp_path / 'registry.db'}",
+    )  # fmt: skip
+
+
+def test_a_candidate_is_never_compared_with_itself(params: EvaluateParams, tmp_path: Path) -> None:
+    registry = Registry(str(params.registry))
+    job = find_models.fn(params)
+    assert (job.checkpoint, job.champion, job.reigning) == (params.checkpoint, None, None)
+    assert judged(job, PASSED) == PASSED
+    first = register.fn(job, result(PASSED))
+    assert registry.champion("hcp") == first
+
+    shutil.copytree(LATEST, tmp_path / "the same bytes")
+    for checkpoint in ("a", "the same bytes", "hcp-registry:hcp/1", "hcp-registry:hcp/champion"):
+        place = checkpoint if "hcp" in checkpoint else str(tmp_path / checkpoint)
+        again = find_models.fn(params.model_copy(update={"checkpoint": place}))
+        assert (again.champion, again.reigning) == (None, first.registry_uri)
+        verdict = judged(again, PASSED)
+        assert not verdict.promote
+        assert "is the champion, hcp-registry:hcp/1" in verdict.reasons[0]
+        other = result(verdict)
+        assert register.fn(again, replace(other, tags={"new": "1"})).version == 1
+
+
+def test_a_registered_candidate_keeps_its_version(params: EvaluateParams, tmp_path: Path) -> None:
+    register.fn(find_models.fn(params), result(PASSED))
+    HcpAdapter.from_pretrained(LATEST).save_pretrained(tmp_path / "b", step=9)
+    failed = result(replace(PASSED, promote=False))
+    job = find_models.fn(params.model_copy(update={"checkpoint": str(tmp_path / "b")}))
+    assert (job.champion, job.reigning) == (params.checkpoint, None)
+    assert register.fn(job, failed).version == 2
+    named = find_models.fn(params.model_copy(update={"checkpoint": "hcp-registry:hcp/2"}))
+    assert (named.checkpoint, named.champion) == (str(tmp_path / "b"), params.checkpoint)
+    assert register.fn(named, result(PASSED)).version == 2
+    assert Registry(str(params.registry)).champion("hcp").version == 2
+
+
+def test_what_changed_during_the_evaluation_is_not_registered(
+    params: EvaluateParams, tmp_path: Path
+) -> None:
+    job = find_models.fn(params)
+    HcpAdapter.from_pretrained(LATEST).save_pretrained(tmp_path / "a", step=9)
+    with pytest.raises(CheckpointError, match="changed while it was evaluated"):
+        register.fn(job, result(PASSED))
+    assert Registry(str(params.registry)).champion("hcp") is None
