@@ -7,14 +7,19 @@ from prefect.artifacts import create_link_artifact
 
 from flows.artifacts import Cell, publish_markdown, publish_table
 from flows.jobs import EvaluationJob, EvaluationResult, run_evaluation
-from flows.names import registry_uri
 from flows.outcomes import EvaluateOutcome
 from flows.params import EvaluateParams
 from hcp.evaluation.results import CANDIDATE, EvaluationReport
 from storage.checkpoints import verify_checkpoint
 from storage.errors import CheckpointError
 from storage.locations import join, normalised, write_atomic
-from storage.registry import URI_SCHEME, ModelEntry, Registry, checkpoint_place
+from storage.registry import (
+    URI_SCHEME,
+    ModelEntry,
+    Registry,
+    checkpoint_place,
+    default_tracking_uri,
+)
 
 REPORT_NAME = "report.html"
 
@@ -44,7 +49,7 @@ def evaluate_hcp(params: EvaluateParams) -> EvaluateOutcome:
         promoted=promote and entry is not None,
         verdict="\n".join(result.verdict.reasons),
         registry_uri=entry.registry_uri if entry else None,
-        tracking_uri=registry_uri(params.registry) if entry else None,
+        tracking_uri=default_tracking_uri(params.registry) if entry else None,
     )
 
 
@@ -54,7 +59,7 @@ def find_models(params: EvaluateParams) -> EvaluationJob:
     place = checkpoint_place(params.checkpoint, params.registry)
     digest, champion = verify_checkpoint(place), None
     if params.register_model:
-        registry = Registry(registry_uri(params.registry))
+        registry = Registry(default_tracking_uri(params.registry))
         champion = registry.champion(params.model_name)
         champion = champion and registry.verified(champion)
     itself = champion is not None and champion.digest == digest
@@ -103,7 +108,7 @@ def register(job: EvaluationJob, result: EvaluationResult) -> ModelEntry:
 
     A checkpoint that was named by its registry URI, and the champion, keep the version they have.
     """
-    params, registry = job.params, Registry(registry_uri(job.params.registry))
+    params, registry = job.params, Registry(default_tracking_uri(job.params.registry))
     if verify_checkpoint(job.checkpoint) != job.digest:
         raise CheckpointError(f"{job.checkpoint} changed while it was evaluated: evaluate it again")
     named = params.checkpoint if params.checkpoint.startswith(URI_SCHEME) else job.checkpoint

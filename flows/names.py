@@ -1,10 +1,8 @@
-"""What the names in the parameters stand for: 'embedded' models, ROOT@VERSION, registry URIs."""
+"""What the names in the parameters stand for: 'embedded' models, ROOT@VERSION."""
 
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Literal
-
-from storage.registry import default_tracking_uri
 
 EMBEDDED = "embedded"
 
@@ -28,8 +26,3 @@ def split_dataset(dataset: str) -> tuple[str, str]:
     if separator and "/" not in version:
         return root, version or "latest"
     return dataset, "latest"
-
-
-def registry_uri(given: str | None) -> str:
-    """The MLflow URI: the parameter, else MLFLOW_TRACKING_URI, else a sqlite file here."""
-    return default_tracking_uri(given)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.names import model_path, registry_uri, split_dataset
+from flows.names import model_path, split_dataset
 
 
 @pytest.mark.parametrize(
@@ -25,14 +25,3 @@ def test_embedded_models_are_there_and_other_names_pass_through() -> None:
     for kind in ("base", "pose", "masks"):
         assert Path(model_path("embedded", kind)).is_dir()
     assert model_path("owner/model", "base") == "owner/model"
-
-
-def test_the_registry_is_the_parameter_then_the_environment_then_here(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert registry_uri(None) == f"sqlite:///{tmp_path}/hcp-registry.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
-    assert registry_uri(None) == "http://mlflow:5000"
-    assert registry_uri("sqlite:////x.db") == "sqlite:////x.db"
