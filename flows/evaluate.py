@@ -59,7 +59,7 @@ def find_models(params: EvaluateParams) -> EvaluationJob:
     place = checkpoint_place(params.checkpoint, params.registry)
     digest, champion = verify_checkpoint(place), None
     if params.register_model:
-        registry = Registry(default_tracking_uri(params.registry))
+        registry = Registry(params.registry)
         champion = registry.champion(params.model_name)
         champion = champion and registry.verified(champion)
     itself = champion is not None and champion.digest == digest
@@ -108,7 +108,7 @@ def register(job: EvaluationJob, result: EvaluationResult) -> ModelEntry:
 
     A checkpoint that was named by its registry URI, and the champion, keep the version they have.
     """
-    params, registry = job.params, Registry(default_tracking_uri(job.params.registry))
+    params, registry = job.params, Registry(job.params.registry)
     if verify_checkpoint(job.checkpoint) != job.digest:
         raise CheckpointError(f"{job.checkpoint} changed while it was evaluated: evaluate it again")
     named = params.checkpoint if params.checkpoint.startswith(URI_SCHEME) else job.checkpoint

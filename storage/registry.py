@@ -86,16 +86,17 @@ class ModelEntry:
 class Registry:
     """Versions and the alias ``champion``; who may become champion is decided elsewhere."""
 
-    def __init__(self, tracking_uri: str) -> None:
+    def __init__(self, tracking_uri: str | None = None) -> None:
         """Connect.
 
         Args:
-            tracking_uri: ``sqlite:///<path>``, ``postgresql://...`` or ``http(s)://...``.
+            tracking_uri: ``sqlite:///<path>``, ``postgresql://...`` or ``http(s)://...``; None:
+                ``default_tracking_uri``.
 
         Raises:
             RegistryError: MLflow cannot use it.
         """
-        self._mlflow = MlflowCalls(tracking_uri)
+        self._mlflow = MlflowCalls(default_tracking_uri(tracking_uri))
 
     def register(
         self,
