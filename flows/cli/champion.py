@@ -6,12 +6,9 @@ from typing import Annotated
 import typer
 
 from flows.cli.console import say
+from flows.cli.local import Registry as Where
 from storage.errors import RegistryError
 from storage.registry import CHAMPION, ModelEntry, Registry, existing, parse_model
-
-Where = Annotated[
-    str | None, typer.Option(help="MLflow URI; default MLFLOW_TRACKING_URI, or ./hcp-registry.db.")
-]
 
 
 def promote(
