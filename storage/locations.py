@@ -47,12 +47,18 @@ def filesystem(uri: str) -> tuple[Any, str]:
     return fs, str(path)
 
 
+def fresh_filesystem(uri: str) -> tuple[Any, str]:
+    """:func:`filesystem` that has forgotten what it knew of the place: others may write there."""
+    fs, path = filesystem(uri)
+    fs.invalidate_cache(path)
+    return fs, path
+
+
 def exists(uri: str) -> bool:
     """Whether a file or a directory is there now (no cached answer)."""
     if is_local(uri):
         return local_path(uri).exists()
-    fs, path = filesystem(uri)
-    fs.invalidate_cache()
+    fs, path = fresh_filesystem(uri)
     return bool(fs.exists(path))
 
 
@@ -69,8 +75,7 @@ def file_size(uri: str) -> int | None:
     try:
         if is_local(uri):
             return local_path(uri).stat().st_size
-        fs, path = filesystem(uri)
-        fs.invalidate_cache(path)  # another process may have written it since the last listing
+        fs, path = fresh_filesystem(uri)
         return int(fs.info(path)["size"])
     except FileNotFoundError:
         return None
@@ -111,7 +116,7 @@ def _leads_to_directory(entry: "os.DirEntry[str]") -> bool:
 
 def stems_in(uri: str, suffix: str) -> list[str]:
     """The finished files of a directory that end in ``suffix``: their names without it, sorted."""
-    names = [name for name in names_in(uri) if not name.startswith(TEMPORARY_PREFIX)]
+    names = [name for name in names_in(uri) if name[0] != "."]  # nor a system's hidden files
     return [name.removesuffix(suffix) for name in names if name.endswith(suffix)]
 
 
@@ -119,7 +124,7 @@ def read_bytes(uri: str) -> bytes:
     """Content of a file; OSError where it cannot be read."""
     if is_local(uri):
         return local_path(uri).read_bytes()
-    fs, path = filesystem(uri)
+    fs, path = fresh_filesystem(uri)
     return bytes(fs.cat_file(path))
 
 
@@ -148,7 +153,7 @@ def local_copy(uri: str) -> Generator[Path, None, None]:
     if is_local(uri):
         yield local_path(uri)
         return
-    fs, path = filesystem(uri)
+    fs, path = fresh_filesystem(uri)
     with tempfile.TemporaryDirectory(prefix="hcp-") as folder:
         copy = Path(folder) / "copy"
         fs.get_file(path, str(copy))

@@ -10,7 +10,7 @@ from storage.codec import decode_sample, reject_schema, sample_schema
 from storage.errors import ShardError
 from storage.extras import explained_imports
 from storage.layout import Root
-from storage.locations import filesystem, is_local, local_copy
+from storage.locations import filesystem, fresh_filesystem, is_local, local_copy
 from storage.markers import read_shard_info
 from storage.records import Reject, Sample
 
@@ -83,7 +83,7 @@ def _file(uri: str, at_will: bool) -> Generator[Any]:
         with local_copy(uri) as path, path.open("rb") as file:
             yield file
         return
-    fs, path = filesystem(uri)
+    fs, path = fresh_filesystem(uri)
     with fs.open(path, "rb") as file:
         yield file
 
@@ -129,7 +129,8 @@ def open_rows(root: Root, fingerprints: Sequence[str], suffix: str) -> Any:
 
     paths, fs = [root.shard(fingerprint, suffix) for fingerprint in fingerprints], None
     if not is_local(root.uri):
-        paths, fs = [filesystem(uri)[1] for uri in paths], filesystem(root.uri)[0]
+        fs, _ = fresh_filesystem(root.shards)
+        paths = [filesystem(uri)[1] for uri in paths]
     return ds.dataset(paths, schema=_SCHEMAS[suffix](), format="parquet", filesystem=fs)
 
 

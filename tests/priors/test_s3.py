@@ -12,10 +12,13 @@ import pytest
 from priors.extract import run_units_inline
 from priors.reports import UnitReport
 from storage.gc import collect_garbage
-from storage.layout import Root
+from storage.layout import DATA_SUFFIXES, MARKER_SUFFIX, Root
+from storage.locations import names_in
 from storage.plan import PlanConfig, plan_units, write_plan
+from storage.records import Reject
 from storage.runlog import RunLog
-from storage.shards import committed
+from storage.shard_reader import iter_samples, read_rejects
+from storage.shards import commit_unit, committed
 from storage.sources import resolve_source
 from storage.verify import verify_root
 from storage.versions import DatasetVersion, open_version, publish_version
@@ -93,6 +96,30 @@ def test_a_folder_on_s3_is_rebuilt_incrementally(store: Any) -> None:
     store.invalidate_cache()
     assert len(collect_garbage(root, dry_run=False)) == 4  # the one shard that nobody names
     assert verify_root(root) == []
+
+
+def test_what_another_process_committed_since_the_last_listing_is_read(
+    store: Any, tmp_path: Path, make_unit_of: Any, make_sample: Any
+) -> None:
+    here, remote = Root.of(tmp_path), Root("s3://hcp/other")
+    units = [make_unit_of(3, name) for name in "ab"]
+    for unit in units:
+        outcomes = [make_sample(record) for record in unit.records[1:]]
+        first = unit.records[0]
+        outcomes.append(Reject(key=first.key, uri=first.uri, reason="no_person", detail=""))
+        commit_unit(here, unit, outcomes=outcomes)
+    elsewhere = s3fs.S3FileSystem(skip_instance_cache=True)
+    for unit in units:
+        for suffix in (*DATA_SUFFIXES, MARKER_SUFFIX):
+            name = here.shard(unit.fingerprint, suffix)
+            elsewhere.put_file(name, remote.shard(unit.fingerprint, suffix))
+        if unit is units[0]:
+            assert len(names_in(remote.shards)) == 4
+    new = units[1].fingerprint
+    assert len(read_rejects(remote, new)) == 1
+    names_in(remote.shards)
+    store.dircache["hcp/other/shards"] = []  # as if listed before it was written
+    assert len(list(iter_samples(remote, new))) == 2
 
 
 def test_shards_on_s3_equal_local_ones(store: Any, tmp_path: Path) -> None:
