@@ -38,6 +38,8 @@ def deployed(environment: dict[str, str], prefect_api: str, tmp_path_factory) ->
         "HCP_ROOT": str(folder / "data"),
         "HCP_BASE": "embedded",
         "HCP_RUNS": str(folder / "runs"),
+        "HCP_REPORTS": str(folder / "reports"),
+        "HCP_CHECKPOINT": str(folder / "runs" / "latest"),
     }
     with get_client(sync_client=True) as client:
         client.create_work_pool(WorkPoolCreate(name="hcp", type="process"))
