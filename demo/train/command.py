@@ -156,14 +156,16 @@ def read_command(
     told = {"minutes": minutes, "steps": given.steps}
     told |= {name: value for name, value in asked.items() if value != getattr(recipe, name)}
     words = [f"{_option(name)} {value:g}" for name, value in told.items() if value is not None]
+    team = Team(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))).join()
+    start = f"torchrun --nproc-per-node {team.world}" if team.world > 1 else "python"
     return Recipe(**asked), replace(
         run,
         budget=Budget(steps=given.steps, minutes=minutes),
         work=given.work,
         out=given.out,
-        team=Team(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))).join(),
+        team=team,
         checkpoint_every_s=60 * given.checkpoint_minutes,
-        command=" ".join([f"python -m demo.train.{run.name}", *words]),
+        command=" ".join([f"{start} -m demo.train.{run.name}", *words]),
     )
 
 
