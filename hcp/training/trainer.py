@@ -92,19 +92,10 @@ class Trainer:
         self.dataset_version = dataset_version
         for module in (pipeline.unet, pipeline.vae, *text_encoders(pipeline)):
             module.requires_grad_(requires_grad=False)
-        self.scheduler: Any = DDPMScheduler.from_config(pipeline.scheduler.config)
-        if self.scheduler.config.prediction_type not in PREDICTION_TYPES:
-            raise ValueError(
-                f"the base predicts {self.scheduler.config.prediction_type!r}; "
-                f"training knows {', '.join(PREDICTION_TYPES)}"
-            )
+        self.scheduler = _scheduler(pipeline)
         self.adapter = HcpAdapter.create(pipeline.unet, config.hcp, base_model=base_model)
         self.adapter.to(self.device)
-        sizes = self.adapter.parameter_count()
-        logger.info(
-            "HcP layers: %d parameters; %s", sum(sizes.values()),
-            ", ".join(f"{stage}/{scale}: {n}" for (stage, scale), n in sizes.items()),
-        )  # fmt: skip
+        _log_sizes(self.adapter)
         self.injection: Injection = self.adapter.inject(pipeline.unet)
         self._lean = LeanBackward(pipeline.unet, self.adapter.card.sites)
         if config.gradient_checkpointing:
@@ -216,6 +207,22 @@ class Trainer:
         )  # fmt: skip
         total = denoise + config.alpha * terms.total
         return Losses(total=total, denoise=denoise, alignment=terms.total)
+
+
+def _scheduler(pipeline: BasePipeline) -> Any:
+    scheduler: Any = DDPMScheduler.from_config(pipeline.scheduler.config)
+    if scheduler.config.prediction_type not in PREDICTION_TYPES:
+        raise ValueError(
+            f"the base predicts {scheduler.config.prediction_type!r}; "
+            f"training knows {', '.join(PREDICTION_TYPES)}"
+        )
+    return scheduler
+
+
+def _log_sizes(adapter: HcpAdapter) -> None:
+    sizes = adapter.parameter_count()
+    stages = ", ".join(f"{stage}/{scale}: {n}" for (stage, scale), n in sizes.items())
+    logger.info("HcP layers: %d parameters; %s", sum(sizes.values()), stages)
 
 
 def train_steps(
