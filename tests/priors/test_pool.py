@@ -142,8 +142,7 @@ def test_a_relative_root_is_the_drivers_also_for_an_actor_elsewhere(
             source=source, root=Root.of("data"), directory=tmp_path / "elsewhere"
         ),
         on_report=lambda report: None,
-        n_actors=1,
-        num_cpus=0.5,
+        config=PoolConfig(count=1, cpus_each=0.5),
     )
     assert committed(Root(f"{tmp_path}/data")) == {unit.fingerprint for unit in units}
     assert list((tmp_path / "elsewhere").iterdir()) == []
