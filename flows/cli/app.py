@@ -3,7 +3,6 @@
 import os
 
 import typer
-from pydantic import ValidationError
 
 from flows.cli import champion, local, runs
 from flows.cli.console import fail
@@ -45,7 +44,5 @@ def main() -> None:
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     try:
         app()
-    except ValidationError as error:
-        fail("\n".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()))
     except HcpError as error:
         fail(str(error))

@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from flows.cli.console import say, say_table
 from flows.cli.local import Registry
-from flows.cli.settings import Given, load_params
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+P = TypeVar("P", bound="BaseModel")
 
 Config = Annotated[
     Path | None, typer.Option(help="YAML file of any settings; --set and options win over it.")
@@ -58,11 +62,11 @@ def rebuild(
     assignments: Set = None,
 ) -> None:
     """Extract pose and mask priors into a dataset version (flow rebuild-dataset)."""
-    given = _given(locals(), _REBUILD)
+    given = dict(locals())
     from flows.params import RebuildParams
     from flows.rebuild import rebuild_dataset
 
-    version = rebuild_dataset(load_params(RebuildParams, given))
+    version = rebuild_dataset(_params(RebuildParams, given, _REBUILD))
     say(f"dataset version {version}")
 
 
@@ -79,12 +83,12 @@ def retry_failed(
     assignments: Set = None,
 ) -> None:
     """Try rejects again that may work now, such as unreadable ones (flow retry-failed)."""
-    given = _given(locals(), {})
+    given = dict(locals())
     from flows.params import RetryParams
     from flows.retry import last_settings
     from flows.retry import retry_failed as flow
 
-    version = flow(load_params(RetryParams, given, before=last_settings(root)))
+    version = flow(_params(RetryParams, given, {}, before=last_settings(root)))
     say(f"dataset version {version}")
 
 
@@ -104,11 +108,11 @@ def train(
     assignments: Set = None,
 ) -> None:
     """Fine-tune an HcP layer on a dataset version (flow train-hcp)."""
-    given = _given(locals(), _TRAIN)
+    given = dict(locals())
     from flows.params import TrainParams
     from flows.train import train_hcp
 
-    outcome = train_hcp(load_params(TrainParams, given))
+    outcome = train_hcp(_params(TrainParams, given, _TRAIN))
     say(f"checkpoint {outcome.checkpoint}")
 
 
@@ -131,33 +135,40 @@ def evaluate(
     assignments: Set = None,
 ) -> None:
     """Compare a checkpoint with base and champion, write the report (flow evaluate-hcp)."""
-    given = _given(locals(), _EVALUATE)
+    given = dict(locals())
     from flows.evaluate import evaluate_hcp
     from flows.params import EvaluateParams
 
-    outcome = evaluate_hcp(load_params(EvaluateParams, given))
+    outcome = evaluate_hcp(_params(EvaluateParams, given, _EVALUATE))
     say(f"report {outcome.report}")
     say(outcome.verdict)
 
 
 def ablate(config: Config = None, preset: Preset = None, assignments: Set = None) -> None:
     """Train and evaluate variants of the method (flow ablate-hcp)."""
-    given = _given(locals(), {})
+    given = dict(locals())
     from flows.ablate import ablate_hcp, table_row
     from flows.params import AblateParams
 
-    say_table([table_row(outcome) for outcome in ablate_hcp(load_params(AblateParams, given))])
+    say_table([table_row(outcome) for outcome in ablate_hcp(_params(AblateParams, given, {}))])
 
 
-def _given(values: Mapping[str, Any], places: Mapping[str, str]) -> Given:
+def _params(
+    kind: type[P],
+    values: Mapping[str, Any],
+    places: Mapping[str, str],
+    *,
+    before: Mapping[str, Any] | None = None,
+) -> P:
+    from flows.cli.settings import Given, load_params  # here: `hcp --help` needs no pydantic
+
     layers = ("config", "preset", "assignments")
-    return Given(
-        options={
-            places.get(name, name): value or None if isinstance(value, list) else value
-            for name, value in values.items()
-            if name not in layers
-        },
+    options = {places.get(name, name): value for name, value in values.items()}
+    given = Given(
+        options={name: None if value == [] else value for name, value in options.items()
+                 if name not in layers},
         assignments=values["assignments"] or (),
         file=values["config"],
         preset=values["preset"],
-    )
+    )  # fmt: skip
+    return load_params(kind, given, before=before)
