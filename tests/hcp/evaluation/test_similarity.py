@@ -18,7 +18,7 @@ from transformers import (
     CLIPVisionConfig,
 )
 
-from hcp.evaluation.similarity import clip_text_scorer, distribution_distances
+from hcp.evaluation.similarity import clip_features, clip_text_scorer, distribution_distances
 from storage.errors import WeightsError
 
 PROMPTS = ("a woman", "a man doing yoga", "a red car")
@@ -67,6 +67,16 @@ def clip(tiny_tokenizer: CLIPTokenizer, tmp_path_factory: pytest.TempPathFactory
     images = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=resize)
     CLIPProcessor(image_processor=images, tokenizer=tiny_tokenizer).save_pretrained(folder)
     return folder
+
+
+def test_fid_and_kid_in_clips_image_features(clip: Path) -> None:
+    rng = np.random.default_rng(0)
+    photos = list(rng.integers(0, 256, size=(24, 40, 40, 3), dtype=np.uint8))
+    same = distribution_distances(clip_features(str(clip)), photos, photos)
+    dark = distribution_distances(clip_features(str(clip)), photos, [p // 4 for p in photos])
+    assert same.fid < dark.fid
+    with pytest.raises(WeightsError, match="gone"):
+        clip_features("gone")
 
 
 def test_clip_scores_are_cosines_whatever_the_batch(clip: Path) -> None:
