@@ -69,11 +69,7 @@ def run_variant(params: AblateParams, name: str) -> VariantOutcome:
     training = params.train.training
     training = replace(training, hcp=VARIANTS[name](training.hcp))
     trained = train_hcp(params.train.model_copy(update={"training": training, "out": out}))
-    own = {
-        "out": join(out, "report"),
-        "training_log": trained.log,
-        "checkpoint": trained.adapter,
-    }
+    own = {"out": join(out, "report"), "training_log": trained.log, "checkpoint": trained.adapter}
     evaluation = evaluate_hcp(EvaluateParams.model_validate(dict(params.evaluate) | own))
     return VariantOutcome(variant=name, train=trained, evaluation=evaluation)
 

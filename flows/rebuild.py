@@ -51,10 +51,7 @@ def plan_work(job: RebuildJob) -> Work:
     from priors.planning import plan_extraction
 
     work = plan_extraction(
-        job.extraction,
-        unit_size=job.unit_size,
-        words_version=TOKENS_VERSION,
-        settings=job.settings,
+        job.extraction, unit_size=job.unit_size, words_version=TOKENS_VERSION, settings=job.settings
     )
     get_run_logger().info(
         "plan %s: %d records in %d units, %d to extract",

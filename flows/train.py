@@ -83,9 +83,7 @@ def export_adapter(checkpoint: str, out: str) -> str:
     return export_files(checkpoint, (WEIGHTS, CARD), out)
 
 
-def loss_ends(
-    metrics: Sequence["StepMetrics"],
-) -> tuple[dict[str, float], dict[str, float]]:
+def loss_ends(metrics: Sequence["StepMetrics"]) -> tuple[dict[str, float], dict[str, float]]:
     """Mean losses over the first and over the last tenth of the steps."""
     tenth = max(1, len(metrics) // 10)
 

@@ -65,11 +65,7 @@ class Injection:
 
     @contextmanager
     def tokens(
-        self,
-        token_mask: Tensor,
-        *,
-        kinds: Tensor | None = None,
-        record: Sequence[Stage] = (),
+        self, token_mask: Tensor, *, kinds: Tensor | None = None, record: Sequence[Stage] = ()
     ) -> Generator[None]:
         """Announce the human tokens of the batch for the U-Net calls inside.
 
@@ -106,11 +102,7 @@ class Injection:
                 )
             found.append(
                 LayerMap(
-                    site=site.name,
-                    stage=site.stage,
-                    height=height,
-                    width=width,
-                    attn_map=attn_map,
+                    site=site.name, stage=site.stage, height=height, width=width, attn_map=attn_map
                 )
             )
         return found

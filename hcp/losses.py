@@ -73,9 +73,7 @@ def alignment_loss(
 
 
 def stage_weight(
-    kind: Literal["early", "late", "constant", "off"],
-    timesteps: Tensor,
-    num_train_timesteps: int,
+    kind: Literal["early", "late", "constant", "off"], timesteps: Tensor, num_train_timesteps: int
 ) -> Tensor:
     """Weight of a stage's alignment loss at each sample's noise level.
 

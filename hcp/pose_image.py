@@ -51,11 +51,7 @@ def draw_pose(
 
 
 def draw_skeleton(
-    draw: ImageDraw.ImageDraw,
-    keypoints: Sequence[Keypoint],
-    *,
-    min_confidence: float,
-    line_px: int,
+    draw: ImageDraw.ImageDraw, keypoints: Sequence[Keypoint], *, min_confidence: float, line_px: int
 ) -> None:
     """Draw one person's skeleton over what is there, as ``draw_pose`` does on black."""
     points = _visible(keypoints, min_confidence)

@@ -34,13 +34,7 @@ class HcpProcessor:
     """
 
     def __init__(
-        self,
-        site: Site,
-        layer: HcpLayer,
-        *,
-        gamma: float,
-        state: TokenState,
-        base: Any = None,
+        self, site: Site, layer: HcpLayer, *, gamma: float, state: TokenState, base: Any = None
     ) -> None:
         self.site = site
         self.layer = layer

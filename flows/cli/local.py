@@ -38,8 +38,7 @@ def generate(
     guidance: Annotated[float, typer.Option(min=1, help="Classifier-free guidance.")] = 7.5,
     device: Annotated[Device, typer.Option(help="auto: the GPU where there is one.")] = "auto",
     maps: Annotated[
-        bool,
-        typer.Option("--maps", help="Also OUT.maps.png: each human word's attention on it."),
+        bool, typer.Option("--maps", help="Also OUT.maps.png: each human word's attention on it.")
     ] = False,
 ) -> None:
     """Draw one picture with a base model and an HcP adapter."""

@@ -68,12 +68,7 @@ def sampling_parts(drawn: Recording, parts: int) -> list[list[int]]:
 
 
 def _row(
-    drawn: Recording,
-    word: Word,
-    stage: Stage,
-    kind: Which,
-    parts: list[list[int]],
-    picture: Image8,
+    drawn: Recording, word: Word, stage: Stage, kind: Which, parts: list[list[int]], picture: Image8
 ) -> list[Image8]:
     chosen: list[list[int] | None] = [*parts, None]
     heats = [

@@ -13,12 +13,7 @@ from storage.records import SpanKind
 
 HUMAN, ANIMATE, THING, VEHICLE, WORN, PLACE, DEPICTED = range(7)
 
-_KINDS_OF_THING = (
-    (lx.ANIMAL, ANIMATE),
-    (lx.VEHICLE, VEHICLE),
-    (lx.WORN, WORN),
-    (lx.PLACE, PLACE),
-)
+_KINDS_OF_THING = ((lx.ANIMAL, ANIMATE), (lx.VEHICLE, VEHICLE), (lx.WORN, WORN), (lx.PLACE, PLACE))
 _GAMES = frozenset(("game", "games", "match", "round", "set"))
 _NEAR = 3
 """Words from a participle to what it is done as: "dressed up as a man"."""

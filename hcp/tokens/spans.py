@@ -123,11 +123,7 @@ def _token_offsets(
     tokenizer: "PreTrainedTokenizerBase", caption: str, length: int
 ) -> list[tuple[int, int]]:
     """Return each token's character range in the caption; (0, 0) for special tokens."""
-    settings: dict[str, Any] = {
-        "padding": "max_length",
-        "truncation": True,
-        "max_length": length,
-    }
+    settings: dict[str, Any] = {"padding": "max_length", "truncation": True, "max_length": length}
     if tokenizer.is_fast:
         encoding: Any = tokenizer(caption, return_offsets_mapping=True, **settings)
         special = frozenset(tokenizer.all_special_ids)

@@ -72,11 +72,7 @@ def _place(
 
 
 def make_example(
-    sample: Sample,
-    *,
-    config: DataConfig,
-    aspect: float = 1.0,
-    rng: np.random.Generator,
+    sample: Sample, *, config: DataConfig, aspect: float = 1.0, rng: np.random.Generator
 ) -> Example:
     """Crop, resize and maybe flip one sample; the same generator state gives the same example.
 
