@@ -59,12 +59,13 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
     from hcp.evaluation.similarity import clip_features, clip_text_scorer
     from priors.device import resolve_device
     from priors.models import load_pose
+    from storage.versions import open_version
 
     params = job.params
     device = resolve_device(params.device)
     candidate = HcpAdapter.from_pretrained(job.checkpoint)
     config = evaluation_config(params)
-    version = open_evaluation_dataset(params)
+    version = open_version(*split_dataset(params.dataset)) if params.dataset else None
     evaluation = evaluate(
         load_base(
             model_path(params.base, "base"),
@@ -136,13 +137,6 @@ def read_prompts(path: str) -> tuple[str, ...]:
     if not prompts:
         raise HcpError(f"prompts {path}: expected one prompt a line, got an empty file")
     return prompts
-
-
-def open_evaluation_dataset(params: EvaluateParams) -> "DatasetVersion | None":
-    """The dataset version that the parameters name, if any."""
-    from storage.versions import open_version
-
-    return open_version(*split_dataset(params.dataset)) if params.dataset else None
 
 
 def held_out(version: "DatasetVersion | None", limit: int) -> "list[Sample]":

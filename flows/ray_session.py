@@ -64,13 +64,11 @@ def ray_session(address: str | None = None) -> Generator[Cluster]:
         ray.shutdown()
 
 
-def run_remote(
-    function: Callable[..., T], *args: object, num_cpus: float = 1, num_gpus: float = 0
-) -> T:
+def run_remote(function: Callable[..., T], *args: object, num_gpus: float = 0) -> T:
     """Run one function as one Ray task and return what it returns; its exception is raised here."""
     import ray
 
-    remote: Any = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=0)(function)
+    remote: Any = ray.remote(num_cpus=1, num_gpus=num_gpus, max_retries=0)(function)
     result: T = ray.get(remote.remote(*args))
     return result
 

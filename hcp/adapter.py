@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hcp.checkpoint import AdapterCard, read_checkpoint, write_checkpoint
 from hcp.config import HcpConfig, Stage
-from hcp.inject import Injection, inject
+from hcp.inject import Injection
 from hcp.layer import HcpLayer
 from hcp.pipeline_tokens import PipelineTokens, as_mask
 from hcp.sites import base_fingerprint, check_base, find_sites
@@ -141,7 +141,7 @@ class HcpAdapter(nn.Module):
         fingerprint = {} if any_base else self.card.base_fingerprint
         check_base(unet, self.config, self.card.sites, fingerprint)
         layers = {site.name: self._layer(site.name) for site in self.card.sites}
-        return inject(unet, self.card.sites, layers, gamma=self.config.gamma)
+        return Injection(unet, self.card.sites, layers, gamma=self.config.gamma)
 
     def attach(self, pipeline: Any, *, any_base: bool = False) -> "HcpAdapter":
         """Plug into a diffusers pipeline; ``pipeline("a woman doing yoga")`` then works as ever.

@@ -18,6 +18,7 @@ BasePipeline = StableDiffusionPipeline | StableDiffusionXLPipeline
 """Stable Diffusion 1.x and 2.x, or XL."""
 
 HUB_TIMEOUT_S = 10.0
+_UNREACHABLE = (HfHubHTTPError, OSError, RuntimeError, ValueError)
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -46,7 +47,12 @@ def load_base(
         pipeline = _from_pretrained(str(path), name=name, dtype=dtype, local_only=True)
     else:
         pipeline = _from_hub(name, dtype=dtype)
-    return _freeze(pipeline, device)
+    for module in (pipeline.unet, pipeline.vae, *text_encoders(pipeline)):
+        module.requires_grad_(requires_grad=False)
+        module.eval()
+    pipeline.to(device)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 def _from_hub(name: str, *, dtype: torch.dtype) -> BasePipeline:
@@ -73,26 +79,18 @@ def _probe_hub(name: str, *, tried: str) -> None:
     # One request with a timeout: diffusers itself would retry for minutes on a dead network.
     try:
         HfApi().model_info(name, timeout=HUB_TIMEOUT_S)
-    except (RepositoryNotFoundError, HFValidationError) as error:
-        raise CheckpointError(
-            f"base model {name!r} not found. Tried: {tried}; hub {constants.ENDPOINT} (no such "
-            "model, or it is private or gated and no token is set)"
-        ) from error
-    except (HfHubHTTPError, OSError, RuntimeError, ValueError) as error:
-        raise _unreachable(name, tried, error) from error
     except Exception as error:
+        if isinstance(error, RepositoryNotFoundError | HFValidationError):
+            why = "(no such model, or it is private or gated and no token is set)"
         # The hub client's HTTP library changed with its major version (requests, now httpx); its
         # connection errors share no base class with ours.
-        if "http" not in type(error).__module__:
+        elif isinstance(error, _UNREACHABLE) or "http" in type(error).__module__:
+            why = f"could not be reached ({type(error).__name__}: {str(error)[:200]})"
+        else:
             raise
-        raise _unreachable(name, tried, error) from error
-
-
-def _unreachable(name: str, tried: str, error: Exception) -> CheckpointError:
-    return CheckpointError(
-        f"base model {name!r} not found. Tried: {tried}; hub {constants.ENDPOINT} could not be "
-        f"reached ({type(error).__name__}: {str(error)[:200]})"
-    )
+        raise CheckpointError(
+            f"base model {name!r} not found. Tried: {tried}; hub {constants.ENDPOINT} {why}"
+        ) from error
 
 
 def _from_pretrained(
@@ -137,12 +135,3 @@ def text_encoders(pipeline: BasePipeline) -> list[Any]:
     """The text encoders, one or two."""
     found = (getattr(pipeline, name, None) for name in ("text_encoder", "text_encoder_2"))
     return [encoder for encoder in found if encoder is not None]
-
-
-def _freeze(pipeline: BasePipeline, device: str) -> BasePipeline:
-    for module in (pipeline.unet, pipeline.vae, *text_encoders(pipeline)):
-        module.requires_grad_(requires_grad=False)
-        module.eval()
-    pipeline.to(device)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline

@@ -6,7 +6,7 @@ with other bytes beside it, a checkpoint does not load. There are no pickles.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from safetensors import SafetensorError
@@ -44,7 +44,7 @@ class AdapterCard:
             "dataset_version": self.dataset_version,
             "step": self.step,
             "hcp": self.config.to_json(),
-            "sites": [site.to_json() for site in self.sites],
+            "sites": [asdict(site) for site in self.sites],
         }
 
     @classmethod

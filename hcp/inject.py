@@ -42,6 +42,11 @@ class Injection:
         *,
         gamma: float,
     ) -> None:
+        """Put one HcP layer into each site's cross-attention.
+
+        Raises:
+            ValueError: a site has a processor that is not one of diffusers' standard ones.
+        """
         self._unet = unet
         self._sites = tuple(sites)
         self.state = TokenState()
@@ -143,14 +148,3 @@ class Injection:
             if attn.processor is self._processors[site.name]:
                 attn.processor = self._originals[site.name]
         self.state.clear()
-
-
-def inject(
-    unet: nn.Module, sites: Sequence[Site], layers: Mapping[str, HcpLayer], *, gamma: float
-) -> Injection:
-    """Put one HcP layer into each site's cross-attention.
-
-    Raises:
-        ValueError: a site has an attention processor that is not one of diffusers' standard ones.
-    """
-    return Injection(unet, sites, layers, gamma=gamma)

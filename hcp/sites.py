@@ -1,7 +1,7 @@
 """Where HcP layers go: the cross-attentions of a diffusers U-Net, and how to tell bases apart."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -29,10 +29,6 @@ class Site:
         """Height and width of the attention map for latents of this height and width."""
         height, width = latent_size
         return -(-height // self.scale), -(-width // self.scale)
-
-    def to_json(self) -> dict[str, object]:
-        """The site as JSON-able data."""
-        return asdict(self)
 
 
 def find_sites(unet: nn.Module, config: HcpConfig) -> tuple[Site, ...]:

@@ -140,7 +140,8 @@ def token_targets(maps: Mapping[Prior, Tensor], kinds: Tensor, table: PriorTable
         [B, h w, J], zero for kind 0 and where the priors are empty.
     """
     priors = table.by_kind()
-    by_kind = torch.stack([_mean([maps[p] for p in priors[kind]]) for kind in KINDS], dim=1)
+    means = [torch.stack([maps[p] for p in priors[kind]]).mean(dim=0) for kind in KINDS]
+    by_kind = torch.stack(means, dim=1)
     chosen = one_hot(kinds.to(by_kind.device), len(KINDS) + 1)[..., 1:].to(by_kind.dtype)
     return torch.einsum("bkq,bjk->bqj", by_kind.flatten(2), chosen)
 
@@ -192,7 +193,3 @@ def _to_skeleton(points: Tensor, seen: Tensor, map_size: MapSize) -> Tensor:
 def _unit_peak(maps: Tensor) -> Tensor:
     peak = maps.amax(dim=(1, 2), keepdim=True)
     return maps / torch.where(peak > 0, peak, 1.0)
-
-
-def _mean(maps: Sequence[Tensor]) -> Tensor:
-    return torch.stack(list(maps)).mean(dim=0)

@@ -85,10 +85,6 @@ class EvaluationReport:
     not_measured: Mapping[str, str]  # metric -> reason
     config: EvaluationConfig
 
-    def to_json(self) -> dict[str, object]:
-        """Plain data."""
-        return asdict(self)
-
     def metrics(self) -> dict[str, float]:
         """The numbers as flat names, for a model registry: ``candidate.people_score``."""
         flat = {

@@ -20,11 +20,11 @@ _HEAT = np.array(  # dark violet over orange to pale yellow, evenly spaced
 )
 
 
-def jpeg_uri(image: Image8, *, max_px: int = 320, quality: int = 88) -> str:
+def jpeg_uri(image: Image8, *, max_px: int = 320) -> str:
     """A data URI of the picture, shrunk to `max_px` on its longer side."""
     picture = Image.fromarray(image)
     picture.thumbnail((max_px, max_px), Image.Resampling.LANCZOS)
-    return _data_uri(picture, "JPEG", quality=quality)
+    return _data_uri(picture, "JPEG", quality=88)
 
 
 def skeleton_uri(people: Sequence[Person], *, size_px: tuple[int, int], min_score: float) -> str:
@@ -75,23 +75,15 @@ def outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Curve:
-    """A line of a chart, in the chart's pixels."""
-
-    name: str
-    raw: str  # "x,y x,y ..." for an SVG polyline
-    smooth: str
-    last: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
     """One small chart: a curve, its moving average, and labelled ticks."""
 
     title: str
     width: int
     height: int
-    curve: Curve
+    raw: str  # "x,y x,y ..." for an SVG polyline
+    smooth: str
+    last: float  # of the moving average
     y_ticks: tuple[tuple[float, str], ...]  # y in pixels, label
     x_ticks: tuple[tuple[float, str], ...]
 
@@ -136,7 +128,9 @@ def line_chart(
         title=title,
         width=width,
         height=height,
-        curve=Curve(name=title, raw=points(raw), smooth=points(smooth), last=float(smooth[-1])),
+        raw=points(raw),
+        smooth=points(smooth),
+        last=float(smooth[-1]),
         y_ticks=tuple((py(v), f"{v:.3g}") for v in np.linspace(low + pad, high - pad, 4)),
         x_ticks=tuple((px(v), f"{v:.0f}") for v in np.unique([x[0], x[len(x) // 2], x[-1]])),
     )

@@ -5,7 +5,6 @@ No scripts and no external addresses: the filters are CSS over radio buttons. Wh
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import islice
 
 from hcp.pages.figures import jpeg_uri
@@ -26,15 +25,6 @@ TITLES = {
 }
 
 _ON_THE_CARD = ("people_per_image", "longer_side_px", "caption_chars")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Tile:
-    image: str
-    caption: str
-    words: str
-    note: str
-    group: str  # of the gallery's filter: 1, 2 or 3 people and more
 
 
 def render_inspection(version: DatasetVersion, *, rejects_each: int = 50, gallery: int = 48) -> str:
@@ -63,15 +53,15 @@ def render_inspection(version: DatasetVersion, *, rejects_each: int = 50, galler
     )
 
 
-def _tile(sample: Sample) -> _Tile:
+def _tile(sample: Sample) -> dict[str, str]:
     passing = sum(person.passes_gate for person in sample.people)
-    return _Tile(
-        image=jpeg_uri(draw_people(decode_image(sample), sample)),
-        caption=sample.caption,
-        words=", ".join(span.text for span in sample.human_spans),
-        note=f"{sample.width_px} x {sample.height_px} px, {split_of(sample.key)}, {sample.uri}",
-        group=str(min(max(passing, 1), 3)),
-    )
+    return {
+        "image": jpeg_uri(draw_people(decode_image(sample), sample)),
+        "caption": sample.caption,
+        "words": ", ".join(span.text for span in sample.human_spans),
+        "note": f"{sample.width_px} x {sample.height_px} px, {split_of(sample.key)}, {sample.uri}",
+        "group": str(min(max(passing, 1), 3)),  # of the filter: 1, 2 or 3 people and more
+    }
 
 
 def _bars(bins: Mapping[str, int]) -> list[tuple[str, int, float]]:

@@ -12,7 +12,7 @@ Dimension legend: B batch, K text tokens, P people, H W pixels.
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -39,10 +39,6 @@ class LoaderState:
     epoch: int = 0
     offset: int = 0  # samples of `epoch` before the window
     batches: int = 0  # batches of the window that were already used
-
-    def to_json(self) -> dict[str, int]:
-        """Plain integers, for the trainer state."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +116,7 @@ def iter_batches(
 
                 batch = to_batch(list(pool.map(prepare, members)))
                 last = number == len(groups)
-                yield batch, _after(window) if last else _within(first, number)
+                yield batch, _after(window) if last else replace(first, batches=number)
             used = 0
 
 
@@ -132,10 +128,6 @@ def ahead(batches: Iterator[tuple[Batch, LoaderState]]) -> Iterator[tuple[Batch,
             item = future.result()
             future = pool.submit(next, batches)
             yield item
-
-
-def _within(first: LoaderState, batches: int) -> LoaderState:
-    return LoaderState(epoch=first.epoch, offset=first.offset, batches=batches)
 
 
 def _after(window: Sequence[tuple[int, int, Sample]]) -> LoaderState:

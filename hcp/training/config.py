@@ -1,6 +1,6 @@
 """Settings of a training: the photos, the loop, the workers. Plain data, no torch."""
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from hcp.config import HcpConfig
@@ -95,10 +95,6 @@ class TrainConfig:
             precision = "bfloat16" if on_gpu else "float32"
         data = replace(self.data, resolution_px=self.data.resolution_px or native_px)
         return replace(self, precision=precision, data=data)
-
-    def to_json(self) -> dict[str, object]:
-        """Plain data, for digests and reports."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

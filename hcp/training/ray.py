@@ -21,7 +21,7 @@ from ray.util.queue import Queue
 
 from hcp.training.config import TrainConfig, Workers
 from hcp.training.run_folder import METRICS_NAME, MetricsLog, OnMetrics, read_metrics, run_name
-from hcp.training.trainer import StepMetrics, Trainer
+from hcp.training.trainer import StepMetrics, Trainer, train_steps
 from storage.errors import CheckpointError, HcpError
 from storage.locations import join, normalised
 from storage.versions import DatasetVersion
@@ -191,8 +191,7 @@ def _train_worker(loop: dict[str, Any]) -> str | None:
     config: TrainConfig = loop["config"]
     rank0 = context.get_world_rank() == 0
     batches = ahead(_batches(trainer, loop))
-    while trainer.step_done < config.steps:
-        metrics = trainer.step([next(batches) for _ in range(config.accumulate)])
+    for metrics in train_steps(trainer, batches, until=config.steps):
         if rank0:
             loop["queue"].actor.put_nowait.remote(asdict(metrics))
         if metrics.step % config.checkpoint_every == 0 or metrics.step == config.steps:

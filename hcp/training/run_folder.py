@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
 from hcp.training.config import TrainConfig
@@ -105,7 +105,7 @@ class MetricsLog:
 
 
 def _line(metrics: StepMetrics) -> str:
-    return json.dumps(metrics.to_json()) + "\n"
+    return json.dumps(asdict(metrics)) + "\n"
 
 
 def _settings(config: Any) -> dict[str, object]:

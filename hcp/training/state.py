@@ -8,6 +8,7 @@ covers all of them. No pickles.
 import json
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def _state(trainer: Trainer) -> dict[str, object]:
     return {
         "format": FORMAT,
         "step": trainer.step_done,
-        "loader": trainer.loader.to_json(),
+        "loader": asdict(trainer.loader),
         "ema_steps": 0 if trainer.ema is None else trainer.ema.optimization_step,
         "layout": _layout(trainer),
     }

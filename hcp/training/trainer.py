@@ -11,7 +11,7 @@ Dimension legend: B batch, C h w latent channels, height and width, K text token
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -49,10 +49,6 @@ class StepMetrics:
     grad_norm: float  # before clipping
     images_per_s: float  # of this worker, waiting for data included
     epoch: int
-
-    def to_json(self) -> dict[str, float | int]:
-        """Plain numbers."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

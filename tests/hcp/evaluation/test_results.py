@@ -1,6 +1,7 @@
 """The report as plain data: its settings, and its flat numbers."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 
@@ -24,7 +25,7 @@ def test_flat_numbers_leave_out_what_was_not_measured(report: EvaluationReport) 
 
 
 def test_the_report_is_json(report: EvaluationReport) -> None:
-    data = json.loads(json.dumps(report.to_json(), allow_nan=False))
+    data = json.loads(json.dumps(asdict(report), allow_nan=False))
     assert data["arms"]["base"]["people_score"] == 0.4
     assert data["comparisons"]["base"]["people_score"]["n"] == 12
     assert data["config"]["seeds"] == [0, 1, 2, 3]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def test_evaluating_an_adapter(pipeline: StableDiffusionPipeline) -> None:
     assert report.n_photos == 3
     assert report.attention_chance is not None
     assert report.arms["base"].attention_share == pytest.approx(report.attention_chance, abs=0.15)
-    json.dumps(report.to_json(), allow_nan=False)
+    json.dumps(asdict(report), allow_nan=False)
     assert all(isinstance(v, float) for v in report.metrics().values())
     pictures = evaluation.pictures
     assert pictures.prompts[:2] == ("a woman doing yoga",) * 2

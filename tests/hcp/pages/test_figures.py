@@ -57,13 +57,13 @@ def points(line: str) -> Iterator[tuple[float, float]]:
 def test_a_chart_stays_inside_its_frame_and_keeps_order() -> None:
     values = [1.0, 5.0, 3.0, 2.0, 100.0]
     chart = line_chart("loss", [1, 2, 3, 4, 5], values)
-    drawn = list(points(chart.curve.raw))
+    drawn = list(points(chart.raw))
     assert [x for x, _ in drawn] == sorted(x for x, _ in drawn)
     assert all(0 <= x <= chart.width and 0 <= y <= chart.height for x, y in drawn)
     assert drawn[0][1] > drawn[1][1]  # larger is higher up
     flat = line_chart("flat", [1, 2], [0.0, 0.0])
-    assert all(np.isfinite(y) for _, y in points(flat.curve.smooth))
+    assert all(np.isfinite(y) for _, y in points(flat.smooth))
     long = line_chart("long", range(5000), [float(i) for i in range(5000)])
-    assert len(list(points(long.curve.raw))) <= 400
+    assert len(list(points(long.raw))) <= 400
     with pytest.raises(ValueError, match="line_chart"):
         line_chart("none", [], [])

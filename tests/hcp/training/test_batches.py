@@ -1,5 +1,6 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice
 
 import numpy as np
@@ -60,7 +61,7 @@ def test_resuming_gives_the_batches_that_would_have_come(
     tiny_tokenizer: CLIPTokenizer, config: DataConfig, stop: int
 ) -> None:
     whole = list(islice(stream(tiny_tokenizer, config), stop + 4))
-    state = LoaderState(**whole[stop - 1][1].to_json())
+    state = LoaderState(**asdict(whole[stop - 1][1]))
     rest = list(islice(stream(tiny_tokenizer, config, state=state), 4))
     for (expected, after), (got, after_got) in zip(whole[stop:], rest, strict=True):
         assert got.keys == expected.keys
