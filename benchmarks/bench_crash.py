@@ -21,13 +21,7 @@ from typing import Any
 import psutil
 
 from benchmarks.output import finish, options
-from benchmarks.stub_models import (
-    MakeStub,
-    shard_digest,
-    started,
-    units_of,
-    write_photos,
-)
+from benchmarks.stub_models import MakeStub, shard_digest, started, units_of, write_photos
 from flows.ray_session import ray_session
 from priors.config import PoolConfig
 from priors.pool import run_units

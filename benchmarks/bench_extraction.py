@@ -27,14 +27,7 @@ from segment_anything import SamPredictor
 from webdataset.writer import TarWriter
 
 from benchmarks.output import ASSETS, finish, options
-from benchmarks.stub_models import (
-    EmptyMasks,
-    MakeStub,
-    SleepPose,
-    started,
-    units_of,
-    write_photos,
-)
+from benchmarks.stub_models import EmptyMasks, MakeStub, SleepPose, started, units_of, write_photos
 from demo.embedded import SAM_DIR
 from flows.ray_session import ray_session
 from hcp.tokens import human_spans
@@ -68,10 +61,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         write_photos(place / "stub", [f"{i:06}" for i in range(n_stub)], side_px=320)
-        result: dict[str, Any] = {
-            "stub": stub_efficiency(place),
-            "ray": two_actors(place),
-        }
+        result: dict[str, Any] = {"stub": stub_efficiency(place), "ray": two_actors(place)}
         if (given.assets / "index.json").is_file():
             masks = given.mask_weights or (SAM_DIR if given.quick else random_sam(place / "sam"))
             result |= real(place, given.assets, masks, n_real)

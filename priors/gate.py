@@ -9,11 +9,7 @@ from storage.records import Person
 
 CaptionReason = Literal["no_caption", "bad_caption"]
 PeopleReason = Literal[
-    "no_person",
-    "person_too_small",
-    "too_many_people",
-    "too_few_keypoints",
-    "low_pose_confidence",
+    "no_person", "person_too_small", "too_many_people", "too_few_keypoints", "low_pose_confidence"
 ]
 
 

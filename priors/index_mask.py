@@ -40,8 +40,6 @@ def index_people(
     marked = list(people)
     for k, i in enumerate(passing):
         marked[i] = replace(
-            people[i],
-            mask_area_px=int(areas[i + 1]),
-            mask_score=round(float(found.scores[k]), 4),
+            people[i], mask_area_px=int(areas[i + 1]), mask_score=round(float(found.scores[k]), 4)
         )
     return tuple(marked), index

@@ -24,13 +24,7 @@ from storage.records import SourceRecord, Unit
 logger = logging.getLogger(__name__)
 
 # torch's: a batch of one did not fit. Taken for a death, it is tried again, and the photo found.
-_DEATHS = (
-    RayActorError,
-    OutOfMemoryError,
-    NodeDiedError,
-    ObjectLostError,
-    torch.OutOfMemoryError,
-)
+_DEATHS = (RayActorError, OutOfMemoryError, NodeDiedError, ObjectLostError, torch.OutOfMemoryError)
 _PATIENCE_S = 30.0
 
 

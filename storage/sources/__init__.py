@@ -1,11 +1,6 @@
 """Sources of captioned photos: folders, tables, WebDataset tars, COCO json."""
 
-from storage.sources.base import (
-    IMAGE_SUFFIXES,
-    ReadFailure,
-    Source,
-    SourceFormat,
-)
+from storage.sources.base import IMAGE_SUFFIXES, ReadFailure, Source, SourceFormat
 from storage.sources.resolve import open_source, resolve_source
 
 __all__ = [

@@ -102,10 +102,7 @@ class FolderSource:
                     )
 
     def _describe(
-        self,
-        entry: Entry,
-        sidecars: dict[str, str],
-        tables: tuple[tuple[str, MetadataTable], ...],
+        self, entry: Entry, sidecars: dict[str, str], tables: tuple[tuple[str, MetadataTable], ...]
     ) -> Described:
         """Sidecars speak before metadata files, ``.txt`` before ``.json``, near before far."""
         caption, attributes = _from_tables(entry.path, tables)
