@@ -26,7 +26,7 @@ from flows.ray_session import ray_session
 from priors.config import PoolConfig
 from priors.pool import run_units
 from storage.layout import Root
-from storage.shards import committed
+from storage.markers import committed
 from storage.sources import resolve_source
 from storage.verify import verify_root
 from storage.versions import publish_version

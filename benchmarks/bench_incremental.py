@@ -17,7 +17,7 @@ from benchmarks.output import finish, options
 from benchmarks.stub_models import MakeStub, photo, units_of, write_photos
 from priors.extract import run_units_inline
 from storage.layout import Root
-from storage.shards import committed
+from storage.markers import committed
 from storage.sources import resolve_source
 
 SIDE_PX = 32

@@ -26,9 +26,10 @@ from priors.pool import run_units
 from priors.reports import UnitReport
 from storage.content_tags import hash_tag
 from storage.layout import Root
+from storage.markers import committed
 from storage.plan import PlanConfig, plan_units, write_plan
 from storage.records import Reject, SourceRecord, Unit
-from storage.shards import commit_unit, committed
+from storage.shards import commit_unit
 from storage.sources import ReadFailure
 from storage.sources.base import make_record
 from storage.versions import publish_version

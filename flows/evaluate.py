@@ -87,8 +87,8 @@ def compare(job: EvaluationJob) -> EvaluationResult:
 def write_page(params: EvaluateParams, result: EvaluationResult) -> str:
     """Write the report and show its figures in the UI."""
     directory = normalised(params.out)
-    write_atomic(directory, REPORT_NAME, result.html.encode())
     report = join(directory, REPORT_NAME)
+    write_atomic(report, result.html.encode())
     if "://" in report:
         create_link_artifact(link=report, key="report", description="Evaluation report")
     publish_table(

@@ -73,8 +73,8 @@ def write_checkpoint(uri: str, tensors: Mapping[str, Tensor], card: AdapterCard)
     """Write a complete checkpoint into a directory or object prefix, replacing what is there."""
     remove(join(uri, COMPLETE_NAME))
     dense = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomic(uri, WEIGHTS, save(dense))
-    write_atomic(uri, CARD, json.dumps(card.to_json(), indent=1, sort_keys=True).encode())
+    write_atomic(join(uri, WEIGHTS), save(dense))
+    write_atomic(join(uri, CARD), json.dumps(card.to_json(), indent=1, sort_keys=True).encode())
     mark_complete(uri, (WEIGHTS, CARD))
 
 

@@ -9,13 +9,13 @@ import hashlib
 import io
 import warnings
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from priors.gate import GateConfig
+from priors.gate import GateConfig, Refusal
 from storage.extras import explained_imports
 
 with explained_imports():
@@ -35,8 +35,6 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }  # by EXIF orientation; Pillow's exif_transpose also rewrites the EXIF block and fails on odd ones
 
-DecodeReason = Literal["unreadable", "too_large", "too_small", "aspect_ratio", "poison"]
-
 # Pillow warns about odd metadata; under `-W error` that would reject photos which it reads well.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -51,21 +49,13 @@ class DecodedPhoto:
     phash: str  # 16 hex digits
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecodeFailure:
-    """Why a photo was not decoded."""
-
-    reason: DecodeReason
-    detail: str
-
-
 class Decode(Protocol):
     """``decode_photo``, or what stands in for it."""
 
-    def __call__(self, data: bytes, *, gate: GateConfig) -> DecodedPhoto | DecodeFailure: ...
+    def __call__(self, data: bytes, *, gate: GateConfig) -> DecodedPhoto | Refusal: ...
 
 
-def decode_photo(data: bytes, *, gate: GateConfig | None = None) -> DecodedPhoto | DecodeFailure:
+def decode_photo(data: bytes, *, gate: GateConfig | None = None) -> DecodedPhoto | Refusal:
     """Decode one photo; never raises for its content.
 
     The header's size is checked before any pixel is decoded. EXIF rotation is applied, the first
@@ -74,15 +64,13 @@ def decode_photo(data: bytes, *, gate: GateConfig | None = None) -> DecodedPhoto
     try:
         image = _open(data)
         if image is None:
-            return DecodeFailure(
+            return Refusal(
                 reason="unreadable", detail=f"{len(data)} bytes are none of {', '.join(FORMATS)}"
             )
         failure = _check_size(image.size, gate or GateConfig())
         return failure or _decode(image, data)
-    except (
-        Exception
-    ) as error:  # hostile bytes make decoders raise anything; it is this photo's fault
-        return DecodeFailure(reason="unreadable", detail=f"{type(error).__name__}: {error}")
+    except Exception as error:  # hostile bytes make decoders raise anything: the photo's fault
+        return Refusal(reason="unreadable", detail=f"{type(error).__name__}: {error}")
 
 
 def _open(data: bytes) -> Image.Image | None:
@@ -97,19 +85,17 @@ def _open(data: bytes) -> Image.Image | None:
     return None
 
 
-def _check_size(size: tuple[int, int], gate: GateConfig) -> DecodeFailure | None:
+def _check_size(size: tuple[int, int], gate: GateConfig) -> Refusal | None:
     width, height = size
     shape = f"{width}x{height} px"
     if width * height > gate.max_pixels:
-        return DecodeFailure(reason="too_large", detail=f"{shape}, limit {gate.max_pixels} pixels")
+        return Refusal(reason="too_large", detail=f"{shape}, limit {gate.max_pixels} pixels")
     if min(size) < gate.min_side_px:
-        return DecodeFailure(
+        return Refusal(
             reason="too_small", detail=f"{shape}, shortest side allowed {gate.min_side_px} px"
         )
     if max(size) > gate.max_aspect * min(size):
-        return DecodeFailure(
-            reason="aspect_ratio", detail=f"{shape}, ratio allowed {gate.max_aspect:g}"
-        )
+        return Refusal(reason="aspect_ratio", detail=f"{shape}, ratio allowed {gate.max_aspect:g}")
     return None
 
 
@@ -129,9 +115,7 @@ def _decode(image: Image.Image, data: bytes) -> DecodedPhoto:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))
-    except (
-        Exception
-    ):  # broken metadata of whatever kind: the pixels are good, show them as they are
+    except Exception:  # broken metadata of any kind: the pixels are good, show them as they are
         return 1
 
 

@@ -21,8 +21,9 @@ from priors.models import load_masks, load_pose
 from priors.pose import PoseModel
 from priors.reading import Photo, PhotoReader, reject
 from priors.reports import PoolReport, ReportSum, StageClock, UnitReport
+from storage.markers import is_committed, read_shard_info
 from storage.records import Person, Reject, Sample, SourceRecord, Span, Unit
-from storage.shards import commit_unit, is_committed, read_shard_info
+from storage.shards import commit_unit
 
 T = TypeVar("T")
 

@@ -3,14 +3,8 @@
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from storage.records import Person
-
-CaptionReason = Literal["no_caption", "bad_caption"]
-PeopleReason = Literal[
-    "no_person", "person_too_small", "too_many_people", "too_few_keypoints", "low_pose_confidence"
-]
+from storage.records import Person, RejectReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +52,9 @@ class GateConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why the gate refused a photo."""
+    """Why a photo is no sample."""
 
-    reason: CaptionReason | PeopleReason
+    reason: RejectReason
     detail: str
 
 

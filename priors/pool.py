@@ -8,6 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set, Sized
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import ray
@@ -154,7 +155,7 @@ class _Driver:
             return True
         unit = next(self._fresh, None)
         if unit is not None:
-            self._fresh = _chain(unit, self._fresh)
+            self._fresh = chain((unit,), self._fresh)
         return unit is not None
 
     def _feed(self, slot: _Slot) -> None:
@@ -202,6 +203,7 @@ class _Driver:
 
     def _bury(self, slot: _Slot, error: Exception) -> None:
         self.n_deaths += 1
+        first_line = str(error).strip().partition("\n")[0]
         tasks = list(slot.running.values())
         if not tasks:
             self._start_deaths += 1
@@ -209,7 +211,7 @@ class _Driver:
                 raise PoolError(f"{self._start_deaths} workers died while starting: {error}")
         for task in tasks:
             name = task.unit.fingerprint
-            logger.warning("worker died with unit %s: %s", name, _first_line(error))
+            logger.warning("worker died with unit %s: %s", name, first_line)
             if not task.died(max_attempts=self._max_attempts):
                 raise PoolError(
                     f"unit {name} of {len(task.unit.records)} records killed its worker "
@@ -231,12 +233,3 @@ def _fitting(config: PoolConfig) -> int:
     if config.count:
         limits.append(config.count)
     return max(1, int(min(limits)))
-
-
-def _chain(first: Unit, rest: Iterator[Unit]) -> Iterator[Unit]:
-    yield first
-    yield from rest
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
 
-from priors.decode import Decode, DecodedPhoto, DecodeFailure, decode_photo
+from priors.decode import Decode, DecodedPhoto, decode_photo
 from priors.gate import GateConfig, Refusal, check_caption
 from priors.reports import StageClock
 from storage.records import Reject, RejectReason, SourceRecord
@@ -60,12 +60,12 @@ class PhotoReader:
     def _decoded(self, data: bytes | ReadFailure) -> "tuple[_Decoded, float]":
         start = perf_counter()
         if isinstance(data, ReadFailure):
-            return DecodeFailure(reason="unreadable", detail=data.detail), 0.0
+            return Refusal(reason="unreadable", detail=data.detail), 0.0
         decoded = self.decode(data, gate=self.gate)
         return decoded, perf_counter() - start
 
     def _checked(self, record: SourceRecord, decoded: "_Decoded") -> Photo | Reject:
-        if isinstance(decoded, DecodeFailure):
+        if isinstance(decoded, Refusal):
             return reject(record, decoded.reason, decoded.detail)
         caption = check_caption(record.caption, config=self.gate)
         if isinstance(caption, Refusal):
@@ -78,4 +78,4 @@ def reject(record: SourceRecord, reason: RejectReason, detail: str) -> Reject:
     return Reject(key=record.key, uri=record.uri, reason=reason, detail=detail)
 
 
-_Decoded = DecodedPhoto | DecodeFailure
+_Decoded = DecodedPhoto | Refusal

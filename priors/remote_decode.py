@@ -14,8 +14,8 @@ from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from priors.decode import Decode, DecodedPhoto, DecodeFailure, decode_photo
-from priors.gate import GateConfig
+from priors.decode import Decode, DecodedPhoto, decode_photo
+from priors.gate import GateConfig, Refusal
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class RemoteDecode:
     group: PlacementGroup
     decode: Decode = decode_photo
 
-    def __call__(self, data: bytes, *, gate: GateConfig) -> DecodedPhoto | DecodeFailure:
+    def __call__(self, data: bytes, *, gate: GateConfig) -> DecodedPhoto | Refusal:
         """Wait for the photo; its pixels are ours, not the object store's."""
         function: Any = self.decode
         task: Any = ray.remote(function).options(
@@ -43,10 +43,10 @@ class RemoteDecode:
             scheduling_strategy=PlacementGroupSchedulingStrategy(self.group),
         )
         try:
-            decoded: DecodedPhoto | DecodeFailure = ray.get(task.remote(data, gate=gate))
+            decoded: DecodedPhoto | Refusal = ray.get(task.remote(data, gate=gate))
         except (WorkerCrashedError, OutOfMemoryError):
             detail = f"the process that decoded it died, {MAX_ATTEMPTS} times"
-            return DecodeFailure(reason="poison", detail=detail)
+            return Refusal(reason="poison", detail=detail)
         if isinstance(decoded, DecodedPhoto):
             return replace(decoded, rgb=decoded.rgb.copy())  # Ray's are read-only and pin its store
         return decoded

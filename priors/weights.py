@@ -47,6 +47,16 @@ _YOLO_SHA256 = {
         "807c566c05c68396712f75cea2dda9e7affdc10a61580f153fe9bcfc5a4d48f5",
     ),
 }
+_SAMS: tuple[tuple[WeightsKind, str, str], ...] = (
+    ("sam_vit_h", f"{_SAM}/sam_vit_h_4b8939.pth",
+     "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e"),
+    ("sam_vit_l", f"{_SAM}/sam_vit_l_0b3195.pth",
+     "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622"),
+    ("sam_vit_b", f"{_SAM}/sam_vit_b_01ec64.pth",
+     "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912"),
+    ("mobile_sam", "https://github.com/ChaoningZhang/MobileSAM/raw/master/weights/mobile_sam.pt",
+     "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f"),
+)  # fmt: skip
 KNOWN_WEIGHTS: dict[str, KnownWeights] = {
     **{
         (name := f"yolo11{size}{kind[4:]}.pt"): KnownWeights(
@@ -55,26 +65,7 @@ KNOWN_WEIGHTS: dict[str, KnownWeights] = {
         for kind in ("yolo-pose", "yolo-seg")
         for size in "nsmlx"
     },
-    "sam_vit_h": KnownWeights(
-        kind="sam_vit_h",
-        url=f"{_SAM}/sam_vit_h_4b8939.pth",
-        sha256=("a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",),
-    ),
-    "sam_vit_l": KnownWeights(
-        kind="sam_vit_l",
-        url=f"{_SAM}/sam_vit_l_0b3195.pth",
-        sha256=("3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",),
-    ),
-    "sam_vit_b": KnownWeights(
-        kind="sam_vit_b",
-        url=f"{_SAM}/sam_vit_b_01ec64.pth",
-        sha256=("ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",),
-    ),
-    "mobile_sam": KnownWeights(
-        kind="mobile_sam",
-        url="https://github.com/ChaoningZhang/MobileSAM/raw/master/weights/mobile_sam.pt",
-        sha256=("6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",),
-    ),
+    **{kind: KnownWeights(kind=kind, url=url, sha256=(sha256,)) for kind, url, sha256 in _SAMS},
 }
 _KIND_OF_DIGEST: dict[str, WeightsKind] = {
     digest: row.kind for row in KNOWN_WEIGHTS.values() for digest in row.sha256

@@ -19,7 +19,7 @@ _BLOCK_BYTES = 2**20
 def mark_complete(uri: str, files: Iterable[str]) -> None:
     """Write the marker that lists these files (paths inside the checkpoint) with their digests."""
     digests = {name: _sha256(uri, name) for name in sorted(files)}
-    write_atomic(uri, COMPLETE_NAME, json.dumps({"files": digests}, indent=1).encode())
+    write_atomic(join(uri, COMPLETE_NAME), json.dumps({"files": digests}, indent=1).encode())
 
 
 def listed_files(uri: str) -> dict[str, str]:

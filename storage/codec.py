@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -78,19 +79,10 @@ def sample_facts(sample: Sample) -> dict[str, Any]:
     """Content of the ``.json`` member: everything but the pixels, floats rounded."""
     return {
         "contract": CONTRACT_VERSION,
-        "key": sample.key,
-        "uri": sample.uri,
-        "sha256": sample.sha256,
-        "phash": sample.phash,
-        "width_px": sample.width_px,
-        "height_px": sample.height_px,
-        "caption": sample.caption,
+        **{name: getattr(sample, name) for name in _PLAIN_FIELDS},
         "attributes": plain_json(sample.attributes),
         "people": [_person_facts(person) for person in sample.people],
-        "human_spans": [
-            {"start": span.start, "end": span.end, "text": span.text, "kind": span.kind}
-            for span in sample.human_spans
-        ],
+        "human_spans": [asdict(span) for span in sample.human_spans],
     }
 
 
@@ -123,21 +115,18 @@ def sample_schema() -> Any:
     span = pa.struct(
         [("start", pa.int32()), ("end", pa.int32()), ("text", pa.string()), ("kind", pa.string())]
     )
-    texts = [pa.field(name, pa.string()) for name in ("key", "uri", "sha256", "phash")]
+    counts = ("n_people", "n_people_passing", "caption_chars")
     return pa.schema(
         [
-            pa.field("contract", pa.int32()),
-            *texts,
-            pa.field("width_px", pa.int32()),
-            pa.field("height_px", pa.int32()),
-            pa.field("caption", pa.string()),
-            pa.field("attributes", pa.string()),  # JSON: sources differ in their fields
-            pa.field("people", pa.list_(person)),
-            pa.field("human_spans", pa.list_(span)),
-            pa.field("n_people", pa.int32()),
-            pa.field("n_people_passing", pa.int32()),
-            pa.field("caption_chars", pa.int32()),
-            pa.field("split", pa.string()),
+            ("contract", pa.int32()),
+            *((name, pa.string()) for name in ("key", "uri", "sha256", "phash")),
+            *((name, pa.int32()) for name in ("width_px", "height_px")),
+            ("caption", pa.string()),
+            ("attributes", pa.string()),  # JSON: sources differ in their fields
+            ("people", pa.list_(person)),
+            ("human_spans", pa.list_(span)),
+            *((name, pa.int32()) for name in counts),
+            ("split", pa.string()),
         ]
     )
 
@@ -178,12 +167,8 @@ def _person_facts(person: Person) -> dict[str, Any]:
 
 
 def _keypoint_facts(keypoint: Keypoint) -> list[float]:
-    x_px, y_px, confidence = keypoint
-    return [
-        _rounded(x_px, _PIXEL_DIGITS),
-        _rounded(y_px, _PIXEL_DIGITS),
-        _rounded(confidence, _SCORE_DIGITS),
-    ]
+    place_px = [_rounded(value, _PIXEL_DIGITS) for value in keypoint[:2]]
+    return [*place_px, _rounded(keypoint[2], _SCORE_DIGITS)]
 
 
 def _rounded(value: float, digits: int) -> float:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from storage.layout import Root
 from storage.shard_reader import open_rows
+from storage.statistics import Digests
 
 _PHASH_BITS = 64
 MAX_DISTANCE_BITS = 7
@@ -53,27 +54,8 @@ def duplicate_keys(
             f"max_distance_bits must be in 0..{MAX_DISTANCE_BITS} with phash, 0 with sha256, "
             f"got {max_distance_bits} with {by}"
         )
-    repeated: list[str] = []
-    with closing(_Near(max_distance_bits) if max_distance_bits else _Equal()) as seen:
-        for key, digest in _rows(root, fingerprints, by):
-            if seen.repeats(digest):
-                repeated.append(key)
-    return repeated
-
-
-class _Equal:
-    """Digests seen so far, on disk."""
-
-    def __init__(self) -> None:
-        self._database = sqlite3.connect("", check_same_thread=False)
-        self._database.execute("CREATE TABLE seen (digest TEXT PRIMARY KEY) WITHOUT ROWID")
-
-    def repeats(self, digest: str) -> bool:
-        insert = "INSERT OR IGNORE INTO seen VALUES (?)"
-        return self._database.execute(insert, (digest,)).rowcount == 0
-
-    def close(self) -> None:
-        self._database.close()
+    with closing(_Near(max_distance_bits) if max_distance_bits else Digests()) as seen:
+        return [key for key, digest in _rows(root, fingerprints, by) if seen.repeats(digest)]
 
 
 class _Near:

@@ -44,7 +44,7 @@ def export_files(checkpoint: str, names: Sequence[str], out: str) -> str:
     if is_directory(join(out, LATEST)):
         _keep_former_latest(out)
     pointer = {"checkpoint": place.removeprefix(f"{out}/")}  # relative: `out` may be moved
-    write_atomic(out, LATEST, json.dumps(pointer).encode())
+    write_atomic(join(out, LATEST), json.dumps(pointer).encode())
     return place
 
 
@@ -83,8 +83,7 @@ def _keep(checkpoint: str, names: Sequence[str], out: str) -> str:
             raise CheckpointError(f"{place} is another checkpoint: expected {digest}, got {found}")
         return place
     for name, content in contents.items():
-        folder, _, file = join(place, name).rpartition("/")
-        write_atomic(folder, file, content)
+        write_atomic(join(place, name), content)
     mark_complete(place, names)
     return place
 

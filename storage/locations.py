@@ -223,14 +223,9 @@ class Staging:
             leftover.unlink(missing_ok=True)
 
 
-def write_file(uri: str, data: bytes) -> None:
-    """:func:`write_atomic` of a file that is named as a whole."""
-    directory, _, name = uri.rpartition("/")
-    write_atomic(directory, name, data)
-
-
-def write_atomic(directory: str, name: str, data: bytes) -> None:
+def write_atomic(uri: str, data: bytes) -> None:
     """Write one small file so that readers see the old content or the new, never half of it."""
+    directory, _, name = uri.rpartition("/")
     with staging(directory) as stage:
         stage.path(name).write_bytes(data)
         stage.flush(name)

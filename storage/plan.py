@@ -99,7 +99,6 @@ class Plan:
     id: str
     n_units: int
     n_records: int
-    source_root: Root | None = None
 
     @property
     def uri(self) -> str:
@@ -130,7 +129,7 @@ class Plan:
                 yield from batch.to_pylist()
 
 
-def write_plan(root: Root, units: Iterable[Unit], *, source_root: Root | None = None) -> Plan:
+def write_plan(root: Root, units: Iterable[Unit]) -> Plan:
     """Store a plan as ``plans/<id>.parquet``; its id follows from the units' fingerprints.
 
     Raises:
@@ -151,7 +150,7 @@ def write_plan(root: Root, units: Iterable[Unit], *, source_root: Root | None = 
                         n_units += 1
                         n_records += len(row["records"])
                     writer.write_table(pa.Table.from_pylist(rows, schema=_schema()))
-                facts = {"n_units": n_units, "n_records": n_records, "source_root": source_root}
+                facts = {"n_units": n_units, "n_records": n_records}
                 writer.add_key_value_metadata({_FOOTER.decode(): canonical_json(facts)})
             stage.flush("plan")
             name = f"{digest.hexdigest()[:16]}.parquet"
@@ -162,13 +161,8 @@ def write_plan(root: Root, units: Iterable[Unit], *, source_root: Root | None = 
         raise ShardError(
             f"cannot write a plan in {root.plans}: {error.strerror or error}"
         ) from error
-    return Plan(
-        root=root,
-        id=name.removesuffix(".parquet"),
-        n_units=n_units,
-        n_records=n_records,
-        source_root=source_root,
-    )
+    plan_id = name.removesuffix(".parquet")
+    return Plan(root=root, id=plan_id, n_units=n_units, n_records=n_records)
 
 
 def open_plan(root: Root, plan_id: str) -> Plan:
@@ -186,9 +180,11 @@ def open_plan(root: Root, plan_id: str) -> Plan:
     try:
         with local_copy(uri) as path, pq.ParquetFile(path) as file:
             facts = json.loads(file.metadata.metadata[_FOOTER])
+            return Plan(
+                root=root, id=plan_id, n_units=facts["n_units"], n_records=facts["n_records"]
+            )
     except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as error:
         raise ShardError(f"{uri}: not a plan: {error}") from error
-    return Plan(root=root, id=plan_id, **facts)
 
 
 def _batches(units: Iterable[Unit]) -> Iterator[list[dict[str, Any]]]:

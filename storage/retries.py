@@ -13,11 +13,12 @@ from itertools import chain
 from storage.canonical import canonical_json, digest_of
 from storage.errors import ShardError
 from storage.layout import Root
-from storage.locations import file_size, read_bytes, stems_in, write_file
+from storage.locations import file_size, read_bytes, stems_in, write_atomic
+from storage.markers import is_committed, read_shard_info
 from storage.plan import make_unit
 from storage.records import RejectReason, Unit
 from storage.shard_reader import iter_samples, read_rejects
-from storage.shards import commit_unit, is_committed, read_shard_info
+from storage.shards import commit_unit
 
 TRANSIENT: tuple[RejectReason, ...] = ("unreadable", "poison")
 """Reasons that may go away by themselves: a store that was down, a worker short of memory."""
@@ -92,7 +93,7 @@ def merge_retry(root: Root, unit: Unit, *, retried: Unit, retry_root: Root) -> s
         ),
     )
     content = canonical_json({"unit": unit.fingerprint, "shard": new.fingerprint})
-    write_file(root.retry_note(unit.fingerprint), content.encode())
+    write_atomic(root.retry_note(unit.fingerprint), content.encode())
     return new.fingerprint
 
 

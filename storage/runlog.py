@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 
 from storage.layout import Root
-from storage.locations import is_local, local_path, write_file
+from storage.locations import is_local, local_path, write_atomic
 
 
 class RunLog:
@@ -44,7 +44,7 @@ class RunLog:
     def close(self) -> None:
         """Put what an object store has not got yet."""
         if self._lines:
-            write_file(self.uri, ("\n".join(self._lines) + "\n").encode())
+            write_atomic(self.uri, ("\n".join(self._lines) + "\n").encode())
 
     def __enter__(self) -> "RunLog":
         return self

@@ -10,14 +10,12 @@ from dataclasses import asdict
 from typing import Any
 
 from storage.canonical import canonical_json
-from storage.codec import encode_sample, reject_schema, sample_row, sample_schema, split_of
+from storage.codec import encode_sample, reject_schema, sample_row, sample_schema
 from storage.errors import ShardError
 from storage.layout import DATA_SUFFIXES, MARKER_SUFFIX, Root
 from storage.locations import Staging, file_size, remove, staging
-from storage.markers import ShardInfo, committed, is_committed, read_shard_info
+from storage.markers import ShardInfo, is_committed, read_shard_info
 from storage.records import CONTRACT_VERSION, Reject, Sample, Unit
-
-__all__ = ["ShardInfo", "commit_unit", "committed", "is_committed", "read_shard_info", "split_of"]
 
 
 def commit_unit(root: Root, unit: Unit, *, outcomes: Iterable[Sample | Reject]) -> ShardInfo:

@@ -30,13 +30,14 @@ def summarise(
         exclusions: keys to leave out of the counts (duplicates are counted with them).
     """
     counts: list[ShardCount] = []
+    n_duplicates = 0
     people, sizes, captions = Counter[int](), Counter[int](), Counter[int]()
-    with closing(_Digests()) as digests:
+    with closing(Digests()) as digests:
         for shard in shards:
             splits = Counter[str]()
             for batch in shard.to_batches(columns=_COLUMNS):
                 columns = {name: batch.column(name).to_pylist() for name in _COLUMNS}
-                digests.add(columns["sha256"])
+                n_duplicates += digests.repeats(*columns["sha256"])
                 keep = [key not in exclusions for key in columns["key"]]
                 people.update(_kept(columns["n_people_passing"], keep))
                 captions.update(_kept(columns["caption_chars"], keep))
@@ -51,25 +52,25 @@ def summarise(
             "people_per_image": _histogram(people, 1),
             "longer_side_px": _histogram(sizes, _SIZE_BIN_PX),
             "caption_chars": _histogram(captions, _CAPTION_BIN_CHARS),
-            "exact_duplicates": digests.n_duplicates,
+            "exact_duplicates": n_duplicates,
         }
 
 
-class _Digests:
-    """Counts digests that were seen before, on disk so that memory stays flat."""
+class Digests:
+    """Digests seen so far, on disk so that memory stays flat."""
 
     def __init__(self) -> None:
-        self.n_duplicates = 0
         self._database = sqlite3.connect("", check_same_thread=False)
         self._database.execute("CREATE TABLE seen (digest TEXT PRIMARY KEY) WITHOUT ROWID")
 
-    def add(self, digests: list[str]) -> None:
-        cursor = self._database.executemany(
-            "INSERT OR IGNORE INTO seen VALUES (?)", ((digest,) for digest in digests)
-        )
-        self.n_duplicates += len(digests) - cursor.rowcount
+    def repeats(self, *digests: str) -> int:
+        """How many of them were seen before; now all of them are."""
+        rows = ((digest,) for digest in digests)
+        insert = "INSERT OR IGNORE INTO seen VALUES (?)"
+        return len(digests) - self._database.executemany(insert, rows).rowcount
 
     def close(self) -> None:
+        """Forget them."""
         self._database.close()
 
 

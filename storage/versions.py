@@ -12,7 +12,7 @@ from storage.codec import split_of
 from storage.errors import ShardError, VersionError
 from storage.extras import explained_imports
 from storage.layout import Place, Root
-from storage.locations import read_bytes, stems_in, write_file
+from storage.locations import read_bytes, stems_in, write_atomic
 from storage.markers import ShardInfo, read_shard_info
 from storage.records import CONTRACT_VERSION, Sample, Split
 from storage.shard_reader import open_rows, open_shard
@@ -106,8 +106,8 @@ def publish_version(
     version_id = digest_of(content, hex_digits=16)
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
     try:
-        write_file(place.version(version_id), text.encode())
-        write_file(place.latest, f"{version_id}\n".encode())
+        write_atomic(place.version(version_id), text.encode())
+        write_atomic(place.latest, f"{version_id}\n".encode())
     except OSError as error:
         raise VersionError(f"cannot write version {version_id} in {place}: {error}") from error
     return open_version(place, version_id)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from storage.duplicates import Duplicates, repeated_keys
 from storage.layout import Root
-from storage.locations import write_file
+from storage.locations import write_atomic
 from storage.markers import committed
 from storage.plan import Plan, write_plan
 from storage.records import Unit
@@ -37,7 +37,7 @@ def open_work(root: Root, units: Iterable[Unit], *, settings: str) -> Work:
         ShardError: the plan cannot be written.
     """
     plan = write_plan(root, units)
-    write_file(root.settings, settings.encode())
+    write_atomic(root.settings, settings.encode())
     # a shard that stands in for a unit is committed, so what is left are units themselves
     todo = frozenset(current_shards(root, plan.fingerprints())) - committed(root)
     return Work(plan=plan, todo=todo)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
+from PIL.ImageDraw import Draw, ImageDraw
 
 from demo.world.brush import Color, capsule, ellipse, mix, shade
 
@@ -38,13 +39,13 @@ def _gradient(image: Image.Image, top: Color, bottom: Color, *, y0: float, y1: f
     image.paste(Image.fromarray(np.ascontiguousarray(column)).resize((side, b - a)), (0, a))
 
 
-def _box(draw: ImageDraw.ImageDraw, side: int, shares: Sequence[float], fill: Color) -> None:
+def _box(draw: ImageDraw, side: int, shares: Sequence[float], fill: Color) -> None:
     """A rectangle x0, y0, x1, y1 in shares of the side."""
     x0, y0, x1, y1 = (share * side for share in shares)
     draw.rectangle((x0, y0, x1, y1), fill=fill)
 
 
-def _clouds(draw: ImageDraw.ImageDraw, side: int, rng: np.random.Generator, color: Color) -> None:
+def _clouds(draw: ImageDraw, side: int, rng: np.random.Generator, color: Color) -> None:
     for _ in range(int(rng.integers(0, 4))):
         x, y = rng.uniform(0, 1) * side, rng.uniform(0.05, 0.3) * side
         r = rng.uniform(0.03, 0.06) * side
@@ -52,7 +53,7 @@ def _clouds(draw: ImageDraw.ImageDraw, side: int, rng: np.random.Generator, colo
             ellipse(draw, (x + dx * r, y), 1.4 * r * k, 0.75 * r * k, color)
 
 
-def draw_tree(draw: ImageDraw.ImageDraw, x: float, base: float, height: float, leaf: Color) -> None:
+def draw_tree(draw: ImageDraw, x: float, base: float, height: float, leaf: Color) -> None:
     """A broad-leaved tree standing at (x, base), canvas pixels."""
     trunk = (104, 72, 46)
     capsule(draw, (x, base), (x, base - 0.5 * height), ra=0.06 * height, rb=0.04 * height,
@@ -63,9 +64,7 @@ def draw_tree(draw: ImageDraw.ImageDraw, x: float, base: float, height: float, l
             ellipse(draw, spot, r * k * height, r * k * height, shade(leaf, factor))
 
 
-def draw_house(
-    draw: ImageDraw.ImageDraw, x: float, base: float, height: float, wall: Color
-) -> None:
+def draw_house(draw: ImageDraw, x: float, base: float, height: float, wall: Color) -> None:
     """A gabled house whose front's middle stands at (x, base), canvas pixels."""
     w = 0.55 * height
     draw.rectangle((x - w, base - 0.6 * height, x + w, base), fill=wall)
@@ -85,7 +84,7 @@ def _beach(image: Image.Image, rng: np.random.Generator) -> None:
     _gradient(image, _vary((94, 176, 236), rng), (206, 234, 248), y0=0, y1=horizon)
     _gradient(image, _vary((26, 120, 176), rng), (92, 192, 208), y0=horizon, y1=shore)
     _gradient(image, _vary((240, 220, 166), rng), (222, 190, 128), y0=shore, y1=1)
-    draw, side = ImageDraw.Draw(image), image.width
+    draw, side = Draw(image), image.width
     _clouds(draw, side, rng, (250, 252, 254))
     _box(draw, side, (0, shore - 0.008, 1, shore + 0.008), (246, 250, 250))
     if rng.random() < 0.5:
@@ -97,7 +96,7 @@ def _park(image: Image.Image, rng: np.random.Generator) -> None:
     horizon = float(rng.uniform(0.48, 0.6))
     _gradient(image, _vary((120, 188, 240), rng), (214, 236, 248), y0=0, y1=horizon)
     _gradient(image, _vary((110, 180, 76), rng), (72, 142, 54), y0=horizon, y1=1)
-    draw, side = ImageDraw.Draw(image), image.width
+    draw, side = Draw(image), image.width
     _clouds(draw, side, rng, (248, 250, 252))
     for _ in range(int(rng.integers(2, 5))):
         height = rng.uniform(0.22, 0.42) * side
@@ -108,7 +107,7 @@ def _park(image: Image.Image, rng: np.random.Generator) -> None:
 def _street(image: Image.Image, rng: np.random.Generator) -> None:
     horizon = float(rng.uniform(0.56, 0.64))
     _gradient(image, _vary((170, 200, 224), rng), (224, 232, 236), y0=0, y1=horizon)
-    draw, side = ImageDraw.Draw(image), image.width
+    draw, side = Draw(image), image.width
     x = float(rng.uniform(-0.1, 0.0))
     walls: tuple[Color, ...] = ((196, 120, 96), (208, 186, 150), (150, 158, 170), (176, 144, 120))
     while x < 1:
@@ -133,7 +132,7 @@ def _room(image: Image.Image, rng: np.random.Generator) -> None:
     wall = _vary(walls[rng.integers(len(walls))], rng)
     _gradient(image, wall, shade(wall, 0.9), y0=0, y1=horizon)
     _gradient(image, _vary((176, 124, 78), rng), (142, 96, 58), y0=horizon, y1=1)
-    draw, side = ImageDraw.Draw(image), image.width
+    draw, side = Draw(image), image.width
     _box(draw, side, (0, horizon - 0.025, 1, horizon), (250, 246, 238))
     x = rng.uniform(0.04, 0.62)
     _box(draw, side, (x, 0.1, x + 0.3, 0.4), (250, 250, 246))
@@ -147,7 +146,7 @@ def _room(image: Image.Image, rng: np.random.Generator) -> None:
 def _snow(image: Image.Image, rng: np.random.Generator) -> None:
     horizon = float(rng.uniform(0.5, 0.6))
     _gradient(image, _vary((176, 196, 222), rng), (228, 234, 242), y0=0, y1=horizon)
-    draw, side = ImageDraw.Draw(image), image.width
+    draw, side = Draw(image), image.width
     for _ in range(2):
         x, w, top = rng.uniform(0, 1), rng.uniform(0.25, 0.45), rng.uniform(0.12, 0.3)
         ridge = [((x - w) * side, horizon * side), (x * side, top * side),
@@ -173,7 +172,7 @@ def _stage(image: Image.Image, rng: np.random.Generator) -> None:
     horizon = float(rng.uniform(0.7, 0.78))
     _gradient(image, (24, 16, 40), _vary((58, 30, 78), rng), y0=0, y1=horizon)
     _gradient(image, _vary((96, 62, 48), rng), (58, 36, 30), y0=horizon, y1=1)
-    draw, side = ImageDraw.Draw(image), image.width
+    draw, side = Draw(image), image.width
     for x in np.arange(0.03, 1, 0.1):
         _box(draw, side, (x, 0, x + 0.035, horizon), (44, 24, 62))
     beams: tuple[Color, ...] = ((250, 220, 120), (120, 200, 250), (250, 130, 190))
@@ -190,7 +189,7 @@ def _stage(image: Image.Image, rng: np.random.Generator) -> None:
 def _night(image: Image.Image, rng: np.random.Generator) -> None:
     horizon = float(rng.uniform(0.62, 0.7))
     _gradient(image, (10, 14, 40), (36, 44, 92), y0=0, y1=horizon)
-    draw, side = ImageDraw.Draw(image), image.width
+    draw, side = Draw(image), image.width
     ellipse(draw, (rng.uniform(0.1, 0.9) * side, 0.12 * side), 0.05 * side, 0.05 * side,
             (240, 238, 214))  # fmt: skip
     x = 0.0
@@ -209,7 +208,7 @@ def _sea(image: Image.Image, rng: np.random.Generator) -> None:
     horizon = float(rng.uniform(0.34, 0.48))
     _gradient(image, _vary((110, 186, 240), rng), (216, 238, 250), y0=0, y1=horizon)
     _gradient(image, _vary((28, 104, 168), rng), (30, 138, 182), y0=horizon, y1=1)
-    draw, side = ImageDraw.Draw(image), image.width
+    draw, side = Draw(image), image.width
     _clouds(draw, side, rng, (250, 252, 254))
     for y in np.arange(horizon + 0.06, 1, 0.085):
         phase = rng.uniform(0, 6.28)

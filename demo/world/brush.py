@@ -5,7 +5,7 @@ Colours are RGB 0-255; points and radii are canvas pixels. Light falls from the 
 
 from collections.abc import Sequence
 
-from PIL import ImageDraw
+from PIL.ImageDraw import ImageDraw
 
 Color = tuple[int, int, int]
 Point = tuple[float, float]
@@ -23,15 +23,13 @@ def mix(a: Color, b: Color, share: float) -> Color:
     return tuple(int(x + (y - x) * share) for x, y in zip(a, b, strict=True))  # pyright: ignore[reportReturnType]
 
 
-def ellipse(draw: ImageDraw.ImageDraw, center: Point, rx: float, ry: float, fill: Color) -> None:
+def ellipse(draw: ImageDraw, center: Point, rx: float, ry: float, fill: Color) -> None:
     """A filled axis-parallel ellipse."""
     x, y = center
     draw.ellipse((x - rx, y - ry, x + rx, y + ry), fill=fill)
 
 
-def capsule(
-    draw: ImageDraw.ImageDraw, a: Point, b: Point, *, ra: float, rb: float, fill: Color
-) -> None:
+def capsule(draw: ImageDraw, a: Point, b: Point, *, ra: float, rb: float, fill: Color) -> None:
     """A filled tapered limb from ``a`` (radius ra) to ``b`` (radius rb)."""
     dx, dy = b[0] - a[0], b[1] - a[1]
     length = max((dx * dx + dy * dy) ** 0.5, 1e-6)
@@ -47,9 +45,7 @@ def capsule(
     ellipse(draw, b, rb, rb, fill)
 
 
-def limb(
-    draw: ImageDraw.ImageDraw, a: Point, b: Point, *, ra: float, rb: float, color: Color
-) -> None:
+def limb(draw: ImageDraw, a: Point, b: Point, *, ra: float, rb: float, color: Color) -> None:
     """A tapered limb with a dark rim and a soft light on its upper left."""
     capsule(draw, a, b, ra=ra, rb=rb, fill=shade(color, 0.72))
     for share, inset, factor in ((0.1, 0.84, 1.0), (0.28, 0.42, 1.16)):
@@ -76,7 +72,7 @@ def hull(points: Sequence[Point]) -> list[Point]:
     return half(ordered) + half(ordered[::-1])
 
 
-def blob(draw: ImageDraw.ImageDraw, discs: Sequence[tuple[Point, float]], *, color: Color) -> None:
+def blob(draw: ImageDraw, discs: Sequence[tuple[Point, float]], *, color: Color) -> None:
     """The shaded convex hull of discs (centre, radius): torsos and skirts."""
     for shift, inset, factor in ((0.0, 1.0, 0.72), (0.12, 0.86, 1.0), (0.34, 0.45, 1.12)):
         outline: list[Point] = []

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from PIL import ImageDraw
+from PIL.ImageDraw import ImageDraw
 
 from demo.world.brush import Color, Point, blob, capsule, ellipse, limb, mix, shade
 from demo.world.looks import CLOTHES, HAIRS, SKINS, Look
@@ -14,7 +14,7 @@ from demo.world.skeleton import Skeleton
 HeadPoint = Callable[[float, float], Point]  # head coordinates, in head radii, to canvas pixels
 
 
-def draw_person(draw: ImageDraw.ImageDraw, body: Skeleton, *, look: Look, pose: Pose) -> None:
+def draw_person(draw: ImageDraw, body: Skeleton, *, look: Look, pose: Pose) -> None:
     """Draw the placed skeleton as a dressed person, far limbs first."""
     u = body.scale
     sides = ("left", "right") if pose.side else ("right", "left")
@@ -31,9 +31,7 @@ def draw_person(draw: ImageDraw.ImageDraw, body: Skeleton, *, look: Look, pose: 
         _draw_arm(draw, body, side=side, look=look, dim=1.0)
 
 
-def _draw_arm(
-    draw: ImageDraw.ImageDraw, body: Skeleton, *, side: str, look: Look, dim: float
-) -> None:
+def _draw_arm(draw: ImageDraw, body: Skeleton, *, side: str, look: Look, dim: float) -> None:
     u, w = body.scale, look.width**0.7
     skin, cloth = shade(SKINS[look.skin], dim), shade(CLOTHES[look.top], dim)
     shoulder, elbow = body[f"{side}_shoulder"], body[f"{side}_elbow"]
@@ -48,9 +46,7 @@ def _draw_arm(
         limb(draw, shoulder, half, ra=0.046 * u * w, rb=0.043 * u * w, color=cloth)
 
 
-def _draw_leg(
-    draw: ImageDraw.ImageDraw, body: Skeleton, *, side: str, look: Look, dim: float
-) -> None:
+def _draw_leg(draw: ImageDraw, body: Skeleton, *, side: str, look: Look, dim: float) -> None:
     u, w = body.scale, look.width**0.8
     skin, cloth = shade(SKINS[look.skin], dim), shade(CLOTHES[look.bottom_color], dim)
     hip, knee = body[f"{side}_hip"], body[f"{side}_knee"]
@@ -62,7 +58,7 @@ def _draw_leg(
     limb(draw, hip, knee, ra=0.062 * u * w, rb=0.046 * u * w, color=upper)
 
 
-def _draw_torso(draw: ImageDraw.ImageDraw, body: Skeleton, look: Look, pose: Pose) -> None:
+def _draw_torso(draw: ImageDraw, body: Skeleton, look: Look, pose: Pose) -> None:
     u, w = body.scale, look.width
     thick = 0.078 * u * w if pose.side else 0.044 * u * w
     left, right = body["left_hip"], body["right_hip"]
@@ -91,7 +87,7 @@ def _axes(body: Skeleton) -> tuple[Point, Point]:
     return (down[1], -down[0]), down
 
 
-def draw_back_hair(draw: ImageDraw.ImageDraw, body: Skeleton, look: Look) -> None:
+def draw_back_hair(draw: ImageDraw, body: Skeleton, look: Look) -> None:
     """Long hair that falls behind the shoulders."""
     hair = HAIRS[look.hair]
     u = body.scale * look.head
@@ -101,7 +97,7 @@ def draw_back_hair(draw: ImageDraw.ImageDraw, body: Skeleton, look: Look) -> Non
     capsule(draw, (hx, hy), tip, ra=0.106 * u, rb=0.088 * u, fill=shade(hair, 0.8))
 
 
-def draw_head(draw: ImageDraw.ImageDraw, body: Skeleton, look: Look, pose: Pose) -> None:
+def draw_head(draw: ImageDraw, body: Skeleton, look: Look, pose: Pose) -> None:
     """The head with hair and face, turned as the skeleton says."""
     u, skin, hair = body.scale * look.head, SKINS[look.skin], HAIRS[look.hair]
     (rx, ry), (dx, dy) = _axes(body)
@@ -131,9 +127,7 @@ def draw_head(draw: ImageDraw.ImageDraw, body: Skeleton, look: Look, pose: Pose)
     _draw_face(draw, body, at, skin=skin, facing=facing, unit=u)
 
 
-def _draw_hair(
-    draw: ImageDraw.ImageDraw, at: HeadPoint, *, look: Look, facing: float, unit: float
-) -> None:
+def _draw_hair(draw: ImageDraw, at: HeadPoint, *, look: Look, facing: float, unit: float) -> None:
     hair = HAIRS[look.hair]
     if look.style == "bald":
         return
@@ -157,7 +151,7 @@ def _draw_hair(
 
 
 def _draw_face(
-    draw: ImageDraw.ImageDraw,
+    draw: ImageDraw,
     body: Skeleton,
     at: HeadPoint,
     *,

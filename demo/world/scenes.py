@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
+from PIL.ImageDraw import Draw, ImageDraw
 
 from demo.world import captions
 from demo.world.backgrounds import PLACES, Place
@@ -89,9 +90,9 @@ def _people_scene(rng: np.random.Generator, size_px: int, count: int) -> Scene:
     actors = _place_actors(rng, pose, side=side, count=count)
     layers: list[Image.Image] = []
     for actor in actors:
-        _draw_props(ImageDraw.Draw(canvas), actor, rng)
+        _draw_props(Draw(canvas), actor, rng)
         layer = Image.new("RGBA", (side, side))
-        draw_person(ImageDraw.Draw(layer), actor.body, look=actor.look, pose=actor.pose)
+        draw_person(Draw(layer), actor.body, look=actor.look, pose=actor.pose)
         canvas.paste(layer, (0, 0), layer)
         layers.append(layer)
     masks = _visible_masks(layers, size_px)
@@ -159,7 +160,7 @@ def _fit(actor: _Actor, *, x: float, ground: float, scale: float, side: int) -> 
     return replace(actor, body=actor.body.placed(scale, origin, mirror=actor.mirror))
 
 
-def _draw_props(draw: ImageDraw.ImageDraw, actor: _Actor, rng: np.random.Generator) -> None:
+def _draw_props(draw: ImageDraw, actor: _Actor, rng: np.random.Generator) -> None:
     body, unit = actor.body, actor.body.scale
     names = tuple(CLOTHES)
     color = CLOTHES[names[rng.integers(7)]]
@@ -183,7 +184,7 @@ def _draw_props(draw: ImageDraw.ImageDraw, actor: _Actor, rng: np.random.Generat
         _shadow(draw, actor)
 
 
-def _shadow(draw: ImageDraw.ImageDraw, actor: _Actor) -> None:
+def _shadow(draw: ImageDraw, actor: _Actor) -> None:
     body, unit = actor.body, actor.body.scale
     lowest = max(p[1] for p in body.points.values()) + 0.03 * unit
     y = lowest + (0.13 * unit if actor.pose.ground == "air" else -0.01 * unit)
@@ -231,7 +232,7 @@ def _thing_scene(rng: np.random.Generator, size_px: int) -> Scene:
     place: Place = PLACES[places[rng.integers(len(places))]]
     canvas = Image.new("RGB", (side, side))
     place.paint(canvas, rng)
-    draw = ImageDraw.Draw(canvas)
+    draw = Draw(canvas)
     chosen = [first][:count]
     if count == 2:
         fitting = [t for t in THINGS.values() if place.name in t.places and t is not first]

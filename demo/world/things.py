@@ -6,12 +6,12 @@ Every thing stands with its base's middle at (x, base); heights and positions ar
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from PIL import ImageDraw
+from PIL.ImageDraw import ImageDraw
 
 from demo.world.backgrounds import draw_house, draw_tree
 from demo.world.brush import Color, capsule, ellipse, limb, shade
 
-Drawer = Callable[[ImageDraw.ImageDraw, float, float, float, Color], None]
+Drawer = Callable[[ImageDraw, float, float, float, Color], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Thing:
     places: tuple[str, ...] = ("beach", "park", "street", "snow", "night")
 
 
-def _car(draw: ImageDraw.ImageDraw, x: float, base: float, h: float, color: Color) -> None:
+def _car(draw: ImageDraw, x: float, base: float, h: float, color: Color) -> None:
     w, dark = 1.15 * h, shade(color, 0.75)
     cabin = [(x - 0.6 * w, base - 0.55 * h), (x - 0.36 * w, base - h), (x + 0.3 * w, base - h),
              (x + 0.58 * w, base - 0.55 * h)]  # fmt: skip
@@ -43,7 +43,7 @@ def _car(draw: ImageDraw.ImageDraw, x: float, base: float, h: float, color: Colo
     ellipse(draw, (x + 0.93 * w, base - 0.44 * h), 0.05 * h, 0.06 * h, (255, 240, 170))
 
 
-def _dog(draw: ImageDraw.ImageDraw, x: float, base: float, h: float, color: Color) -> None:
+def _dog(draw: ImageDraw, x: float, base: float, h: float, color: Color) -> None:
     for dx, factor in ((-0.5, 0.7), (0.38, 0.7), (-0.4, 1.0), (0.48, 1.0)):
         foot = (x + dx * h, base - 0.05 * h)
         limb(draw, (x + dx * h, base - 0.4 * h), foot, ra=0.08 * h, rb=0.06 * h,
@@ -62,7 +62,7 @@ def _dog(draw: ImageDraw.ImageDraw, x: float, base: float, h: float, color: Colo
     ellipse(draw, (x + 0.7 * h, base - 0.87 * h), 0.025 * h, 0.03 * h, (24, 20, 20))
 
 
-def _cat(draw: ImageDraw.ImageDraw, x: float, base: float, h: float, color: Color) -> None:
+def _cat(draw: ImageDraw, x: float, base: float, h: float, color: Color) -> None:
     limb(draw, (x + 0.28 * h, base - 0.12 * h), (x + 0.52 * h, base - 0.5 * h), ra=0.06 * h,
          rb=0.04 * h, color=color)  # fmt: skip
     limb(draw, (x, base - 0.22 * h), (x, base - 0.5 * h), ra=0.24 * h, rb=0.16 * h, color=color)
@@ -81,7 +81,7 @@ def _cat(draw: ImageDraw.ImageDraw, x: float, base: float, h: float, color: Colo
     ellipse(draw, (x, base - 0.68 * h), 0.025 * h, 0.018 * h, (220, 130, 140))
 
 
-def _bird(draw: ImageDraw.ImageDraw, x: float, base: float, h: float, color: Color) -> None:
+def _bird(draw: ImageDraw, x: float, base: float, h: float, color: Color) -> None:
     for dx in (-0.05, 0.08):
         leg = ((x + dx * h, base - 0.25 * h), (x + dx * h, base))
         draw.line(leg, fill=(220, 140, 40), width=max(1, round(0.035 * h)))
@@ -100,14 +100,14 @@ def _bird(draw: ImageDraw.ImageDraw, x: float, base: float, h: float, color: Col
     ellipse(draw, (x + 0.3 * h, base - 0.82 * h), 0.035 * h, 0.035 * h, (20, 20, 20))
 
 
-def _ball(draw: ImageDraw.ImageDraw, x: float, base: float, h: float, color: Color) -> None:
+def _ball(draw: ImageDraw, x: float, base: float, h: float, color: Color) -> None:
     r = 0.5 * h
     ellipse(draw, (x, base - r), r, r, shade(color, 0.7))
     ellipse(draw, (x - 0.06 * h, base - 1.06 * r), 0.86 * r, 0.86 * r, color)
     ellipse(draw, (x - 0.16 * h, base - 1.32 * r), 0.3 * r, 0.3 * r, shade(color, 1.4))
 
 
-def _boat(draw: ImageDraw.ImageDraw, x: float, base: float, h: float, color: Color) -> None:
+def _boat(draw: ImageDraw, x: float, base: float, h: float, color: Color) -> None:
     draw.rectangle((x - 0.02 * h, base - h, x + 0.02 * h, base - 0.2 * h), fill=(110, 80, 54))
     draw.polygon([(x + 0.05 * h, base - 0.96 * h), (x + 0.05 * h, base - 0.3 * h),
                   (x + 0.5 * h, base - 0.3 * h)], fill=(250, 248, 240))  # fmt: skip
@@ -118,9 +118,7 @@ def _boat(draw: ImageDraw.ImageDraw, x: float, base: float, h: float, color: Col
     draw.polygon(hull, fill=color)
 
 
-def draw_bench(
-    draw: ImageDraw.ImageDraw, x: float, seat: float, *, base: float, unit: float
-) -> None:
+def draw_bench(draw: ImageDraw, x: float, seat: float, *, base: float, unit: float) -> None:
     """A bench with its seat's height at ``seat``, for the pose "sitting"."""
     wood = (150, 98, 56)
     for dx in (-0.2, 0.2):
@@ -129,7 +127,7 @@ def draw_bench(
     draw.rectangle((x - 0.27 * unit, seat, x + 0.27 * unit, seat + 0.045 * unit), fill=wood)
 
 
-def draw_board(draw: ImageDraw.ImageDraw, x: float, y: float, *, unit: float, color: Color) -> None:
+def draw_board(draw: ImageDraw, x: float, y: float, *, unit: float, color: Color) -> None:
     """A surfboard under the feet, with foam."""
     for dx, r in ((-0.42, 0.06), (-0.3, 0.08), (0.36, 0.06), (0.46, 0.04)):
         ellipse(draw, (x + dx * unit, y + 0.06 * unit), r * unit, 0.5 * r * unit, (236, 246, 250))
@@ -137,9 +135,7 @@ def draw_board(draw: ImageDraw.ImageDraw, x: float, y: float, *, unit: float, co
     ellipse(draw, (x, y + 0.022 * unit), 0.45 * unit, 0.038 * unit, color)
 
 
-def draw_umbrella(
-    draw: ImageDraw.ImageDraw, hand: tuple[float, float], *, unit: float, color: Color
-) -> None:
+def draw_umbrella(draw: ImageDraw, hand: tuple[float, float], *, unit: float, color: Color) -> None:
     """An open umbrella held at ``hand``, its canopy above."""
     x, y = hand
     top = y - 0.34 * unit

@@ -11,8 +11,8 @@ from hcp.pages.figures import jpeg_uri
 from hcp.pages.overlay import decode_image, draw_people
 from hcp.pages.profile import people_histograms, rejects_by_reason
 from hcp.pages.report import page_environment
+from storage.codec import split_of
 from storage.records import Sample
-from storage.shards import split_of
 from storage.versions import DatasetVersion
 
 TITLES = {

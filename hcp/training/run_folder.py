@@ -99,8 +99,7 @@ class MetricsLog:
             with local_path(self.uri).open("ab") as file:
                 file.write(data)
         else:
-            directory, name = self.uri.rsplit("/", 1)
-            write_atomic(directory, name, data)
+            write_atomic(self.uri, data)
         self._written = len(self._lines)
 
 

@@ -34,9 +34,9 @@ def save_checkpoint(uri: str | Path, trainer: Trainer) -> None:
     """Write a complete checkpoint into a directory or object prefix, replacing what is there."""
     uri = normalised(uri)
     remove(join(uri, COMPLETE_NAME))
-    write_atomic(join(uri, STATE_DIR), _TENSORS, save(_tensors(trainer)))
+    write_atomic(join(uri, STATE_DIR, _TENSORS), save(_tensors(trainer)))
     state = json.dumps(_state(trainer), indent=1, sort_keys=True)
-    write_atomic(join(uri, STATE_DIR), _JSON, state.encode())
+    write_atomic(join(uri, STATE_DIR, _JSON), state.encode())
     with averaged(trainer):
         trainer.adapter.save_pretrained(
             uri, step=trainer.step_done, dataset_version=trainer.dataset_version

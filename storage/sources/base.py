@@ -24,6 +24,10 @@ class ReadFailure:
     detail: str
 
 
+Contents = Iterator[tuple[SourceRecord, bytes | ReadFailure]]
+"""Records with the bytes of their photos, in the order asked for."""
+
+
 class Source(Protocol):
     """A place with captioned photos; pickles, so that workers can read from it."""
 
@@ -49,9 +53,7 @@ class Source(Protocol):
         """All records in path order, streaming. SourceError where there is none."""
         ...
 
-    def read(
-        self, records: Sequence[SourceRecord]
-    ) -> Iterator[tuple[SourceRecord, bytes | ReadFailure]]:
+    def read(self, records: Sequence[SourceRecord]) -> Contents:
         """The records' bytes, in the order given; one that fails is a ReadFailure."""
         ...
 

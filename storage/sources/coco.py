@@ -16,7 +16,7 @@ from storage.content_tags import TagCache
 from storage.errors import SourceError
 from storage.locations import is_directory, join, read_bytes
 from storage.records import SourceRecord
-from storage.sources.base import ReadFailure, make_record
+from storage.sources.base import Contents, make_record
 from storage.sources.files import read_photos, tag_file
 from storage.sources.listing import names_of
 
@@ -55,9 +55,7 @@ class CocoSource:
             for path in sorted(photos, key=os.fsencode):
                 yield self._record(path, photos[path], cache)
 
-    def read(
-        self, records: Sequence[SourceRecord]
-    ) -> Iterator[tuple[SourceRecord, bytes | ReadFailure]]:
+    def read(self, records: Sequence[SourceRecord]) -> Contents:
         """The photos' bytes, in the order given."""
         return read_photos(self.root, records)
 

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
@@ -10,7 +10,7 @@ from storage.canonical import decode_path
 from storage.content_tags import HASH_PREFIX, TagCache, file_stamp, hash_tag
 from storage.locations import filesystem, is_local, join
 from storage.records import SourceRecord
-from storage.sources.base import MAX_IMAGE_BYTES, ReadFailure, without_root
+from storage.sources.base import MAX_IMAGE_BYTES, Contents, ReadFailure, without_root
 
 OCCURRENCE_MARK = "?occurrence="
 """Ends the URI of the second, third ... record of one photo; ``?`` itself is percent-encoded."""
@@ -90,9 +90,7 @@ def checked(record: SourceRecord, data: bytes | ReadFailure) -> bytes | ReadFail
     return data
 
 
-def read_photos(
-    root: str, records: Sequence[SourceRecord]
-) -> Iterator[tuple[SourceRecord, bytes | ReadFailure]]:
+def read_photos(root: str, records: Sequence[SourceRecord]) -> Contents:
     """Read file records in order; object stores are asked for several at once."""
 
     def read(record: SourceRecord) -> bytes | ReadFailure:

@@ -13,6 +13,7 @@ from storage.locations import is_local, join
 from storage.records import SourceRecord
 from storage.sources.base import (
     IMAGE_SUFFIXES,
+    Contents,
     ReadFailure,
     has_image_suffix,
     make_record,
@@ -64,9 +65,7 @@ class FolderSource:
                 f"{', '.join(sorted(IMAGE_SUFFIXES))} (any case, subfolders too, hidden ones not)"
             )
 
-    def read(
-        self, records: Sequence[SourceRecord]
-    ) -> Iterator[tuple[SourceRecord, bytes | ReadFailure]]:
+    def read(self, records: Sequence[SourceRecord]) -> Contents:
         """The photos' bytes, in the order given."""
         return read_photos(self.root, records)
 

@@ -12,7 +12,7 @@ from storage.content_tags import TagCache, hash_tag
 from storage.errors import SourceError
 from storage.locations import is_directory, join
 from storage.records import SourceRecord
-from storage.sources.base import MAX_IMAGE_BYTES, ReadFailure, make_record, without_root
+from storage.sources.base import MAX_IMAGE_BYTES, Contents, ReadFailure, make_record, without_root
 from storage.sources.files import OCCURRENCE_MARK, checked, read_photo, read_photos, tag_file
 from storage.sources.listing import names_of
 from storage.sources.metadata import METADATA_NAMES
@@ -55,9 +55,7 @@ class TableSource:
         if empty:
             raise SourceError(f"no rows in {len(self.tables)} tables of {self.root}")
 
-    def read(
-        self, records: Sequence[SourceRecord]
-    ) -> Iterator[tuple[SourceRecord, bytes | ReadFailure]]:
+    def read(self, records: Sequence[SourceRecord]) -> Contents:
         """The photos' bytes, in the order given."""
         for container, group in groupby(records, key=lambda record: record.uri.partition("#")[:2]):
             if container[1]:
@@ -113,9 +111,7 @@ class TableSource:
             return tag_file(self._photo_root, self._relative(data), cache=cache)
         return hash_tag(data) if isinstance(data, bytes) else "no image"
 
-    def _read_paths(
-        self, records: list[SourceRecord]
-    ) -> Iterator[tuple[SourceRecord, bytes | ReadFailure]]:
+    def _read_paths(self, records: list[SourceRecord]) -> Contents:
         for is_row, group in groupby(records, key=lambda record: _ROW_MARK in record.uri):
             if not is_row:
                 yield from read_photos(self._photo_root, list(group))
@@ -123,9 +119,7 @@ class TableSource:
             for record in group:
                 yield record, ReadFailure(f"row without a photo: {record.attributes.get('error')}")
 
-    def _read_rows(
-        self, name: str, records: list[SourceRecord]
-    ) -> Iterator[tuple[SourceRecord, bytes | ReadFailure]]:
+    def _read_rows(self, name: str, records: list[SourceRecord]) -> Contents:
         wanted = [int(record.uri.partition("#")[2]) for record in records]
         try:
             cells = _read_cells(join(self.root, name), set(wanted))

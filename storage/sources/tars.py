@@ -15,6 +15,7 @@ from storage.locations import filesystem, is_directory, is_local, join, local_pa
 from storage.records import SourceRecord
 from storage.sources.base import (
     MAX_IMAGE_BYTES,
+    Contents,
     ReadFailure,
     has_image_suffix,
     make_record,
@@ -73,9 +74,7 @@ class TarSource:
                 "000000001.jpg, 000000001.txt, 000000001.json"
             )
 
-    def read(
-        self, records: Sequence[SourceRecord]
-    ) -> Iterator[tuple[SourceRecord, bytes | ReadFailure]]:
+    def read(self, records: Sequence[SourceRecord]) -> Contents:
         """The photos' bytes, in the order given; each tar is opened once per run of records."""
         for tar, run in groupby(records, key=lambda record: record.uri.partition("#")[0]):
             yield from self._read_tar(tar, list(run))
@@ -104,9 +103,7 @@ class TarSource:
             tag = f"broken:{type(error).__name__}"
             yield make_record(f"{encoded}#", caption=None, attributes={}, content_tag=tag)
 
-    def _read_tar(
-        self, tar_name: str, records: Sequence[SourceRecord]
-    ) -> Iterator[tuple[SourceRecord, bytes | ReadFailure]]:
+    def _read_tar(self, tar_name: str, records: Sequence[SourceRecord]) -> Contents:
         path = join(self.root, decode_path(tar_name))
         done = 0
         detail = "the tar cannot be read to its end"

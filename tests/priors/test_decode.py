@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from priors.decode import DecodedPhoto, DecodeFailure, decode_photo
-from priors.gate import GateConfig
+from priors.decode import DecodedPhoto, decode_photo
+from priors.gate import GateConfig, Refusal
 
 ROOT = Path(__file__).parents[2]
 
@@ -150,7 +150,7 @@ def broken() -> dict[str, bytes]:
 @pytest.mark.parametrize("name", list(broken()))
 def test_broken_files_are_unreadable(name: str) -> None:
     failure = decode_photo(broken()[name])
-    assert isinstance(failure, DecodeFailure)
+    assert isinstance(failure, Refusal)
     assert failure.reason == "unreadable"
     assert failure.detail
 
@@ -166,7 +166,7 @@ def test_hostile_bytes_never_raise() -> None:
             bytes_ = bytearray(data)
             for place in rng.integers(0, min(len(bytes_), 600), size=8):
                 bytes_[place] = rng.integers(0, 256)
-            assert isinstance(decode_photo(bytes(bytes_)), DecodedPhoto | DecodeFailure)
+            assert isinstance(decode_photo(bytes(bytes_)), DecodedPhoto | Refusal)
 
 
 @pytest.mark.parametrize("size", [(8001, 8000), (20_000, 20_000), (200_000, 100_000)])
@@ -174,7 +174,7 @@ def test_a_bomb_is_refused_by_its_header_without_a_warning(size: tuple[int, int]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         failure = decode_photo(png_header(*size))
-    assert isinstance(failure, DecodeFailure)
+    assert isinstance(failure, Refusal)
     assert failure.reason == "too_large"
     assert f"{size[0]}x{size[1]}" in failure.detail
 

@@ -29,9 +29,9 @@ from priors.gate import GateConfig
 from priors.planning import config_digest
 from priors.reports import UnitReport
 from storage.layout import Root
+from storage.markers import committed
 from storage.records import Reject, SourceRecord, Span, Unit
 from storage.shard_reader import iter_samples
-from storage.shards import committed
 from storage.sources import Source, resolve_source
 
 Photos = Callable[[Sequence[int]], Source]

@@ -9,8 +9,8 @@ from priors.gate import GateConfig
 from priors.planning import config_digest
 from storage.canonical import digest_of
 from storage.layout import Root
+from storage.markers import committed
 from storage.plan import PlanConfig, open_plan, plan_units
-from storage.shards import committed
 from storage.sources import resolve_source
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -17,8 +17,8 @@ from priors.extract import UNITS_IN_FLIGHT, Extractor
 from priors.pool import run_units
 from priors.reports import UnitReport
 from storage.layout import Root
+from storage.markers import committed
 from storage.records import Unit
-from storage.shards import committed
 from storage.sources import Source, resolve_source
 from storage.verify import verify_root
 

@@ -17,8 +17,8 @@ from priors.pool import PoolError, run_units
 from priors.reports import UnitReport
 from storage.errors import WeightsError
 from storage.layout import Root
+from storage.markers import committed
 from storage.shard_reader import iter_samples
-from storage.shards import committed
 from storage.sources import Source
 
 pytestmark = pytest.mark.ray

@@ -15,9 +15,9 @@ from ray import cloudpickle
 
 from flows.ray_session import ray_session
 from priors.config import PoolConfig
-from priors.decode import Decode, DecodedPhoto, DecodeFailure, decode_photo
+from priors.decode import Decode, DecodedPhoto, decode_photo
 from priors.extract import Extractor, run_units_inline
-from priors.gate import GateConfig
+from priors.gate import GateConfig, Refusal
 from priors.pool import run_units
 from priors.remote_decode import remote_decode
 from storage.sources import Source
@@ -28,7 +28,7 @@ Photos = Callable[[Sequence[int]], Source]
 DEADLY = b"deadly"
 
 
-def decode_or_die(data: bytes, *, gate: GateConfig) -> DecodedPhoto | DecodeFailure:
+def decode_or_die(data: bytes, *, gate: GateConfig) -> DecodedPhoto | Refusal:
     if data == DEADLY:
         os._exit(1)
     return decode_photo(data, gate=gate)
@@ -85,10 +85,10 @@ def test_a_photo_that_kills_its_decoder_is_poison_and_the_next_one_is_decoded() 
         dead = decode(DEADLY, gate=gate)
         broken = decode(b"no photo", gate=gate)
         good = decode(photo_bytes(1), gate=gate)
-    assert isinstance(dead, DecodeFailure)
+    assert isinstance(dead, Refusal)
     assert dead.reason == "poison"
     assert "3 times" in dead.detail
-    assert isinstance(broken, DecodeFailure)
+    assert isinstance(broken, Refusal)
     assert broken.reason == "unreadable"
     assert isinstance(good, DecodedPhoto)
     assert good.rgb.flags.writeable

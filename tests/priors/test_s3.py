@@ -14,11 +14,12 @@ from priors.reports import UnitReport
 from storage.gc import collect_garbage
 from storage.layout import DATA_SUFFIXES, MARKER_SUFFIX, Root
 from storage.locations import names_in
+from storage.markers import committed
 from storage.plan import PlanConfig, plan_units, write_plan
 from storage.records import Reject
 from storage.runlog import RunLog
 from storage.shard_reader import iter_samples, read_rejects
-from storage.shards import commit_unit, committed
+from storage.shards import commit_unit
 from storage.sources import resolve_source
 from storage.verify import verify_root
 from storage.versions import DatasetVersion, open_version, publish_version

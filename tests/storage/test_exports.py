@@ -15,9 +15,9 @@ NAMES = ("a.bin", "deep/b.bin")
 
 def checkpoint(uri: str, content: bytes) -> str:
     """A complete checkpoint of three files, of which two are for use."""
-    write_atomic(uri, "a.bin", content)
-    write_atomic(join(uri, "deep"), "b.bin", b"the same")
-    write_atomic(join(uri, "state"), "s.bin", content)
+    write_atomic(join(uri, "a.bin"), content)
+    write_atomic(join(uri, "deep", "b.bin"), b"the same")
+    write_atomic(join(uri, "state", "s.bin"), content)
     mark_complete(uri, (*NAMES, "state/s.bin"))
     return uri
 
@@ -50,7 +50,7 @@ def test_a_former_latest_folder_is_kept(out: str, tmp_path: Path) -> None:
 
 def test_a_former_latest_folder_that_is_no_checkpoint_is_kept_too(out: str, tmp_path: Path) -> None:
     for n in range(2):
-        write_atomic(f"{out}/latest", "notes.txt", str(n).encode())
+        write_atomic(f"{out}/latest/notes.txt", str(n).encode())
         newest = export_files(checkpoint(f"{tmp_path}/{n}", str(n).encode()), NAMES, out)
         assert follow(f"{out}/latest") == newest
         assert read_bytes(f"{out}/latest.unfinished-{n}/notes.txt") == str(n).encode()

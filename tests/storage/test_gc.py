@@ -7,11 +7,12 @@ import pytest
 from storage.errors import ShardError, VersionError
 from storage.gc import collect_garbage
 from storage.layout import DATA_SUFFIXES, Root
-from storage.locations import exists, write_file
+from storage.locations import exists, write_atomic
+from storage.markers import committed
 from storage.plan import write_plan
 from storage.records import Reject
 from storage.retries import current_shards
-from storage.shards import commit_unit, committed
+from storage.shards import commit_unit
 from storage.verify import verify_root
 from storage.versions import open_version, publish_version
 
@@ -54,7 +55,7 @@ def retried(request, tmp_path, fill_root, make_unit_of, make_sample):
     publish_version(root, names, config={})
     for unit, shard in ((names[0], names[2]), (names[1], "0" * 32), ("1" * 32, names[1])):
         note = {"unit": unit, "shard": shard}
-        write_file(root.retry_note(unit), json.dumps(note).encode())
+        write_atomic(root.retry_note(unit), json.dumps(note).encode())
     return root, names
 
 
@@ -64,10 +65,10 @@ def test_notes_and_scratch_of_retries_and_every_temporary_file_go(retried, make_
     unit = make_unit_of(2, "again")
     rejects = [Reject(key=r.key, uri=r.uri, reason="no_person", detail="") for r in unit.records]
     commit_unit(scratch, unit, outcomes=rejects)
-    write_file(root.run_log("rebuild"), b"{}")
+    write_atomic(root.run_log("rebuild"), b"{}")
     halves = [f"{folder}/.tmp-1-x" for folder in (root.runs, root.retries, root.plans)]
     for half in halves:
-        write_file(half, b"half")
+        write_atomic(half, b"half")
     expected = {scratch.shard(unit.fingerprint, suffix) for suffix in (*DATA_SUFFIXES, "json")}
     expected |= {root.retry_note(names[1]), root.retry_note("1" * 32), *halves}
     planned = collect_garbage(root, dry_run=True)
@@ -84,7 +85,7 @@ def test_notes_and_scratch_of_retries_and_every_temporary_file_go(retried, make_
 
 def test_a_note_that_cannot_be_read_stops_it(retried):
     root, names = retried
-    write_file(root.retry_note(names[0]), b"{")
+    write_atomic(root.retry_note(names[0]), b"{")
     with pytest.raises(ShardError, match="not the note of a retry"):
         collect_garbage(root, dry_run=False)
     assert exists(root.retry_note(names[1]))

@@ -35,9 +35,9 @@ def test_the_verbs_agree_everywhere(root):
     assert not exists(join(root, "x", "f.bin"))
     assert names_in(join(root, "x")) == []
     assert file_size(join(root, "x", "f.bin")) is None
-    write_atomic(join(root, "x"), "f.bin", b"one")
-    write_atomic(join(root, "x"), "f.bin", b"second")
-    write_atomic(join(root, "x", "deeper"), "g", b"")
+    write_atomic(join(root, "x", "f.bin"), b"one")
+    write_atomic(join(root, "x", "f.bin"), b"second")
+    write_atomic(join(root, "x", "deeper", "g"), b"")
     uri = join(root, "x", "f.bin")
     assert (read_bytes(uri), file_size(uri), exists(uri)) == (b"second", 6, True)
     assert names_in(join(root, "x")) == ["f.bin"]  # no directory, nothing temporary
@@ -84,9 +84,9 @@ def test_what_is_not_published_goes_also_after_an_error(root):
 
 
 def test_readers_see_whole_files_only(tmp_path):
-    write_atomic(str(tmp_path), "f", b"old")
+    write_atomic(str(tmp_path / "f"), b"old")
     before = os.stat(tmp_path / "f").st_ino
     with (tmp_path / "f").open("rb") as reader:
-        write_atomic(str(tmp_path), "f", b"new and longer")
+        write_atomic(str(tmp_path / "f"), b"new and longer")
         assert reader.read() == b"old"
     assert os.stat(tmp_path / "f").st_ino != before

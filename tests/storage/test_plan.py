@@ -90,7 +90,7 @@ def test_a_plan_reads_back_and_its_id_is_its_content(tmp_path):
     records = [dataclasses.replace(r, attributes={"a": [1, "ü"]}) for r in _records(500)]
     records[3] = dataclasses.replace(records[3], caption=None)
     units = _cut(records, 20)
-    plan = write_plan(Root.of(tmp_path / "r"), iter(units), source_root="somewhere")
+    plan = write_plan(Root.of(tmp_path / "r"), iter(units))
     again = write_plan(Root.of(tmp_path / "s"), units)
     assert list(plan.units()) == units
     assert list(plan.fingerprints()) == [unit.fingerprint for unit in units]

@@ -7,10 +7,11 @@ import pytest
 from storage.errors import ShardError
 from storage.gc import collect_garbage
 from storage.layout import Root
+from storage.markers import read_shard_info
 from storage.records import Reject, Unit
 from storage.retries import current_shards, merge_retry, units_to_retry
 from storage.shard_reader import iter_samples, read_rejects
-from storage.shards import commit_unit, read_shard_info
+from storage.shards import commit_unit
 from storage.verify import verify_root
 from storage.versions import open_version, publish_version
 

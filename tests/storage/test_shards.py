@@ -19,17 +19,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from storage.codec import split_of
 from storage.errors import ShardError
 from storage.layout import Root
+from storage.markers import committed, is_committed, read_shard_info
 from storage.records import Reject
 from storage.shard_reader import iter_samples
-from storage.shards import (
-    commit_unit,
-    committed,
-    is_committed,
-    read_shard_info,
-    split_of,
-)
+from storage.shards import commit_unit
 from storage.verify import verify_root
 
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from storage.codec import split_of
 from storage.duplicates import duplicate_keys
 from storage.errors import VersionError
 from storage.layout import Root
-from storage.shards import commit_unit, split_of
+from storage.shards import commit_unit
 from storage.versions import list_versions, open_version, publish_version
 
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 from flows.cli import app
 from storage.checkpoints import mark_complete
 from storage.errors import RegistryError
-from storage.locations import write_atomic
+from storage.locations import join, write_atomic
 from storage.registry import Registry
 
 
@@ -19,7 +19,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     registry = Registry(f"sqlite:///{folder / 'hcp-registry.db'}")
     for n in (1, 2, 3):
         place = str(folder / str(n))
-        write_atomic(place, "a.bin", bytes([n]))
+        write_atomic(join(place, "a.bin"), bytes([n]))
         mark_complete(place, ("a.bin",))
         registry.register("hcp", checkpoint_uri=place, metrics={}, tags={})
     return folder
