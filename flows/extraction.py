@@ -4,14 +4,12 @@ A module of its own: Prefect loads a deployed flow's file under another name, an
 unpickles must be importable by its real one.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from flows.names import model_path
 from flows.params import RebuildParams
-from priors.config import Extraction, PoolConfig
-from storage.duplicates import Duplicates
+from priors.config import Extraction
 from storage.layout import Root
 from storage.sources import resolve_source
 
@@ -37,16 +35,10 @@ class ExtractorFactory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RebuildJob:
-    """One rebuild: what is extracted, on what it runs, and what its version will say."""
+    """One rebuild: its parameters, and the extraction that they come to."""
 
+    params: RebuildParams
     extraction: Extraction
-    unit_size: int
-    workers: PoolConfig
-    ray_address: str | None
-    duplicates: Duplicates
-    distance_bits: int
-    facts: Mapping[str, Any]  # how the shards come about, for the version
-    settings: str  # the parameters themselves as JSON, for retry-failed
 
 
 def rebuild_job(params: RebuildParams) -> RebuildJob:
@@ -73,16 +65,7 @@ def rebuild_job(params: RebuildParams) -> RebuildJob:
         gate=params.gate,
         device=params.device,
     )
-    return RebuildJob(
-        extraction=extraction,
-        unit_size=params.unit_size,
-        workers=params.workers,
-        ray_address=params.ray_address,
-        duplicates=params.duplicates,
-        distance_bits=params.duplicate_distance_bits,
-        facts=version_facts(params),
-        settings=params.model_dump_json(indent=1),
-    )
+    return RebuildJob(params=params, extraction=extraction)
 
 
 def version_facts(params: RebuildParams) -> dict[str, Any]:

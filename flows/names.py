@@ -1,8 +1,15 @@
-"""What the names in the parameters stand for: 'embedded' models, ROOT@VERSION."""
+"""Names and places in the parameters: what they stand for, wherever a worker stands."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.resources import files
-from typing import Literal
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator
+
+from storage.locations import exists, is_local, normalised
+
+C = TypeVar("C")
 
 EMBEDDED = "embedded"
 
@@ -26,3 +33,53 @@ def split_dataset(dataset: str) -> tuple[str, str]:
     if separator and "/" not in version:
         return root, version or "latest"
     return dataset, "latest"
+
+
+def _given(text: str) -> str:
+    if not text.strip():
+        raise ValueError(
+            "is empty: a variable that is not set becomes an empty string (see prefect.yaml); "
+            "set it, or leave the field out"
+        )
+    return text
+
+
+def _place(text: str) -> str:
+    return normalised(_given(text))
+
+
+def _file(text: str) -> str:
+    """An existing local path is made absolute; any other name (an id, a registry URI) stays."""
+    return normalised(text) if is_local(_given(text)) and exists(text) else text
+
+
+def _dataset(text: str) -> str:
+    root, version = split_dataset(_given(text))
+    return f"{_place(root)}@{version}" if text != root else _place(root)
+
+
+Name = Annotated[str, AfterValidator(_given)]
+"""Not empty."""
+Place = Annotated[str, AfterValidator(_place)]
+"""A path or fsspec URL; a relative path becomes absolute: a Ray worker stands in another folder."""
+File = Annotated[str, AfterValidator(_file)]
+"""A path where one exists, else a name that something else knows."""
+Dataset = Annotated[str, AfterValidator(_dataset)]
+"""``ROOT`` or ``ROOT@VERSION``."""
+
+
+def with_places(*fields: str) -> Callable[[C], C]:
+    """A validator of a nested config: these fields are files or names, as ``File``."""
+
+    def settle(config: C) -> C:
+        found: dict[str, str] = {}
+        for name in fields:
+            value = getattr(config, name)
+            try:
+                found |= {} if value is None else {name: _file(value)}
+            except ValueError as error:
+                raise ValueError(f"{name} {error}") from error
+        settled: Any = config  # a frozen dataclass: its type knows no such bound
+        return replace(settled, **found)
+
+    return settle

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from flows.legacy import moved
-from flows.places import Dataset, File, Name, Place, with_places
+from flows.names import Dataset, File, Name, Place, with_places
 from flows.tree import check_names
 from hcp.evaluation.promotion import PromotionConfig
 from hcp.evaluation.results import EvaluationConfig

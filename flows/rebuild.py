@@ -9,7 +9,7 @@ from prefect.events import emit_event
 from prefect.runtime import flow_run
 
 from flows.artifacts import Cell, Progress, publish_picture, publish_table
-from flows.extraction import ExtractorFactory, RebuildJob, rebuild_job
+from flows.extraction import ExtractorFactory, RebuildJob, rebuild_job, version_facts
 from flows.params import RebuildParams
 from hcp.pages.sample_sheet import sample_sheet
 from storage.layout import Root
@@ -51,7 +51,10 @@ def plan_work(job: RebuildJob) -> Work:
     from priors.planning import plan_extraction
 
     work = plan_extraction(
-        job.extraction, unit_size=job.unit_size, words_version=TOKENS_VERSION, settings=job.settings
+        job.extraction,
+        unit_size=job.params.unit_size,
+        words_version=TOKENS_VERSION,
+        settings=job.params.model_dump_json(indent=1),  # for retry-failed
     )
     get_run_logger().info(
         "plan %s: %d records in %d units, %d to extract",
@@ -70,20 +73,16 @@ def extract(job: RebuildJob, work: Work) -> None:
 def run_extractors(
     job: RebuildJob, units: Iterable[Unit], *, n_units: int, log_root: Root | None = None
 ) -> "PoolReport":
-    """Run units on a pool of actors, with progress in the UI and times in the run log.
+    """Run units on a pool of actors, with progress in the UI.
 
-    Args:
-        job: what the workers do, and how many there are.
-        units: what they do it with.
-        n_units: how many there are.
-        log_root: whose run log gets the times; default the root of the shards.
+    Times go to the run log of ``log_root``, by default the root of the shards.
     """
     from flows.ray_session import ray_session
     from priors.pool import run_units
     from priors.remote_decode import remote_decode
 
     progress = Progress("extract", total=n_units, unit="units")
-    done, photos = 0, 0
+    done, photos, workers = 0, 0, job.params.workers
 
     def on_report(report: "UnitReport") -> None:
         nonlocal done, photos
@@ -92,17 +91,17 @@ def run_extractors(
         progress.update(done, f"{photos} photos")
 
     with (
-        ray_session(job.ray_address) as cluster,
-        remote_decode(job.workers.decode_cpus) as decode,
+        ray_session(job.params.ray_address) as cluster,
+        remote_decode(workers.decode_cpus) as decode,
         RunLog(log_root or job.extraction.root, "rebuild") as log,
     ):
-        gpus = cluster.gpus_each(job.workers.gpus_each, device=job.extraction.device)
-        count = min(job.workers.count or n_units, n_units)
+        gpus = cluster.gpus_each(workers.gpus_each, device=job.extraction.device)
+        count = min(workers.count or n_units, n_units)
         pool = run_units(
             units,
             make_extractor=ExtractorFactory(extraction=job.extraction, decode=decode),
             on_report=on_report,
-            config=replace(job.workers, count=count, gpus_each=gpus),
+            config=replace(workers, count=count, gpus_each=gpus),
         )
         log.append("run", **pool.as_dict())
     return pool
@@ -111,10 +110,13 @@ def run_extractors(
 @task(name="publish")
 def publish(job: RebuildJob, work: Work) -> DatasetVersion:
     """Publish the plan's shards as a dataset version, with its tables and pictures in the UI."""
-    unlisted = job.extraction.source.unlisted
-    facts = {**job.facts, **({"unlisted": list(unlisted)} if unlisted else {})}
+    params, unlisted = job.params, job.extraction.source.unlisted
+    facts = {**version_facts(params), **({"unlisted": list(unlisted)} if unlisted else {})}
     version, is_new = publish_work(
-        work.plan, config=facts, duplicates=job.duplicates, distance_bits=job.distance_bits
+        work.plan,
+        config=facts,
+        duplicates=params.duplicates,
+        distance_bits=params.duplicate_distance_bits,
     )
     publish_table("rejects", reject_rows(version), description=f"Rejects of {version.id}")
     sheet = sample_sheet(version.iter_samples())

@@ -38,8 +38,7 @@ class StageTable:
 
     def of(self, stage: Stage) -> Schedule:
         """The schedule of one stage."""
-        table: dict[Stage, Schedule] = {"down": self.down, "mid": self.mid, "up": self.up}
-        return table[stage]
+        return getattr(self, stage)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

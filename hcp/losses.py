@@ -5,12 +5,12 @@ B batch, Q latent pixels, K text tokens.
 
 from collections.abc import Callable
 from math import pi
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from hcp.attention import map_dtype
+from hcp.config import Distance, Schedule
 
 _NOTHING = 1e-12
 """Squared norm, below any map of peak 1, that keeps the gradient at all-zero maps finite."""
@@ -30,7 +30,7 @@ def alignment_loss(
     target: Tensor,
     token_mask: Tensor,
     *,
-    distance: Literal["cosine", "centred_cosine"] = "cosine",
+    distance: Distance = "cosine",
 ) -> Tensor:
     """Distance between where human tokens look and where humans are.
 
@@ -72,9 +72,7 @@ def alignment_loss(
     return per_token.sum(dim=1) / counted.sum(dim=1).clamp_min(1)
 
 
-def stage_weight(
-    kind: Literal["early", "late", "constant", "off"], timesteps: Tensor, num_train_timesteps: int
-) -> Tensor:
+def stage_weight(kind: Schedule, timesteps: Tensor, num_train_timesteps: int) -> Tensor:
     """Weight of a stage's alignment loss at each sample's noise level.
 
     ``early`` = sin(pi/2 t/T) is 1 where sampling begins (large t, coarse structure), ``late`` =

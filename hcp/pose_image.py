@@ -23,6 +23,7 @@ _COLOURS: tuple[Colour, ...] = (
     (0, 255, 0), (0, 255, 85), (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255),
     (0, 0, 255), (85, 0, 255), (170, 0, 255), (255, 0, 255), (255, 0, 170), (255, 0, 85),
 )  # fmt: skip
+_MIN_CONFIDENCE = 0.3
 _LIMB_SHADE = 0.6  # as ControlNet's renderer: limbs darker than joints
 
 
@@ -31,30 +32,29 @@ def draw_pose(
     *,
     width_px: int,
     height_px: int,
-    min_confidence: float = 0.3,
     line_px: int = 4,
 ) -> NDArray[np.uint8]:
     """Skeletons in OpenPose's colours on black, HWC uint8 RGB.
 
     Args:
-        people_keypoints: per person 17 COCO keypoints (x_px, y_px, confidence).
+        people_keypoints: per person 17 COCO keypoints (x_px, y_px, confidence); points below
+            0.3 are not drawn, nor are limbs that end in one.
         width_px: of the image.
         height_px: of the image.
-        min_confidence: points below are not drawn, nor are limbs that end in one.
         line_px: width of limbs; joints are discs of twice that diameter.
     """
     canvas = Image.new("RGB", (width_px, height_px))
     draw = ImageDraw.Draw(canvas)
     for keypoints in people_keypoints:
-        draw_skeleton(draw, keypoints, min_confidence=min_confidence, line_px=line_px)
+        draw_skeleton(draw, keypoints, line_px=line_px)
     return np.array(canvas, dtype=np.uint8)
 
 
 def draw_skeleton(
-    draw: ImageDraw.ImageDraw, keypoints: Sequence[Keypoint], *, min_confidence: float, line_px: int
+    draw: ImageDraw.ImageDraw, keypoints: Sequence[Keypoint], *, line_px: int
 ) -> None:
     """Draw one person's skeleton over what is there, as ``draw_pose`` does on black."""
-    points = _visible(keypoints, min_confidence)
+    points = _visible(keypoints)
     for (start, end), colour in zip(_LIMBS, _COLOURS, strict=False):
         if start in points and end in points:
             shade = tuple(round(_LIMB_SHADE * channel) for channel in colour)
@@ -65,13 +65,11 @@ def draw_skeleton(
             draw.ellipse([x_px - line_px, y_px - line_px, x_px + line_px, y_px + line_px], colour)
 
 
-def _visible(
-    keypoints: Sequence[Keypoint], min_confidence: float
-) -> dict[int, tuple[float, float]]:
+def _visible(keypoints: Sequence[Keypoint]) -> dict[int, tuple[float, float]]:
     points = {
         index: (x_px, y_px)
         for index, (x_px, y_px, confidence) in enumerate(keypoints)
-        if confidence >= min_confidence and math.isfinite(x_px) and math.isfinite(y_px)
+        if confidence >= _MIN_CONFIDENCE and math.isfinite(x_px) and math.isfinite(y_px)
     }
     if 5 in points and 6 in points:
         (ax, ay), (bx, by) = points[5], points[6]

@@ -90,7 +90,8 @@ class HcpProcessor:
         key_h = self._human_keys(attn, text, plan).to(query.dtype)
         if mask is None and torch.is_grad_enabled():
             out, human, columns = attention_in_training(query, key, value, key_h, plan)
-            self._keep(columns, plan)
+            if self.site.name in self.state.record:
+                self.state.maps[self.site.name] = plan.spread(columns)
             out = plan.add(out, self.layer.strength(self.gamma) * human)
         else:
             out = scaled_dot_product_attention(query, key, value, attn_mask=mask)
@@ -136,30 +137,21 @@ class HcpProcessor:
     ) -> Tensor:
         # gamma g (M_h o m) V in map_dtype; tensors are the plan's rows, the mask's [R, H, ., K].
         if self.site.name in self.state.record:
-            self._keep(map_columns(query, key_h, plan.columns), plan)
+            self.state.maps[self.site.name] = plan.spread(map_columns(query, key_h, plan.columns))
         update = human_attention(query, key_h, value, plan.token_mask, attention_mask=mask)
         return self.layer.strength(self.gamma) * update
 
-    def _keep(self, columns: Tensor, plan: RowPlan) -> None:
-        # Human maps [R, Q, J] as [B, Q, J], zero in rows without human tokens.
-        if self.site.name not in self.state.record:
-            return
-        self.state.maps[self.site.name] = plan.spread(columns)
-
     def _human_keys(self, attn: Any, text: Tensor, plan: RowPlan) -> Tensor:
-        return _norm(attn.norm_k, split_heads(self._keys(text, plan), attn.heads))
-
-    def _keys(self, encoder_hidden_states: Tensor, plan: RowPlan) -> Tensor:
-        cached = self.state.cached_keys(self.site.name, encoder_hidden_states)
-        if cached is not None and not torch.is_grad_enabled():
-            return cached
-        weight = next(self.layer.parameters())
-        if weight.device != encoder_hidden_states.device:  # the base was moved or offloaded
-            self.layer.to(encoder_hidden_states.device)
-        key_h = self.layer(plan.take(encoder_hidden_states).to(weight.dtype))
-        if not torch.is_grad_enabled():
-            self.state.keep_keys(self.site.name, encoder_hidden_states, key_h)
-        return key_h
+        remember = not torch.is_grad_enabled()
+        key_h = self.state.cached_keys(self.site.name, text) if remember else None
+        if key_h is None:
+            weight = next(self.layer.parameters())
+            if weight.device != text.device:  # the base was moved or offloaded
+                self.layer.to(text.device)
+            key_h = self.layer(plan.take(text).to(weight.dtype))
+            if remember:
+                self.state.keep_keys(self.site.name, text, key_h)
+        return _norm(attn.norm_k, split_heads(key_h, attn.heads))
 
 
 def _pixels(attn: Any, hidden_states: Tensor, temb: Tensor | None) -> Tensor:

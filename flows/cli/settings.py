@@ -37,12 +37,7 @@ class Given:
 
 
 def load_params(kind: type[P], given: Given, *, before: Layer | None = None) -> P:
-    """The flow's parameters.
-
-    Args:
-        kind: their class.
-        given: on the command line.
-        before: settings that are known already, below the preset.
+    """The flow's parameters; ``before`` are settings known already, below the preset.
 
     A mistake ends the process with one clear message and exit code 2.
     """

@@ -10,6 +10,7 @@ width, h w the largest map's height and width.
 from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -63,8 +64,8 @@ class MapRecorder:
         handles = [unet.register_forward_pre_hook(self._on_unet, with_kwargs=True)]
         for site in self.sites:
             attn = attention_at(self.unet, site)
-            handles.append(attn.to_q.register_forward_hook(self._query_hook(site)))
-            handles.append(attn.to_k.register_forward_hook(self._key_hook(site)))
+            handles.append(attn.to_q.register_forward_hook(partial(self._keep_query, site)))
+            handles.append(attn.to_k.register_forward_hook(partial(self._record, site)))
         try:
             yield self
         finally:
@@ -80,12 +81,9 @@ class MapRecorder:
     ) -> Tensor:
         """Mean distribution over layers and calls, [B, J, h, w], float32; sums to 1 over h w.
 
-        A learned gate may be negative: where it makes a fused map negative, the map counts as 0.
+        Of the layers of one stage, of the calls at some timesteps, where these are given. A learned
+        gate may be negative: where it makes a fused map negative, the map counts as 0.
 
-        Args:
-            which: the frozen map, the fused one, or the human one.
-            stage: layers of this U-Net stage alone.
-            timesteps: calls at these timesteps alone.
         Raises:
             ValueError: nothing of that was recorded.
         """
@@ -109,20 +107,12 @@ class MapRecorder:
         self._latent_size = (int(given["sample"].shape[-2]), int(given["sample"].shape[-1]))
         self._timestep = int(torch.as_tensor(given["timestep"]).flatten()[0])
 
-    def _query_hook(self, site: Site) -> Any:
-        def hook(_module: nn.Module, _args: tuple[Tensor, ...], output: Tensor) -> None:
-            self._queries[site.name] = output
-
-        return hook
-
-    def _key_hook(self, site: Site) -> Any:
-        def hook(_module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-            self._record(site, text=args[0], key=output)
-
-        return hook
+    def _keep_query(self, site: Site, _to_q: nn.Module, _text: object, query: Tensor) -> None:
+        self._queries[site.name] = query
 
     @torch.no_grad()
-    def _record(self, site: Site, *, text: Tensor, key: Tensor) -> None:
+    def _record(self, site: Site, _to_k: nn.Module, args: tuple[Tensor, ...], key: Tensor) -> None:
+        text = args[0]
         rows, heads = len(self.columns), int(attention_at(self.unet, site).heads)
         query = split_heads(self._queries.pop(site.name)[-rows:], heads).float()
         size = site.map_size(self._latent_size)

@@ -19,7 +19,7 @@ from hcp.evaluation.results import (
     EvaluationConfig,
     EvaluationReport,
 )
-from hcp.evaluation.similarity import MIN_PICTURES, TextScorer, distribution_distances
+from hcp.evaluation.similarity import MIN_PICTURES, Distances, TextScorer, distribution_distances
 from hcp.tokens import human_spans
 from hcp.tokens.counting import expected_people
 from storage.records import Person
@@ -48,7 +48,11 @@ def compare(
     """The report on pictures and attention maps that are there already."""
     missing: dict[str, str] = {}
     people = people_measures(pictures)
-    texts = _text_scores(pictures, text_scorer, missing)
+    texts: dict[str, list[float]] = {}
+    if text_scorer is None:
+        missing["text_score"] = "no CLIP model is configured"
+    else:
+        texts = {n: text_scorer(drawn, pictures.prompts) for n, drawn in pictures.images.items()}
     shares = _attention(photos, missing)
     arms = {
         name: _arm(
@@ -92,7 +96,7 @@ def _arm(
     *,
     text: Sequence[float] | None,
     shares: Mapping[str, Sequence[float]],
-    distances: tuple[float, float] | None,
+    distances: Distances | None,
 ) -> ArmReport:
     known = [m for m in measures if m is not None]
     differences = [
@@ -114,8 +118,8 @@ def _arm(
         text_score=None if text is None else float(np.mean(text)),
         attention_share=_mean(shares.get(name, ())),
         human_map_share=_mean(shares.get(f"{name}.human", ())),
-        fid=None if distances is None else distances[0],
-        kid=None if distances is None else distances[1],
+        fid=None if distances is None else distances.fid,
+        kid=None if distances is None else distances.kid,
     )
 
 
@@ -157,15 +161,6 @@ def _compare_pair(
     )
 
 
-def _text_scores(
-    pictures: Pictures, scorer: TextScorer | None, missing: dict[str, str]
-) -> dict[str, list[float]]:
-    if scorer is None:
-        missing["text_score"] = "no CLIP model is configured"
-        return {}
-    return {n: scorer(images, pictures.prompts) for n, images in pictures.images.items()}
-
-
 def _attention(
     photos: Mapping[str, Sequence[PhotoMaps]], missing: dict[str, str]
 ) -> dict[str, Sequence[float]]:
@@ -186,17 +181,15 @@ def _distances(
     photos: Mapping[str, Sequence[PhotoMaps]],
     features: nn.Module | None,
     missing: dict[str, str],
-) -> tuple[float, float] | None:
+) -> Distances | None:
     real = [photo.image for photo in photos.get(CANDIDATE, ())]
     spans = [human_spans(prompt) for prompt in pictures.prompts]
     drawn = [image for image, s in zip(pictures.images[name], spans, strict=True) if s]
     if features is None:
-        missing["fid"] = missing["kid"] = "no feature network is configured"
-        return None
-    if min(len(real), len(drawn)) < MIN_PICTURES:
-        missing["fid"] = missing["kid"] = (
-            f"{len(real)} photos and {len(drawn)} pictures, {MIN_PICTURES} of each are needed"
-        )
-        return None
-    distances = distribution_distances(features, real, drawn)
-    return distances.fid, distances.kid
+        why = "no feature network is configured"
+    elif min(len(real), len(drawn)) < MIN_PICTURES:
+        why = f"{len(real)} photos and {len(drawn)} pictures, {MIN_PICTURES} of each are needed"
+    else:
+        return distribution_distances(features, real, drawn)
+    missing["fid"] = missing["kid"] = why
+    return None

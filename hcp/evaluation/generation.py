@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from hcp.adapter import HcpAdapter
 from hcp.base import BasePipeline
+from hcp.config import HcpConfig
 from hcp.evaluation.attention_maps import MapRecorder, Word, select_words
-from hcp.sites import find_sites
+from hcp.sites import Site, find_sites
 from hcp.tokens import human_token_kinds
 from hcp.training.batches import tokenize
 
@@ -37,10 +38,6 @@ def generate(
 
     Args:
         pipeline: the base; an adapter that is attached to it already stays and takes part.
-        prompts: one per picture.
-        seeds: one per picture.
-        steps: denoising steps.
-        guidance: classifier-free guidance scale.
         adapter: attached for this call, detached afterwards.
         batch_size: pictures per U-Net call.
         on_progress: called with the number of pictures done.
@@ -110,7 +107,7 @@ def record_picture(
     columns, words = select_words(
         pipeline.tokenizer, ids, human_token_kinds(pipeline.tokenizer, [prompt])
     )
-    sites = adapter.card.sites if adapter is not None else default_sites(pipeline)
+    sites = watched_sites(pipeline, adapter)
     recorder = MapRecorder(pipeline.unet, sites, columns, adapter=adapter)
     with recorder.recording():
         image = generate(
@@ -119,8 +116,6 @@ def record_picture(
     return Recording(image=image, words=tuple(words[0]), maps=recorder)
 
 
-def default_sites(pipeline: BasePipeline) -> tuple[Any, ...]:
-    """The cross-attentions that the default HcP config would choose in this base."""
-    from hcp.config import HcpConfig
-
-    return find_sites(pipeline.unet, HcpConfig())
+def watched_sites(pipeline: BasePipeline, adapter: HcpAdapter | None) -> tuple[Site, ...]:
+    """The adapter's cross-attentions; without one, those that the default HcP config chooses."""
+    return find_sites(pipeline.unet, HcpConfig()) if adapter is None else adapter.card.sites

@@ -20,7 +20,7 @@ from torch import Tensor
 from hcp.adapter import HcpAdapter
 from hcp.base import BasePipeline, native_size_px
 from hcp.evaluation.attention_maps import MapRecorder, Word, select_words
-from hcp.evaluation.generation import default_sites
+from hcp.evaluation.generation import watched_sites
 from hcp.targets import mask_target
 from hcp.training.batches import Batch, collate, sample_rng
 from hcp.training.config import DataConfig
@@ -104,7 +104,7 @@ def _probe(
     seed: int,
 ) -> list[PhotoMaps]:
     columns, words = select_words(pipeline.tokenizer, batch.input_ids, batch.token_kinds)
-    sites = adapter.card.sites if adapter is not None else default_sites(pipeline)
+    sites = watched_sites(pipeline, adapter)
     plain = MapRecorder(pipeline.unet, sites, columns)
     with plain.recording():
         _denoise(pipeline, batch, timesteps=timesteps, seed=seed)

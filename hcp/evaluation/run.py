@@ -8,23 +8,18 @@ cannot be measured is reported as not measured, with the reason.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from hcp.adapter import HcpAdapter
 from hcp.base import BasePipeline
 from hcp.evaluation.comparison import Pictures, compare
-from hcp.evaluation.generation import Recording, generate, record_picture
+from hcp.evaluation.generation import Image8, Recording, generate, record_picture
 from hcp.evaluation.mechanism import PhotoMaps, probe_photos
 from hcp.evaluation.results import BASE, CANDIDATE, CHAMPION, EvaluationConfig, EvaluationReport
 from hcp.evaluation.similarity import TextScorer
 from hcp.tokens import human_spans
 from storage.records import Person, Sample
 
-__all__ = ["Evaluation", "EvaluationConfig", "EvaluationReport", "evaluate"]
-
-Image8 = NDArray[np.uint8]
 PeopleDetector = Callable[[Sequence[Image8]], list[list[Person]]]
 """Images (HWC uint8 RGB) -> the people found in each; a ``priors.pose`` model fits."""
 OnProgress = Callable[[int, int, str], None]
@@ -58,13 +53,10 @@ def evaluate(
     Args:
         pipeline: the base, without an adapter.
         candidate: the adapter under test.
-        config: prompts, seeds, sampling.
-        detector: finds people in pictures.
         champion: the adapter to beat; None: the base is.
         val_samples: held-out photos for the attention measure and for FID and KID.
         text_scorer: for example ``hcp.evaluation.similarity.clip_text_scorer(...)``.
         features: feature network for FID and KID.
-        on_progress: called as pictures are done.
     Raises:
         CheckpointError: an adapter does not fit the pipeline.
     """

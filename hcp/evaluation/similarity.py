@@ -125,14 +125,11 @@ def distribution_distances(
     kid: Any = KernelInceptionDistance(feature=features, subset_size=subset)
     for images, real in ((photos, True), (pictures, False)):
         for start in range(0, len(images), batch_size):
-            batch = _stack(images[start : start + batch_size])
+            part = np.stack(images[start : start + batch_size])
+            batch = torch.from_numpy(part).permute(0, 3, 1, 2).contiguous()
             fid.update(batch, real=real)
             kid.update(batch, real=real)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # KID draws random subsets
         kid_mean: Tensor = kid.compute()[0]
     return Distances(fid=float(fid.compute()), kid=float(kid_mean))
-
-
-def _stack(images: Sequence[NDArray[np.uint8]]) -> Tensor:
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()

@@ -88,18 +88,12 @@ class Chart:
     x_ticks: tuple[tuple[float, str], ...]
 
 
+SIZE_PX = (380, 190)
 MARGIN_PX = (46, 10, 24, 10)  # left, right, bottom, top
 _MAX_POINTS = 400
 
 
-def line_chart(
-    title: str,
-    steps: Sequence[int],
-    values: Sequence[float],
-    *,
-    width: int = 380,
-    height: int = 190,
-) -> Chart:
+def line_chart(title: str, steps: Sequence[int], values: Sequence[float]) -> Chart:
     """A chart of `values` over `steps`; the smooth line averages over a twentieth of the run.
 
     Raises:
@@ -113,7 +107,7 @@ def line_chart(
     low, high = (float(v) for v in (np.quantile(raw, 0.0), np.quantile(raw, 0.995)))
     pad = (high - low) * 0.06 or max(abs(high), 1e-6) * 0.1
     low, high = low - pad, high + pad
-    left, right, bottom, top = MARGIN_PX
+    (width, height), (left, right, bottom, top) = SIZE_PX, MARGIN_PX
 
     def px(v: float) -> float:
         return left + (v - x[0]) / max(x[-1] - x[0], 1) * (width - left - right)

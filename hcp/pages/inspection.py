@@ -28,12 +28,8 @@ _ON_THE_CARD = ("people_per_image", "longer_side_px", "caption_chars")
 
 
 def render_inspection(version: DatasetVersion, *, rejects_each: int = 50, gallery: int = 48) -> str:
-    """The page as HTML.
+    """The page as HTML, with ``gallery`` samples and ``rejects_each`` of every reason.
 
-    Args:
-        version: what is looked at.
-        rejects_each: shown of each reason; the others are counted.
-        gallery: samples shown.
     Raises:
         ShardError: a shard cannot be read.
     """

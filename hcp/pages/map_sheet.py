@@ -50,14 +50,20 @@ def map_sheet(drawn: Recording, *, config: SheetConfig | None = None) -> Image8:
     ]
     parts = sampling_parts(drawn, config.parts)
     picture = _shrunk(drawn.image, config.tile_px)
+
+    def tiles(word: Word, stage: Stage, kind: Which) -> list[Image8]:
+        chosen = (drawn.maps.mean(kind, stage=stage, timesteps=part)[0] for part in [*parts, None])
+        heats = (word_map(maps, word).to(torch.float32).numpy() for maps in chosen)
+        return [heat_overlay(picture, heat) for heat in heats]
+
     rows = [
-        (f"{word.text}  {stage}  {_SYMBOLS[kind]}", _row(drawn, word, stage, kind, parts, picture))
+        (f"{word.text}  {stage}  {_SYMBOLS[kind]}", tiles(word, stage, kind))
         for word in drawn.words
         for stage in stages
         for kind in which
     ]
     heads = ["picture", *(f"t {max(part)} to {min(part)}" for part in parts), "all steps"]
-    return _paste([[picture, *tiles] for _, tiles in rows], [label for label, _ in rows], heads,
+    return _paste([[picture, *row] for _, row in rows], [label for label, _ in rows], heads,
                   config=config)  # fmt: skip
 
 
@@ -65,16 +71,6 @@ def sampling_parts(drawn: Recording, parts: int) -> list[list[int]]:
     """The timesteps that were sampled, largest first, in at most ``parts`` even groups."""
     steps = sorted({t for _, t in drawn.maps.calls}, reverse=True)
     return [part.tolist() for part in np.array_split(steps, min(parts, len(steps)))]
-
-
-def _row(
-    drawn: Recording, word: Word, stage: Stage, kind: Which, parts: list[list[int]], picture: Image8
-) -> list[Image8]:
-    chosen: list[list[int] | None] = [*parts, None]
-    heats = [
-        word_map(drawn.maps.mean(kind, stage=stage, timesteps=part)[0], word) for part in chosen
-    ]
-    return [heat_overlay(picture, heat.to(torch.float32).numpy()) for heat in heats]
 
 
 def _shrunk(image: Image8, longer_px: int) -> Image8:

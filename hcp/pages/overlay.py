@@ -40,7 +40,7 @@ def draw_people(image: NDArray[np.uint8], sample: Sample) -> NDArray[np.uint8]:
     for number, person in enumerate(sample.people):
         _draw_box(draw, person, colour=_TINTS[number % len(_TINTS)], line_px=line_px)
         if person.passes_gate:
-            draw_skeleton(draw, person.keypoints, min_confidence=0.3, line_px=line_px)
+            draw_skeleton(draw, person.keypoints, line_px=line_px)
     return np.array(canvas, dtype=np.uint8)
 
 

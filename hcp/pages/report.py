@@ -98,17 +98,13 @@ def _evaluation(data: ReportData) -> dict[str, Any]:
 
 def _circumstances(config: EvaluationConfig) -> dict[str, str]:
     sampling = f"{config.steps} steps, guidance {config.guidance:g}, {len(config.seeds)} seeds"
-    return {"sampling": f"{sampling} a prompt", "versions": ", ".join(_installed())}
-
-
-def _installed() -> list[str]:
     found: list[str] = []
     for name in LIBRARIES:
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:  # an extra that is not installed here
             continue
-    return found
+    return {"sampling": f"{sampling} a prompt", "versions": ", ".join(found)}
 
 
 def _charts(metrics: "Sequence[StepMetrics]") -> list[Chart]:

@@ -26,7 +26,8 @@ def _counts(parsed: Phrases) -> Iterator[int | None]:
     inside = False  # the phrase is what the group before it is made of
     for phrase, following in zip(parsed.met, [*parsed.met[1:], None], strict=True):
         members = None if inside else _members(parsed, phrase, following)
-        people = [i for i in _places(phrase) if parsed.kinds.get(i) == "person"]
+        places = range(phrase.start, phrase.head + 1)
+        people = [i for i in places if parsed.kinds.get(i) == "person"]
         if members is not None:
             if people or parsed.kinds.get(members.head) == "person":
                 yield _size(parsed, phrase, members)
@@ -81,7 +82,3 @@ def _is_plural(word: str, flags: int) -> bool:
 def _last_number(words: Sequence[str]) -> int | None:
     numbers = (lx.number_of(word) for word in reversed(words))
     return next((number for number in numbers if number is not None), None)
-
-
-def _places(phrase: Phrase) -> range:
-    return range(phrase.start, phrase.head + 1)

@@ -68,7 +68,7 @@ class Phrases:
 
     def do(self, i: int, f: int, human: bool) -> None:
         """Note that word ``i``, of readings ``f``, is a verb, and whether a person does it."""
-        if human and not is_light(f, self._word(i + 1)):
+        if human and not is_light(f, self.word(i + 1)):
             self.kinds[i] = "action"
         self.depicts = bool(f & lx.SHOWING and self.met and self.met[-1].flags & lx.OPAQUE)
         self.doer = human
@@ -83,7 +83,8 @@ class Phrases:
         self.doer = human
         self.plays = False
 
-    def _word(self, i: int) -> str:
+    def word(self, i: int) -> str:
+        """Word ``i``, empty outside the caption."""
         return self.words[i] if 0 <= i < len(self.words) else ""
 
     def _judge(self, phrase: Phrase) -> None:
@@ -115,7 +116,7 @@ class Phrases:
 
     def _judge_person(self, phrase: Phrase) -> None:
         word = self.words[phrase.head]
-        following = self._word(phrase.end)
+        following = self.word(phrase.end)
         if phrase.flags & lx.WEAK and self.animals and self._is_animal_kin(phrase):
             phrase.stands_for = ANIMATE
         elif word.startswith(("batter", "pitcher")):
@@ -155,7 +156,7 @@ class Phrases:
             if owner is None or owner.stands_for != ANIMATE:
                 return False
             return owner is self.met[-1] or self.words[phrase.start] == "its"
-        if self._word(phrase.end) == "and":  # "a mother and baby elephant"
+        if self.word(phrase.end) == "and":  # "a mother and baby elephant"
             for j in range(phrase.end + 1, min(phrase.end + 5, len(self.words))):
                 if self.flags[j] & lx.ANIMAL:
                     return bool(self.flags[j - 1] & lx.WEAK)
@@ -181,7 +182,7 @@ class Phrases:
             return False
         if self.words[phrase.start] == "its" or (word == "body" and self._is_next_ing(phrase)):
             return False  # "body surfing"
-        if word in ("foot", "feet") and self._word(phrase.end) in ("tall", "long", "of"):
+        if word in ("foot", "feet") and self.word(phrase.end) in ("tall", "long", "of"):
             return False
         bare = phrase.start == phrase.head and phrase.flags & lx.COUNTED and self.met
         if bare and phrase.role not in ("in", "with", "conj"):
@@ -225,7 +226,7 @@ class Phrases:
     def _relate(self, phrase: Phrase) -> None:
         """Relate a finished phrase to what stands before it: of-phrases, by-phrases, subjects."""
         before = self.met[-1] if self.met else None
-        if phrase.role == "of" and before is not None and self._word(before.end) == "of":
+        if phrase.role == "of" and before is not None and self.word(before.end) == "of":
             self._of(before, phrase)  # not "a couple standing outside of a restaurant"
         elif phrase.role == "by" and self.passives:
             if phrase.stands_for == HUMAN:

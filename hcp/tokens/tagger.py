@@ -77,9 +77,6 @@ class Tagger:
     def _flag(self, i: int) -> int:
         return self.flags[i] if 0 <= i < len(self.flags) else lx.PUNCT
 
-    def _word(self, i: int) -> str:
-        return self.words[i] if 0 <= i < len(self.words) else ""
-
     def _last_head(self) -> str:
         return self.words[self.phrases.met[-1].head] if self.phrases.met else ""
 
@@ -141,7 +138,7 @@ class Tagger:
         elif f & lx.SUB:
             self.role, self.event = ("as" if word == "as" else "while"), "sub"
         elif f & lx.TO:
-            self.role, self.event = "to", "prep" if self._word(i - 1) in _NEXT_TO else "to"
+            self.role, self.event = "to", "prep" if self.phrases.word(i - 1) in _NEXT_TO else "to"
         else:
             if f & lx.PUNCT and word in ".;!?":
                 self.phrases.subject = None
@@ -218,7 +215,7 @@ class Tagger:
 
     def _finite(self, i: int, f: int) -> bool:
         """Handle a word that may be a finite verb or participle; False where it is a noun."""
-        if f & lx.VERB_BASE and self._word(i + 1) == "of":
+        if f & lx.VERB_BASE and self.phrases.word(i + 1) == "of":
             return False
         if self.head >= 0:
             helped = bool(self._flag(self.last_verb) & lx.HELPING)

@@ -116,7 +116,8 @@ def iter_batches(
 
                 batch = to_batch(list(pool.map(prepare, members)))
                 last = number == len(groups)
-                yield batch, _after(window) if last else replace(first, batches=number)
+                after = LoaderState(epoch=window[-1][0], offset=window[-1][1] + 1)
+                yield batch, after if last else replace(first, batches=number)
             used = 0
 
 
@@ -128,11 +129,6 @@ def ahead(batches: Iterator[tuple[Batch, LoaderState]]) -> Iterator[tuple[Batch,
             item = future.result()
             future = pool.submit(next, batches)
             yield item
-
-
-def _after(window: Sequence[tuple[int, int, Sample]]) -> LoaderState:
-    epoch, offset, _ = window[-1]
-    return LoaderState(epoch=epoch, offset=offset + 1)
 
 
 def _epochs(source: EpochSource, *, epoch: int, skip: int) -> Iterator[tuple[int, int, Sample]]:

@@ -20,13 +20,11 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Queue
 
 from hcp.training.config import TrainConfig, Workers
-from hcp.training.run_folder import METRICS_NAME, MetricsLog, OnMetrics, read_metrics, run_name
+from hcp.training.run_folder import METRICS_NAME, MetricsLog, OnMetrics, run_name
 from hcp.training.trainer import StepMetrics, Trainer, train_steps
 from storage.errors import CheckpointError, HcpError
 from storage.locations import join, normalised
 from storage.versions import DatasetVersion
-
-__all__ = ["TrainResult", "Workers", "fit", "read_metrics", "run_name"]
 
 logger = logging.getLogger(__name__)
 

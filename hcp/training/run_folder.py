@@ -64,12 +64,7 @@ class MetricsLog:
     """
 
     def __init__(self, uri: str, on_metrics: OnMetrics | None = None) -> None:
-        """Go on from the steps that are in the file already.
-
-        Args:
-            uri: the file, local path or URL.
-            on_metrics: called with each step that is added.
-        """
+        """Go on from the steps in the file ``uri``; each one added goes to ``on_metrics`` too."""
         self.uri = uri
         self._on_metrics = on_metrics
         self.steps = {metrics.step: metrics for metrics in read_metrics(uri)}

@@ -51,13 +51,8 @@ class StepMetrics:
     epoch: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Losses:
-    """The losses of one forward pass; scalars."""
-
-    total: Tensor
-    denoise: Tensor
-    alignment: Tensor
+Losses = tuple[Tensor, Tensor, Tensor]
+"""The total, the denoising and the alignment loss of one forward pass; scalars."""
 
 
 class Trainer:
@@ -125,7 +120,7 @@ class Trainer:
         for i, (batch, _) in enumerate(batches):
             generator = step_generator(self.config.seed, self.step_done, self.rank, i)
             losses = self._backward(batch, generator, share=1 / len(batches))
-            sums += [losses.total.item(), losses.denoise.item(), losses.alignment.item()]
+            sums += [loss.item() for loss in losses]
         if not np.isfinite(sums).all():
             raise FloatingPointError(f"loss is {sums[0]} at step {self.step_done + 1}")
         average_gradients(self.parameters, self.world_size)
@@ -173,8 +168,8 @@ class Trainer:
             ):
                 prediction = encoded.predict(self.pipeline.unet, noisy, timesteps)
             losses = self._losses(batch, prediction, latents, noise, timesteps)
-            if losses.total.requires_grad:  # not if no caption of the batch has a human word
-                (losses.total * share).backward()
+            if losses[0].requires_grad:  # not if no caption of the batch has a human word
+                (losses[0] * share).backward()
         return losses
 
     def _losses(
@@ -201,8 +196,7 @@ class Trainer:
             maps, targets, selection.valid, timesteps, config=config,
             num_train_timesteps=int(self.scheduler.config.num_train_timesteps),
         )  # fmt: skip
-        total = denoise + config.alpha * terms.total
-        return Losses(total=total, denoise=denoise, alignment=terms.total)
+        return denoise + config.alpha * terms.total, denoise, terms.total
 
 
 def _scheduler(pipeline: BasePipeline) -> Any:

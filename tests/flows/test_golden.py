@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from demo.embedded import POSE_PX
-from flows.extraction import rebuild_job
+from flows.extraction import rebuild_job, version_facts
 from flows.params import RebuildParams
 from hcp.tokens import TOKENS_VERSION
 from priors.planning import plan_extraction
@@ -27,13 +27,11 @@ def test_an_unchanged_source_leaves_nothing_to_do_and_gives_the_same_version(
         }
     )
     job = rebuild_job(params)
-    work = plan_extraction(
-        job.extraction, unit_size=6, words_version=TOKENS_VERSION, settings=job.settings
-    )
+    work = plan_extraction(job.extraction, unit_size=6, words_version=TOKENS_VERSION, settings="")
     assert work.plan.n_records == 16
     assert not work.todo
     assert list(work.units()) == []
     version, is_new = publish_work(
-        work.plan, config=job.facts, duplicates=job.duplicates, distance_bits=job.distance_bits
+        work.plan, config=version_facts(params), duplicates="keep", distance_bits=0
     )
     assert (version.id, is_new) == (GOLDEN_VERSION, False)

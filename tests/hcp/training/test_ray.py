@@ -12,7 +12,8 @@ from diffusers import StableDiffusionPipeline
 
 from hcp import HcpAdapter, HcpConfig
 from hcp.training.config import DataConfig, TrainConfig, Workers
-from hcp.training.ray import fit, read_metrics
+from hcp.training.ray import fit
+from hcp.training.run_folder import read_metrics
 from hcp.training.trainer import StepMetrics
 from storage.canonical import key_of
 from storage.errors import HcpError
