@@ -24,7 +24,8 @@ from hcp.targets import PriorBatch, build_targets
 from hcp.training.frozen import LeanBackward
 
 PROJECTIONS = ["to_q", "to_k", "to_v", "to_out.0"]
-TOKENS = 77
+TOKENS, BATCH = 77, 2
+WIDTH = 64  # of phi in the training comparison
 
 
 def generation(base: Base, rounds: int, *, steps: int) -> dict[str, object]:
@@ -91,22 +92,22 @@ class Trained:
         return self.frozen_bytes + 4 * 4 * self.parameters
 
 
-def training(base: Base, rounds: int, *, batch: int, width: int) -> dict[str, object]:
+def training(base: Base, rounds: int) -> dict[str, object]:
     """One optimizer step of HcP with its alignment loss, and of LoRA on all attention."""
-    shape = (batch, 4, base.side, base.side)
-    timesteps = torch.randint(0, 1000, (batch,), generator=torch.Generator().manual_seed(0))
+    shape = (BATCH, 4, base.side, base.side)
+    timesteps = torch.randint(0, 1000, (BATCH,), generator=torch.Generator().manual_seed(0))
     step = Step(
         noisy=base.draw(*shape, seed=1),
         noise=base.draw(*shape, seed=2),
         timesteps=timesteps.to(base.device),
-        text=base.draw(batch, TOKENS, base.text_dim, seed=3),
-        added=base.added(batch),
+        text=base.draw(BATCH, TOKENS, base.text_dim, seed=3),
+        added=base.added(BATCH),
     )
-    hcp = hcp_trainer(base, step, width=width)
+    hcp = hcp_trainer(base, step)
     lora = lora_trainer(base, step, size=hcp.parameters)
     seconds = alternate({"lora": lora.run, "hcp": hcp.run}, rounds, base.device)
     found = summary(seconds, "hcp", "lora") | {
-        "batch": batch,
+        "batch": BATCH,
         "hcp_parameters": hcp.parameters,
         "lora_parameters": lora.parameters,
         "lora_rank": lora.rank,
@@ -123,10 +124,10 @@ def training(base: Base, rounds: int, *, batch: int, width: int) -> dict[str, ob
     }
 
 
-def hcp_trainer(base: Base, step: Step, *, width: int) -> Trained:
+def hcp_trainer(base: Base, step: Step) -> Trained:
     """The step with maps, targets and alignment loss of all default layers."""
     unet = make_unet(base)
-    config = HcpConfig(width=width)
+    config = HcpConfig(width=WIDTH)
     adapter = HcpAdapter.create(unet, config).to(base.device)
     injection = adapter.inject(unet)
     LeanBackward(unet, adapter.card.sites)
@@ -205,15 +206,10 @@ def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
 def main() -> None:
     """Run both comparisons, print a table, write the figures."""
     parser = options(__doc__, "adapter")
-    parser.add_argument("--rounds", type=int, help="15; --quick: 3")
-    parser.add_argument("--steps", type=int, help="10; --quick: 4")
-    parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--width", type=int, default=64, help="of phi in the training comparison")
     parser.add_argument("--size", choices=sorted(SIZES), default="reduced")
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
-    rounds = given.rounds or (3 if given.quick else 15)
-    steps = given.steps or (4 if given.quick else 10)
+    rounds, steps = (3, 4) if given.quick else (15, 10)
     torch.set_num_threads(1)
     unet, side, text_dim = SIZES[given.size]
     base = Base(unet=unet, side=side, text_dim=text_dim, device=torch.device(given.device))
@@ -221,7 +217,7 @@ def main() -> None:
     found: dict[str, Any] = {}
     if not base.pooled_dim:  # SDXL's pipeline is another; its training step is measured
         found["generation"] = generation(base, rounds, steps=steps)
-    found["training_step"] = training(base, rounds, batch=given.batch, width=given.width)
+    found["training_step"] = training(base, rounds)
     found["settings"] = {
         "device": platform.machine() if cpu else torch.cuda.get_device_name(),
         "threads": torch.get_num_threads(),

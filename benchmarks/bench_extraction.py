@@ -1,7 +1,7 @@
 """Extraction speed: against a bare loop over the same model, and against what a user would write.
 
 1. One extractor against a bare loop over photos that are decoded already, the model with the same
-   threads in both: a stub of 20 ms an image, and yolo11n-pose with real photos (``--assets``). On
+   threads in both: a stub of 20 ms an image, and yolo11n-pose with real photos (``HCP_ASSETS``). On
    a CPU the real model has all cores but one, since decoding needs one; what it is when the model
    takes all cores is measured beside it.
 2. Two stub actors on Ray against one.
@@ -9,7 +9,7 @@
    ``SamPredictor.set_image``, then ``TarWriter``), on photos that pass the gate, and on a set where
    half have no people.
 
-    python -m benchmarks.bench_extraction [--quick] [--assets DIR] [--mask-weights DIR]
+    python -m benchmarks.bench_extraction [--quick]
 """
 
 import io
@@ -27,15 +27,22 @@ from segment_anything import SamPredictor
 from webdataset.writer import TarWriter
 
 from benchmarks.output import ASSETS, finish, options
-from benchmarks.stub_models import EmptyMasks, MakeStub, SleepPose, started, units_of, write_photos
+from benchmarks.stub_models import (
+    EmptyMasks,
+    MakeStub,
+    SleepPose,
+    run_on,
+    started,
+    units_of,
+    write_photos,
+)
 from demo.embedded import SAM_DIR
 from flows.ray_session import ray_session
 from hcp.tokens import human_spans
-from priors.config import Extraction, ExtractorConfig, PoolConfig
+from priors.config import Extraction, ExtractorConfig
 from priors.decode import DecodedPhoto, decode_photo
 from priors.extract import Extractor, run_units_inline
 from priors.models import load_pose
-from priors.pool import run_units
 from priors.pose import PoseModel
 from priors.sam import SamConfig, build_sam, load_sam, save_sam
 from priors.yolo import import_ultralytics
@@ -48,23 +55,20 @@ BATCH = 8
 
 
 def main() -> None:
-    parser = options(__doc__, "extraction")
-    parser.add_argument("--assets", type=Path, default=ASSETS)
-    parser.add_argument(
-        "--mask-weights",
-        type=Path,
-        help="a Sam's folder; default: ViT-B at 512 px, random weights; --quick: embedded",
-    )
-    given = parser.parse_args()
+    given = options(__doc__, "extraction").parse_args()
     n_stub = 64 if given.quick else 1500
     n_real = 12 if given.quick else 24
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         write_photos(place / "stub", [f"{i:06}" for i in range(n_stub)], side_px=320)
-        result: dict[str, Any] = {"stub": stub_efficiency(place), "ray": two_actors(place)}
-        if (given.assets / "index.json").is_file():
-            masks = given.mask_weights or (SAM_DIR if given.quick else random_sam(place / "sam"))
-            result |= real(place, given.assets, masks, n_real)
+        stub = resolve_source(str(place / "stub"), format="folder")
+        result: dict[str, Any] = {
+            "stub": efficiency(stub, place / "stub-data", SleepPose(seconds=SECONDS)),
+            "ray": two_actors(place, stub),
+        }
+        if (ASSETS / "index.json").is_file():
+            masks = SAM_DIR if given.quick else random_sam(place / "sam")
+            result |= real(place, masks, n_real)
     finish(given, result, rows(result))
 
 
@@ -81,11 +85,6 @@ def rows(result: dict[str, Any]) -> list[tuple[str, object, str]]:
             ("against a user's loop, half empty", result["half_empty"]["speed_up"], ">= 1.7"),
         ]
     return found
-
-
-def stub_efficiency(place: Path) -> dict[str, float]:
-    source = resolve_source(str(place / "stub"), format="folder")
-    return efficiency(source, place / "stub-data", SleepPose(seconds=SECONDS))
 
 
 def efficiency(source: Source, root: Path, pose: PoseModel) -> dict[str, float]:
@@ -122,8 +121,7 @@ def decoded(source: Source) -> list[DecodedPhoto]:
     return [photo for photo in found if isinstance(photo, DecodedPhoto)]
 
 
-def two_actors(place: Path) -> dict[str, float]:
-    source = resolve_source(str(place / "stub"), format="folder")
+def two_actors(place: Path, source: Source) -> dict[str, float]:
     units = units_of(source, unit_size=50)
     n = sum(len(unit.records) for unit in units)
     speeds: dict[int, float] = {}
@@ -133,12 +131,7 @@ def two_actors(place: Path) -> dict[str, float]:
             make = MakeStub(
                 source=source, root=Root.of(place / f"ray-{actors}"), log=log, seconds=SECONDS
             )
-            run_units(
-                units,
-                make_extractor=make,
-                on_report=lambda _: None,
-                config=PoolConfig(count=actors, cpus_each=0.5),
-            )
+            run_on(actors, units, make)
             end = time()
             # from the moment when all actors are there: loading models is no steady state
             first = sorted(moment for moment, _ in started(log))[min(2 * actors, len(units)) - 1]
@@ -157,14 +150,14 @@ def random_sam(folder: Path) -> Path:
     return folder
 
 
-def real(place: Path, assets: Path, masks: Path, n: int) -> dict[str, Any]:
+def real(place: Path, masks: Path, n: int) -> dict[str, Any]:
     config = ExtractorConfig(
-        pose_model=str(assets / "weights" / "yolo11n-pose.pt"),
+        pose_model=str(ASSETS / "weights" / "yolo11n-pose.pt"),
         mask_model=str(masks),
         batch_size=BATCH,
         mask_batch_size=BATCH,
     )
-    passing, empty = sorted_photos(place, assets, config)
+    passing, empty = sorted_photos(place, config)
     every = copied(place / "every", [*passing, *empty])
     passing, empty = passing[:n], empty[:n]
     all_pass = copied(place / "all-pass", passing)
@@ -183,19 +176,15 @@ def real(place: Path, assets: Path, masks: Path, n: int) -> dict[str, Any]:
     }
 
 
-def sorted_photos(
-    place: Path, assets: Path, config: ExtractorConfig
-) -> tuple[list[Path], list[Path]]:
+def sorted_photos(place: Path, config: ExtractorConfig) -> tuple[list[Path], list[Path]]:
     """The photos that pass the gate, and those where it finds nobody."""
-    photos = sorted((assets / "photos").glob("*.jpg"))
+    photos = sorted((ASSETS / "photos").glob("*.jpg"))
     source = copied(place / "sorting", photos)
-    extraction = Extraction(
-        source=source, root=Root.of(place / "sorting-data"), config=config, device="cpu"
-    )
+    root = Root.of(place / "sorting-data")
+    extraction = Extraction(source=source, root=root, config=config, device="cpu")
     extractor = Extractor(extraction, human_spans, masks=EmptyMasks())
     units = units_of(source, unit_size=100)
     run_units_inline(units, make_extractor=lambda: extractor, on_report=lambda _: None)
-    root = Root.of(place / "sorting-data")
     good = {s.uri for unit in units for s in iter_samples(root, unit.fingerprint)}
     rejects = [r for unit in units for r in read_rejects(root, unit.fingerprint)]
     nobody = {r.uri for r in rejects if r.reason == "no_person"}
@@ -245,18 +234,18 @@ def user_loop(config: ExtractorConfig) -> Callable[[Path, Path], None]:
                 found = model.predict(rgb[..., ::-1], imgsz=640, conf=0.25, verbose=False)[0]
                 predictor.set_image(rgb)
                 mask = draw(predictor, found.boxes.xyxy.numpy(), rgb.shape[:2])
-                sink.write(
-                    {
-                        "__key__": path.stem,
-                        "jpg": path.read_bytes(),
-                        "txt": path.with_suffix(".txt").read_text(),
-                        "json": {
-                            "boxes": found.boxes.xyxy.numpy().tolist(),
-                            "keypoints": found.keypoints.data.numpy().tolist(),
-                        },
-                        "mask.png": png(mask),
-                    }
-                )
+                boxes = found.boxes.xyxy.numpy().tolist()
+                keypoints = found.keypoints.data.numpy().tolist()
+                buffer = io.BytesIO()
+                Image.fromarray(mask).save(buffer, "PNG")
+                sample = {
+                    "__key__": path.stem,
+                    "jpg": path.read_bytes(),
+                    "txt": path.with_suffix(".txt").read_text(),
+                    "json": {"boxes": boxes, "keypoints": keypoints},
+                    "mask.png": buffer.getvalue(),
+                }
+                sink.write(sample)
 
     return run
 
@@ -269,12 +258,6 @@ def draw(
         masks, _, _ = predictor.predict(box=box, multimask_output=False)
         index[masks[0]] = i + 1
     return index
-
-
-def png(mask: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(mask).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 if __name__ == "__main__":

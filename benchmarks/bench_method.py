@@ -4,7 +4,7 @@ Draws photos, rebuilds a dataset of them, and runs the flow ``ablate-hcp`` on th
 once as the paper has it (fixed gate) and once with a learned gate, each with and without the
 alignment loss. The peer is the base itself: same prompts, same seeds, paired bootstrap over
 prompts. About an hour on two cores.
-Run: ``python -m benchmarks.bench_method [--photos N] [--steps N] [--seeds N]``.
+Run: ``python -m benchmarks.bench_method [--quick]``.
 """
 
 import os
@@ -71,14 +71,11 @@ def run(work: Path, *, photos: int, steps: int, seeds: int) -> list[dict[str, An
 def main() -> None:
     """Run, print a table, write the figures."""
     parser = options(__doc__, "method")
-    for name, size in FULL.items():
-        parser.add_argument(f"--{name}", type=int, help=f"{size}; --quick: {QUICK[name]}")
     parser.add_argument("--work", type=Path, help="folder to keep; else a temporary one")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         work = (given.work or Path(temporary)).resolve()
-        sizes = QUICK if given.quick else FULL
-        settings = {name: getattr(given, name) or size for name, size in sizes.items()}
+        settings = QUICK if given.quick else FULL
         rows = run(work, **settings)
     shown = [
         (

@@ -4,7 +4,7 @@ Runs the whole path (source, plan, extractor, shards) over the COCO photos of th
 what is in the shards with pycocotools. The yardstick is `ultralytics.YOLO(...).predict` with the
 same weights on the same photos.
 
-    python -m benchmarks.bench_real_photos [--quick] [--assets DIR]
+    python -m benchmarks.bench_real_photos [--quick]
 """
 
 import contextlib
@@ -19,19 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from benchmarks.output import ASSETS, finish, options
+from demo.train.scoring import coco_keypoint_ap
 from hcp.tokens import human_spans
 from priors.config import Extraction, ExtractorConfig
 from priors.extract import Extractor, run_units_inline
 from priors.gate import GateConfig
 from priors.planning import config_digest
-from priors.reports import PoolReport
 from priors.yolo import import_ultralytics
 from storage.layout import Root
 from storage.plan import PlanConfig, plan_units
-from storage.records import Sample, Unit
+from storage.records import Sample
 from storage.shard_reader import iter_samples
 from storage.sources import resolve_source
 
@@ -42,40 +41,36 @@ TARGETS = {"ap_difference": 0.01, "mask_iou": 0.80}
 
 
 def main() -> None:
-    parser = options(__doc__, "real_photos")
-    parser.add_argument("--assets", type=Path, default=ASSETS)
-    given = parser.parse_args()
-    if given.quick and not (given.assets / "index.json").is_file():
-        print(f"left out: no photos in {given.assets}")
+    given = options(__doc__, "real_photos").parse_args()
+    if given.quick and not (ASSETS / "index.json").is_file():
+        print(f"left out: no photos in {ASSETS}")
         return
     with tempfile.TemporaryDirectory() as folder:
-        result = run(given.assets, Root(folder))
+        result = run(Root(folder))
     finish(given, result, table(result))
 
 
-def run(assets: Path, root: Root) -> dict[str, Any]:
+def run(root: Root) -> dict[str, Any]:
     config = ExtractorConfig(
-        pose_model=str(assets / "weights" / "yolo11n-pose.pt"),
-        mask_model=str(assets / "weights" / "yolo11n-seg.pt"),
+        pose_model=str(ASSETS / "weights" / "yolo11n-pose.pt"),
+        mask_model=str(ASSETS / "weights" / "yolo11n-seg.pt"),
     )
-    source = resolve_source(str(assets / "captions.json"), format="coco")
-    units = list(
-        plan_units(
-            source.records(),
-            config=PlanConfig(unit_size=UNIT_SIZE),
-            salt=config_digest(config, GateConfig()),
-        )
-    )
-    report, load_s = extract(units, Extraction(source=source, root=root, config=config))
+    source = resolve_source(str(ASSETS / "captions.json"), format="coco")
+    salt = config_digest(config, GateConfig())
+    units = list(plan_units(source.records(), config=PlanConfig(unit_size=UNIT_SIZE), salt=salt))
+    start = perf_counter()
+    extractor = Extractor(Extraction(source=source, root=root, config=config), human_spans)
+    load_s = perf_counter() - start
+    report = run_units_inline(units, make_extractor=lambda: extractor, on_report=lambda _: None)
     samples = [s for unit in units for s in iter_samples(root, unit.fingerprint)]
-    keypoints = load_coco(assets / "person_keypoints.json")
+    keypoints = load_coco(ASSETS / "person_keypoints.json")
     scored = {s.uri: s for s in samples if image_id(s) in annotated(keypoints)}
     start = perf_counter()
-    bare = bare_detections(assets, list(scored.values()))
+    bare = bare_detections(list(scored.values()))
     bare_s = perf_counter() - start
     ours = [row for s in scored.values() for row in shard_detections(s)]
     ids = sorted(image_id(s) for s in scored.values())
-    pose_ap, bare_ap = oks_ap(keypoints, ours, ids), oks_ap(keypoints, bare, ids)
+    pose_ap, bare_ap = (coco_keypoint_ap(keypoints, rows, ids) for rows in (ours, bare))
     return {
         "records": sum(len(u.records) for u in units),
         "units": len(units),
@@ -88,7 +83,7 @@ def run(assets: Path, root: Root) -> dict[str, Any]:
             "ap_bare_model": round(bare_ap, 4),
             "difference": round(pose_ap - bare_ap, 4),
         },
-        "masks": mask_quality(load_coco(assets / "instances.json"), samples),
+        "masks": mask_quality(load_coco(ASSETS / "instances.json"), samples),
         "speed": {
             "images_per_s": report.images_per_s,
             "seconds": report.seconds,
@@ -99,15 +94,6 @@ def run(assets: Path, root: Root) -> dict[str, Any]:
         },
         "targets": TARGETS,
     }
-
-
-def extract(units: Sequence[Unit], extraction: Extraction) -> tuple[PoolReport, float]:
-    """Commit the units; the report, and seconds that loading the models took."""
-    start = perf_counter()
-    extractor = Extractor(extraction, human_spans)
-    load_s = perf_counter() - start
-    total = run_units_inline(units, make_extractor=lambda: extractor, on_report=lambda _: None)
-    return total, load_s
 
 
 def load_coco(path: Path) -> Any:
@@ -130,8 +116,8 @@ def shard_detections(sample: Sample) -> Iterable[dict[str, Any]]:
         yield _row(image_id(sample), flat, person.score)
 
 
-def bare_detections(assets: Path, samples: Sequence[Sample]) -> list[dict[str, Any]]:
-    model: Any = import_ultralytics().YOLO(assets / "weights" / "yolo11n-pose.pt")
+def bare_detections(samples: Sequence[Sample]) -> list[dict[str, Any]]:
+    model: Any = import_ultralytics().YOLO(ASSETS / "weights" / "yolo11n-pose.pt")
     rows: list[dict[str, Any]] = []
     for sample in samples:
         with Image.open(io.BytesIO(sample.image_jpeg)) as image:
@@ -145,18 +131,6 @@ def bare_detections(assets: Path, samples: Sequence[Sample]) -> list[dict[str, A
 
 def _row(image: int, keypoints: Sequence[float], score: float) -> dict[str, Any]:
     return {"image_id": image, "category_id": 1, "keypoints": list(keypoints), "score": score}
-
-
-def oks_ap(coco: Any, rows: Sequence[dict[str, Any]], ids: Sequence[int]) -> float:
-    """COCO keypoint AP .50:.95 over the photos ``ids``."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluation: Any = COCOeval(coco, coco.loadRes(list(rows)), "keypoints")
-        evaluation.params.imgIds = list(ids)
-        evaluation.params.catIds = [1]
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return float(evaluation.stats[0])
 
 
 def mask_quality(coco: Any, samples: Sequence[Sample]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Every size runs in a process of its own. Actors commit units without looking at pixels, so that
 the driver, the plan and the commits are what is measured.
 
-    python -m benchmarks.bench_scale [--quick] [--actors N]
+    python -m benchmarks.bench_scale [--quick]
 """
 
 import json
@@ -11,57 +11,38 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from benchmarks.output import finish, options
-from benchmarks.stub_models import SALT
+from benchmarks.stub_models import SALT, run_on
 from flows.ray_session import ray_session
-from priors.config import PoolConfig
 from priors.extract import Extractor
-from priors.pool import run_units
-from priors.reports import UnitReport
+from priors.reports import StageClock, UnitReport
 from storage.content_tags import hash_tag
 from storage.layout import Root
 from storage.markers import committed
 from storage.plan import PlanConfig, plan_units, write_plan
 from storage.records import Reject, SourceRecord, Unit
 from storage.shards import commit_unit
-from storage.sources import ReadFailure
 from storage.sources.base import make_record
 from storage.versions import publish_version
 
 SIZES = (100_000, 1_000_000)
 QUICK_SIZES = (2_000, 20_000)
+ACTORS = 2
 BILLION = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CountedSource:
+def records(n: int) -> Iterator[SourceRecord]:
     """Records of photos that do not exist."""
-
-    n: int
-    root: str = "/nowhere"
-    format: Literal["folder"] = "folder"
-
-    def records(self) -> Iterator[SourceRecord]:
-        for i in range(self.n):
-            uri = f"{i // 1000:07}/{i:010}.jpg"
-            yield make_record(
-                uri,
-                caption=f"a person in photo {i}",
-                attributes={},
-                content_tag=hash_tag(uri.encode()),
-            )
-
-    def read(
-        self, records: Sequence[SourceRecord]
-    ) -> Iterator[tuple[SourceRecord, bytes | ReadFailure]]:
-        for record in records:
-            yield record, ReadFailure("there is no photo")
+    for i in range(n):
+        uri = f"{i // 1000:07}/{i:010}.jpg"
+        caption, tag = f"a person in photo {i}", hash_tag(uri.encode())
+        yield make_record(uri, caption=caption, attributes={}, content_tag=tag)
 
 
 class CommitOnly:
@@ -74,38 +55,20 @@ class CommitOnly:
         rejects = [
             Reject(key=r.key, uri=r.uri, reason="no_person", detail="stub") for r in unit.records
         ]
-        info = commit_unit(self._root, unit, outcomes=rejects)
-        return UnitReport(
-            fingerprint=unit.fingerprint,
-            n_samples=0,
-            n_rejects=info.n_rejects,
-            rejects_by_reason=dict(info.rejects_by_reason),
-            stage_seconds={},
-            model_seconds=0.0,
-            seconds=0.0,
-            skipped=False,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MakeCommitOnly:
-    """Builds it inside a worker."""
-
-    root: Root
-
-    def __call__(self) -> Extractor:
-        return cast(Extractor, CommitOnly(self.root))
+        clock = StageClock()
+        with clock.stage("commit"):
+            info = commit_unit(self._root, unit, outcomes=rejects)
+        return UnitReport.of(info, clock, skipped=False)
 
 
 def main() -> None:
     parser = options(__doc__, "scale")
-    parser.add_argument("--actors", type=int, default=2)
     parser.add_argument("--one", type=int, help="measure this size here and print JSON")
     given = parser.parse_args()
     if given.one:
-        print(json.dumps(measure(given.one, actors=given.actors)))
+        print(json.dumps(measure(given.one)))
         return
-    sizes = [measure_apart(n, given.actors) for n in (QUICK_SIZES if given.quick else SIZES)]
+    sizes = [measure_apart(n) for n in (QUICK_SIZES if given.quick else SIZES)]
     small, large = sizes
     times = large["records"] / small["records"]
     result = {
@@ -135,23 +98,21 @@ def main() -> None:
     finish(given, result, rows)
 
 
-def measure_apart(n: int, actors: int) -> dict[str, Any]:
-    command = [
-        sys.executable, "-m", "benchmarks.bench_scale", "--one", str(n), "--actors", str(actors),
-    ]  # fmt: skip
+def measure_apart(n: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.bench_scale", "--one", str(n)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(n: int, *, actors: int) -> dict[str, Any]:
+def measure(n: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         root = Root(folder)
         start = perf_counter()
-        units = plan_units(CountedSource(n=n).records(), config=PlanConfig(), salt=SALT)
+        units = plan_units(records(n), config=PlanConfig(), salt=SALT)
         plan = write_plan(root, units)
         plan_s = perf_counter() - start
         plan_mib = peak_mib()
-        drive_s = drive(root, plan.units(), actors)
+        drive_s = drive(root, plan.units())
         start = perf_counter()
         done = committed(root)
         listing_s = perf_counter() - start
@@ -174,15 +135,10 @@ def measure(n: int, *, actors: int) -> dict[str, Any]:
         }
 
 
-def drive(root: Root, units: Iterator[Unit], actors: int) -> float:
+def drive(root: Root, units: Iterator[Unit]) -> float:
     with ray_session("local"):
         start = perf_counter()
-        run_units(
-            units,
-            make_extractor=MakeCommitOnly(root=root),
-            on_report=lambda _: None,
-            config=PoolConfig(count=actors, cpus_each=0.5),
-        )
+        run_on(ACTORS, units, cast(Callable[[], Extractor], partial(CommitOnly, root)))
         return perf_counter() - start
 
 

@@ -46,13 +46,9 @@ def read_labelled(path: Path) -> list[Labelled]:
 
 def counts(row: Labelled, kind: SpanKind | None) -> tuple[int, int, int]:
     """Return right, found and expected spans of a caption; of any kind where it is None."""
-    if kind is None:
-        found = {span[:2] for span in row.found}
-        expected = {span[:2] for span in row.expected}
-        return len(found & expected), len(found), len(expected)
-    found_kind = {span for span in row.found if span[2] == kind}
-    expected_kind = {span for span in row.expected if span[2] == kind}
-    return len(found_kind & expected_kind), len(found_kind), len(expected_kind)
+    both = (row.found, row.expected)
+    found, expected = ({s[:2] for s in spans if kind in (None, s[2])} for spans in both)
+    return len(found & expected), len(found), len(expected)
 
 
 def scores(rows: Sequence[Labelled], kind: SpanKind | None = None) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from time import sleep, time
@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from priors.config import Extraction, ExtractorConfig
+from priors.config import Extraction, ExtractorConfig, PoolConfig
 from priors.extract import Extractor
 from priors.gate import GateConfig
 from priors.masks import PersonMasks, empty_masks
+from priors.pool import run_units
 from priors.reports import UnitReport
 from storage.layout import Root
 from storage.locations import TEMPORARY_PREFIX
@@ -85,6 +86,12 @@ class MakeStub:
         )
         extractor.log = self.log
         return extractor
+
+
+def run_on(actors: int, units: Iterable[Unit], make: Callable[[], Extractor]) -> None:
+    """Run units on so many actors of half a core each; Ray runs already."""
+    config = PoolConfig(count=actors, cpus_each=0.5)
+    run_units(units, make_extractor=make, on_report=lambda _: None, config=config)
 
 
 def started(log: Path) -> list[tuple[float, str]]:

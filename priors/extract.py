@@ -15,8 +15,7 @@ from priors.ahead import ahead
 from priors.config import Extraction
 from priors.decode import Decode, decode_photo
 from priors.gate import Refusal, check_people
-from priors.index_mask import index_people
-from priors.masks import MaskModel, PersonMasks
+from priors.masks import MaskModel, PersonMasks, index_people
 from priors.models import load_masks, load_pose
 from priors.pose import PoseModel
 from priors.reading import Photo, PhotoReader, reject

@@ -4,15 +4,13 @@ The encoder is ultralytics' copy of the authors' TinyViT (arXiv 2306.14289); pro
 decoder are Segment Anything's own, as in ``mobile_sam.pt``.
 """
 
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import torch
 from segment_anything.modeling import Sam
 
-from priors.sam import SamConfig, assemble_sam
+from priors.sam import SamConfig, assemble_sam, load_checkpoint
 from priors.yolo import import_ultralytics
-from storage.errors import WeightsError
 
 
 def build_mobile_sam(image_size: int = 1024) -> Sam:
@@ -42,15 +40,5 @@ def build_mobile_sam(image_size: int = 1024) -> Sam:
 
 
 def load_mobile_sam(checkpoint: Path, *, image_size: int = 1024) -> Sam:
-    """MobileSAM from its verified checkpoint, float32, on CPU, in eval mode.
-
-    Raises:
-        WeightsError: the file is not a state dict of that model.
-    """
-    try:
-        sam = build_mobile_sam(image_size)
-        state: Any = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        sam.load_state_dict(state)
-    except (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError) as error:
-        raise WeightsError(f"MobileSAM: {checkpoint} is not its checkpoint: {error}") from error
-    return sam.eval()  # again: TinyViT works out its attention biases when it enters eval mode
+    """MobileSAM; see :func:`priors.sam.load_checkpoint`."""
+    return load_checkpoint(partial(build_mobile_sam, image_size), checkpoint, name="MobileSAM")

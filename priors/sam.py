@@ -5,6 +5,7 @@ with free sizes, for the small Sam that this repository carries.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -145,15 +146,19 @@ def load_sam(directory: Path) -> Sam:
 
 
 def load_official_sam(kind: str, checkpoint: Path) -> Sam:
-    """An official ``vit_h``, ``vit_l`` or ``vit_b`` from its verified checkpoint file.
+    """An official ``vit_h``, ``vit_l`` or ``vit_b``; see :func:`load_checkpoint`."""
+    return load_checkpoint(lambda: sam_model_registry[kind](), checkpoint, name=f"Sam {kind}")
+
+
+def load_checkpoint(build: Callable[[], Sam], checkpoint: Path, *, name: str) -> Sam:
+    """A Sam with the weights of a verified file, float32, on CPU, in eval mode.
 
     Raises:
-        WeightsError: the file is not a state dict of that model.
+        WeightsError: the file is not a state dict of that model; ``name`` is for the message.
     """
     try:
-        sam = sam_model_registry[kind]()
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        sam.load_state_dict(state)
+        sam = build()
+        sam.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
     except (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError) as error:
-        raise WeightsError(f"Sam {kind}: {checkpoint} is not its checkpoint: {error}") from error
-    return sam.eval()
+        raise WeightsError(f"{name}: {checkpoint} is not its checkpoint: {error}") from error
+    return sam.eval()  # also what is in it: TinyViT works out its attention biases then

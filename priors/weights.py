@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlparse
 
-from storage.cache import cache_folder
-from storage.content_tags import file_stamp, is_settled
+from storage.content_tags import cache_folder, file_stamp, is_settled
 from storage.errors import WeightsError
 
 logger = logging.getLogger(__name__)

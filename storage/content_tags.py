@@ -1,4 +1,4 @@
-"""Content tags: what changes when a photo's bytes change, without reading what did not change."""
+"""Content tags: what changes when a photo's bytes change; and where this program's caches lie."""
 
 import hashlib
 import logging
@@ -8,13 +8,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-from storage.cache import cache_folder
-
 logger = logging.getLogger(__name__)
 
 HASH_PREFIX = "sha256:"
 _SETTLE_S = 2.0
 _COMMIT_EVERY = 2000
+
+
+def cache_folder(name: str = "") -> Path:
+    """The folder of one cache in ``$HCP_CACHE``, ``$XDG_CACHE_HOME/hcp`` or ``~/.cache/hcp``."""
+    own, shared = os.environ.get("HCP_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    base = Path(own) if own else Path(shared or "~/.cache") / "hcp"
+    return base.expanduser() / name
 
 
 def hash_tag(data: bytes) -> str:

@@ -19,6 +19,7 @@ from storage.shard_reader import open_rows, open_shard
 from storage.statistics import ShardCount, summarise
 
 _ID = re.compile(r"[0-9a-f]{16}")
+_PLAIN_FIELDS = ("n_samples", "n_rejects", "rejects_by_reason", "config", "statistics")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,12 +135,8 @@ def open_version(root: Place, version: str = "latest") -> DatasetVersion:
             root=place,
             shards=tuple(fields["shards"]),
             counts=counts,
-            n_samples=fields["n_samples"],
-            n_rejects=fields["n_rejects"],
-            rejects_by_reason=fields["rejects_by_reason"],
-            config=fields["config"],
-            statistics=fields["statistics"],
             exclusions=frozenset(fields["exclusions"]),
+            **{name: fields[name] for name in _PLAIN_FIELDS},
         )
     except FileNotFoundError as error:
         known = ", ".join(list_versions(place)) or "none"

@@ -24,6 +24,10 @@ from demo.train.command import Recipe, Run, learning_rate
 _log = logging.getLogger(__name__)
 
 
+Loss = tuple[Tensor, Mapping[str, float]]
+"""Of a batch, and figures for the log."""
+
+
 class Training(Protocol):
     """What one training differs in."""
 
@@ -32,9 +36,7 @@ class Training(Protocol):
         """The network; its parameters that require gradients are trained."""
         ...
 
-    def loss(
-        self, rng: np.random.Generator, *, size: int, progress: float
-    ) -> tuple[Tensor, Mapping[str, float]]:
+    def loss(self, rng: np.random.Generator, *, size: int, progress: float) -> Loss:
         """The loss of a batch of ``size``, and figures for the log.
 
         Chance comes from ``rng`` and from torch's global generator, both seeded for the step.

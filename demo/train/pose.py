@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from demo.embedded import POSE_DIR
 from demo.train.command import WORK, Budget, Recipe, Run, read_command
-from demo.train.loop import train
+from demo.train.loop import Loss, train
 from demo.train.scoring import oks_average_precision
 from demo.world.augment import degrade, random_view
 from demo.world.scene_store import (
@@ -134,9 +134,7 @@ class PoseTraining:
         self._criterion: Any = self.module.init_criterion()
         self._sigmas: Tensor = self._criterion.keypoint_loss.sigmas.clone()
 
-    def loss(
-        self, rng: np.random.Generator, *, size: int, progress: float
-    ) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, rng: np.random.Generator, *, size: int, progress: float) -> Loss:
         """Ultralytics' loss per picture, and its terms."""
         share = min(1.0, progress / 0.8)
         factor = EARLY_SIGMA * (LATE_SIGMA / EARLY_SIGMA) ** share

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from demo.embedded import SAM_DIR
 from demo.train.command import WORK, Budget, Recipe, Run, read_command
-from demo.train.loop import train
+from demo.train.loop import Loss, train
 from demo.train.sam_prompts import PromptBatch, make_batch
 from demo.train.scoring import mask_iou
 from demo.world.scene_store import DrawnScenes, held_out_seeds, stored_scenes, training_seeds
@@ -143,9 +143,7 @@ class SamTraining:
         self.module = build_sam(SIZES).train()
         self.module.prompt_encoder.mask_downscaling.requires_grad_(False)  # no mask prompts
 
-    def loss(
-        self, rng: np.random.Generator, *, size: int, progress: float
-    ) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, rng: np.random.Generator, *, size: int, progress: float) -> Loss:
         """The loss of all prompts, and the IoU at the decoder's resolution."""
         size_px = SMALL_PX if progress < SMALL_UNTIL else SIZES.image_size
         indexes = rng.choice(self._peopled, size=max(1, size * SMALL_PX**2 // size_px**2)).tolist()

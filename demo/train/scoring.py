@@ -26,7 +26,6 @@ def oks_average_precision(scenes: DrawnScenes, detections: Sequence[Sequence[Per
             f"oks_average_precision: {len(scenes.images)} scenes, {len(detections)} detections"
         )
     from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
 
     found = [
         {"image_id": scene, "category_id": 1, "score": person.score,
@@ -45,7 +44,16 @@ def oks_average_precision(scenes: DrawnScenes, detections: Sequence[Sequence[Per
     }
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints, and has no switch
         truth.createIndex()
-        evaluation: Any = COCOeval(truth, truth.loadRes(found), "keypoints")
+    return coco_keypoint_ap(truth, found, range(len(scenes.images)))
+
+
+def coco_keypoint_ap(truth: Any, found: Sequence[dict[str, Any]], images: Sequence[int]) -> float:
+    """COCO keypoint AP .50:.95 of detections over these images of ``truth``, a pycocotools COCO."""
+    from pycocotools.cocoeval import COCOeval
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation: Any = COCOeval(truth, truth.loadRes(list(found)), "keypoints")
+        evaluation.params.imgIds, evaluation.params.catIds = list(images), [1]
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()

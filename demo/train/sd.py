@@ -25,7 +25,7 @@ from transformers import CLIPTokenizer
 from demo.embedded import SD_DIR
 from demo.train import sd_model
 from demo.train.command import WORK, Budget, Recipe, Run, read_command
-from demo.train.loop import train
+from demo.train.loop import Loss, train
 from demo.world.scene_store import DrawnScenes, held_out_seeds, stored_scenes, training_seeds
 
 SIZE_PX = 128
@@ -56,9 +56,7 @@ class VaeTraining:
         torch.manual_seed(recipe.seed)
         self.module = sd_model.make_vae()
 
-    def loss(
-        self, rng: np.random.Generator, *, size: int, progress: float
-    ) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, rng: np.random.Generator, *, size: int, progress: float) -> Loss:
         """The picture error of a decoded sample, plus a light KL term."""
         rows = rng.integers(0, len(self._scenes.images), size)
         corners = rng.integers(0, SIZE_PX - CROP_PX + 1, (size, 2))
@@ -99,9 +97,7 @@ class SdTraining:
         text_encoder = sd_model.make_text_encoder(self._tokenizer).train()
         self.module = nn.ModuleDict({"text_encoder": text_encoder, "unet": sd_model.make_unet()})
 
-    def loss(
-        self, rng: np.random.Generator, *, size: int, progress: float
-    ) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, rng: np.random.Generator, *, size: int, progress: float) -> Loss:
         """The denoising loss; some captions are left out, for guidance."""
         rows = torch.from_numpy(rng.integers(0, len(self._latents), size))
         drop = torch.from_numpy(rng.random((size, 1))) < CAPTION_DROPOUT

@@ -2,8 +2,11 @@
 
 import os
 from contextlib import closing
+from pathlib import Path
 
-from storage.content_tags import TagCache, file_stamp, hash_tag
+import pytest
+
+from storage.content_tags import TagCache, cache_folder, file_stamp, hash_tag
 
 
 def test_a_settled_file_is_remembered_until_it_changes(tmp_path):
@@ -36,3 +39,24 @@ def test_an_unusable_cache_is_no_cache(tmp_path):
         with closing(TagCache(place, settle_s=0.0)) as cache:
             cache.remember("x", status, "tag")
             assert cache.lookup("x", file_stamp(status)) is None
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"HCP_CACHE": "/a", "XDG_CACHE_HOME": "/b"}, "/a"),
+        ({"XDG_CACHE_HOME": "/b"}, "/b/hcp"),
+        ({"HCP_CACHE": "", "XDG_CACHE_HOME": ""}, "/home/me/.cache/hcp"),
+        ({"HCP_CACHE": "~/mine"}, "/home/me/mine"),
+    ],
+)
+def test_a_cache_lies_where_the_user_says(
+    environment: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HCP_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/home/me")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert cache_folder() == Path(expected)
+    assert cache_folder("weights") == Path(expected) / "weights"
