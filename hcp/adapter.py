@@ -112,13 +112,9 @@ class HcpAdapter(nn.Module):
         dataset_version: str | None = None,
         base_model: str | None = None,
     ) -> None:
-        """Write a checkpoint; what is there already is replaced.
+        """Write a checkpoint to a directory or fsspec URL; what is there already is replaced.
 
-        Args:
-            path: a directory or an fsspec URL.
-            step: optimizer steps so far.
-            dataset_version: id of the training data.
-            base_model: id of the base; None keeps the one known.
+        ``step`` counts optimizer steps; ``base_model`` None keeps the one known.
         """
         card = replace(
             self.card,

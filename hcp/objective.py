@@ -48,7 +48,6 @@ def alignment_terms(
         targets: (height, width) -> [B, Q] or [B, Q, J].
         valid: [B, J], bool, which selected tokens exist (``TokenSelection.valid``).
         timesteps: [B].
-        config: distance and schedules.
         num_train_timesteps: T.
     Returns:
         float32 terms; zeros that carry no gradient where there are no maps.

@@ -39,8 +39,6 @@ def draw_pose(
     Args:
         people_keypoints: per person 17 COCO keypoints (x_px, y_px, confidence); points below
             0.3 are not drawn, nor are limbs that end in one.
-        width_px: of the image.
-        height_px: of the image.
         line_px: width of limbs; joints are discs of twice that diameter.
     """
     canvas = Image.new("RGB", (width_px, height_px))

@@ -97,10 +97,8 @@ class ResnetPrior(nn.Module):
 
 
 def _stage(image_size: tuple[int, int], map_size: tuple[int, int]) -> int | None:
-    for stage, stride in enumerate(_STRIDES):
-        if (-(-image_size[0] // stride), -(-image_size[1] // stride)) == map_size:
-            return stage
-    return None
+    sizes = [(-(-image_size[0] // stride), -(-image_size[1] // stride)) for stride in _STRIDES]
+    return sizes.index(map_size) if map_size in sizes else None
 
 
 def _load(encoder: nn.Module, weights: str | Path) -> None:

@@ -40,12 +40,9 @@ class PriorBatch:
 
 
 def stack_keypoints(people: Sequence[Tensor]) -> Tensor:
-    """Keypoints of B images with different numbers of people, padded by people of confidence 0.
+    """Keypoints of B images, [P_i, 17, 3] each, as [B, P, 17, 3] with P >= 1.
 
-    Args:
-        people: B times [P_i, 17, 3].
-    Returns:
-        [B, P, 17, 3] with P >= 1.
+    What is missing is padded by people of confidence 0.
     """
     most = max([1, *(len(each) for each in people)])
     stacked = people[0].new_zeros(len(people), most, 17, 3)
@@ -88,13 +85,9 @@ def heatmap_target(
 
 
 def mask_target(masks: Tensor, *, map_size: MapSize) -> Tensor:
-    """Share of each map pixel that people cover (ours).
+    """Share of each map pixel that people cover (ours): [B, h, w], float32 in [0, 1].
 
-    Args:
-        masks: [B, H, W], bool or integer, non-zero on people.
-        map_size: height and width h, w of the target.
-    Returns:
-        [B, h, w], float32 in [0, 1].
+    ``masks``: [B, H, W], bool or integer, non-zero on people.
     """
     return adaptive_avg_pool2d((masks != 0).to(torch.float32)[:, None], map_size)[:, 0]
 

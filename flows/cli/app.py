@@ -4,7 +4,7 @@ import os
 
 import typer
 
-from flows.cli import champion, local, runs
+from flows.cli import local, runs
 from flows.cli.console import fail
 from storage.errors import HcpError
 
@@ -15,8 +15,8 @@ COMMANDS = (
     runs.train,
     runs.evaluate,
     runs.ablate,
-    champion.promote,
-    champion.rollback,
+    local.promote,
+    local.rollback,
     local.generate,
     local.inspect,
     local.verify,

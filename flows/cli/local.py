@@ -1,6 +1,7 @@
-"""The commands that start no flow of their own: pictures, pages, checks, the demo."""
+"""The commands that start no flow of their own: champions, pictures, pages, checks, the demo."""
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,6 +9,9 @@ from typing import Annotated, Literal
 import typer
 
 from flows.cli.console import say, say_table
+from storage.errors import RegistryError
+from storage.registry import CHAMPION, ModelEntry, existing, parse_model
+from storage.registry import Registry as Models
 
 Device = Literal["auto", "cpu", "cuda"]
 Registry = Annotated[
@@ -23,6 +27,35 @@ def demo(
     """Run the whole product on the embedded world: offline, two cores, a few minutes."""
     # By name: no package imports `demo`, which stands above them all.
     import_module("demo.run").run_demo(out)
+
+
+def promote(
+    model: Annotated[str, typer.Argument(help="NAME/VERSION, as in hcp-registry:NAME/VERSION.")],
+    registry: Registry = None,
+) -> None:
+    """Make a registered version the champion, after its checkpoint was checked."""
+    name, version = parse_model(model)
+    if not name or not version:
+        raise RegistryError(f"promote: expected NAME/VERSION, got {model!r}")
+    _move(name, registry, lambda models: models.promote(name, version))
+
+
+def rollback(
+    model: Annotated[str, typer.Argument(metavar="NAME", help="The model's name, such as hcp.")],
+    registry: Registry = None,
+) -> None:
+    """Make the champion before this one the champion again; repeat it to go further back."""
+    name, version = parse_model(model)
+    if not name or version not in ("", CHAMPION):
+        raise RegistryError(f"rollback: expected NAME, got {model!r}; promote chooses a version")
+    _move(name, registry, lambda models: models.rollback(name))
+
+
+def _move(name: str, registry: str | None, move: Callable[[Models], ModelEntry]) -> None:
+    models = existing(registry)
+    before = models.champion(name)
+    was = f"version {before.version}" if before else "none"
+    say(f"champion of {name}: version {move(models).version} (before: {was})")
 
 
 def generate(

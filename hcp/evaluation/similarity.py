@@ -107,7 +107,6 @@ def distribution_distances(
         features: uint8 images [N, 3, H, W] -> features [N, D], float.
         photos: HWC uint8, all of one size.
         pictures: HWC uint8, all of one size.
-        batch_size: images per call of the network.
     Raises:
         ValueError: fewer than 16 photos or pictures.
     """

@@ -1,4 +1,4 @@
-"""Pictures and curves of the report, as strings that stand inside one HTML file."""
+"""Pictures and curves of the pages: as arrays, and as strings that stand inside one HTML file."""
 
 import base64
 import io
@@ -7,17 +7,23 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from hcp.pose_image import draw_pose
-from storage.records import Person
+from hcp.pose_image import draw_pose, draw_skeleton
+from storage.records import Person, Sample
 
 Image8 = NDArray[np.uint8]
+Colour = tuple[int, int, int]
 
 _HEAT = np.array(  # dark violet over orange to pale yellow, evenly spaced
     [[13, 8, 65], [101, 21, 110], [182, 48, 84], [238, 105, 37], [252, 184, 30], [252, 255, 164]],
     dtype=np.float64,
 )
+_TINTS: tuple[Colour, ...] = (
+    (230, 60, 60), (60, 160, 230), (80, 200, 90), (240, 190, 50), (170, 90, 220),
+    (240, 130, 40), (60, 210, 200), (230, 100, 180),
+)  # fmt: skip
+_TINT_OPACITY = 0.4
 
 
 def jpeg_uri(image: Image8, *, max_px: int = 320) -> str:
@@ -39,6 +45,47 @@ def skeleton_uri(people: Sequence[Person], *, size_px: tuple[int, int], min_scor
     drawn = draw_pose(keypoints, width_px=width * scale, height_px=height * scale, line_px=3)
     alpha = (drawn.max(axis=2) > 0).astype(np.uint8) * 255
     return _data_uri(Image.fromarray(np.dstack([drawn, alpha])), "PNG", optimize=True)
+
+
+def draw_people(image: Image8, sample: Sample) -> Image8:
+    """The photo with tinted masks, boxes and skeletons; a copy, HWC uint8 RGB.
+
+    People below the gate get a thin grey box.
+
+    Raises:
+        ValueError: image and sample differ in size.
+    """
+    if image.shape != (sample.height_px, sample.width_px, 3):
+        expected = (sample.height_px, sample.width_px, 3)
+        raise ValueError(f"image of sample {sample.key} must be {expected}, got {image.shape}")
+    blended = image.astype(np.float32)
+    for number in range(1, len(sample.people) + 1):
+        tint = np.array(_TINTS[(number - 1) % len(_TINTS)], dtype=np.float32)
+        inside = sample.mask == number
+        blended[inside] = (1 - _TINT_OPACITY) * blended[inside] + _TINT_OPACITY * tint
+    canvas = Image.fromarray(np.rint(blended).astype(np.uint8))
+    draw = ImageDraw.Draw(canvas)
+    line_px = max(2, round(min(image.shape[:2]) / 160))
+    for number, person in enumerate(sample.people):
+        _draw_box(draw, person, colour=_TINTS[number % len(_TINTS)], line_px=line_px)
+        if person.passes_gate:
+            draw_skeleton(draw, person.keypoints, line_px=line_px)
+    return np.array(canvas, dtype=np.uint8)
+
+
+def decode_image(sample: Sample) -> Image8:
+    """The sample's photo, HWC uint8 RGB."""
+    with Image.open(io.BytesIO(sample.image_jpeg), formats=("JPEG",)) as image:
+        return np.array(image.convert("RGB"), dtype=np.uint8)
+
+
+def _draw_box(draw: ImageDraw.ImageDraw, person: Person, *, colour: Colour, line_px: int) -> None:
+    left, top, right, bottom = person.bbox_xyxy_px
+    box = [min(left, right), min(top, bottom), max(left, right), max(top, bottom)]
+    if person.passes_gate:
+        draw.rectangle(box, outline=colour, width=line_px)
+    else:
+        draw.rectangle(box, outline=(150, 150, 150), width=1)
 
 
 def heat_overlay(

@@ -7,8 +7,7 @@ No scripts and no external addresses: the filters are CSS over radio buttons. Wh
 from collections.abc import Mapping
 from itertools import islice
 
-from hcp.pages.figures import jpeg_uri
-from hcp.pages.overlay import decode_image, draw_people
+from hcp.pages.figures import decode_image, draw_people, jpeg_uri
 from hcp.pages.profile import people_histograms, rejects_by_reason
 from hcp.pages.report import page_environment
 from storage.codec import split_of

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from hcp.evaluation.promotion import Verdict
 from hcp.evaluation.results import CANDIDATE, EvaluationConfig
-from hcp.pages.figures import Chart, jpeg_uri, line_chart
+from hcp.pages.figures import Chart, decode_image, draw_people, jpeg_uri, line_chart
 from hcp.pages.measures import arms, differences, measure_rows, number, percent
-from hcp.pages.overlay import decode_image, draw_people
 from hcp.pages.picture_rows import photo_row, picture_rows
 from storage.extras import explained_imports
 

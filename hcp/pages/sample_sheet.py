@@ -6,7 +6,7 @@ from itertools import islice
 
 from PIL import Image
 
-from hcp.pages.overlay import decode_image, draw_people
+from hcp.pages.figures import decode_image, draw_people
 from storage.records import Sample
 
 TILE_PX = 256

@@ -6,6 +6,7 @@ conjunction before them.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from hcp.tokens import lexicon as lx
 from hcp.tokens.verbs import is_light
@@ -20,40 +21,33 @@ _NEAR = 3
 _HUNG = ("on the wall", "on a wall", "hanging", "framed", "in a frame")
 
 
+@dataclass(slots=True, eq=False)
 class Phrase:
     """A noun phrase: words ``start`` to ``end`` (exclusive), its head and its role."""
 
-    __slots__ = ("end", "flags", "head", "role", "stands_for", "start")
-
-    def __init__(self, start: int, head: int, end: int, *, flags: int, role: str) -> None:
-        self.start = start
-        self.head = head
-        self.end = end
-        self.flags = flags  # readings of the head
-        self.role = role
-        self.stands_for = THING
+    start: int
+    head: int
+    end: int
+    flags: int  # readings of the head
+    role: str
+    stands_for: int = THING
 
 
+@dataclass(slots=True, eq=False)
 class Phrases:
     """The noun phrases met so far in one caption, and the kinds of its human words."""
 
-    __slots__ = (
-        "animals", "depicts", "doer", "flags", "kinds", "met", "opening", "passives", "plays",
-        "subject", "words",
-    )  # fmt: skip
-
-    def __init__(self, words: Sequence[str], flags: Sequence[int], animals: bool) -> None:
-        self.words = words  # lower case
-        self.flags = flags
-        self.animals = animals  # whether the caption names any
-        self.kinds: dict[int, SpanKind] = {}
-        self.met: list[Phrase] = []
-        self.subject: Phrase | None = None
-        self.passives: list[int] = []  # verbs that wait for "by someone"
-        self.doer = False  # whether the last verb's doer is a person
-        self.plays = False  # the last verb takes activities ("playing tennis")
-        self.depicts = False  # the last verb's subject is a sign, statue or the like
-        self.opening = True  # nothing but the caption's first phrase so far
+    words: Sequence[str]  # lower case
+    flags: Sequence[int]
+    animals: bool  # whether the caption names any
+    kinds: dict[int, SpanKind] = field(default_factory=dict[int, SpanKind])
+    met: list[Phrase] = field(default_factory=list[Phrase])
+    subject: Phrase | None = None
+    passives: list[int] = field(default_factory=list[int])  # verbs that wait for "by someone"
+    doer: bool = False  # whether the last verb's doer is a person
+    plays: bool = False  # the last verb takes activities ("playing tennis")
+    depicts: bool = False  # the last verb's subject is a sign, statue or the like
+    opening: bool = True  # nothing but the caption's first phrase so far
 
     def add(self, phrase: Phrase, attributive: int) -> None:
         """Judge a finished phrase; ``attributive`` is a participle in it or -1."""

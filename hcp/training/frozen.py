@@ -67,7 +67,7 @@ def _lean_form(module: Any, widths: Mapping[nn.Module, int]) -> Callable[..., Te
     if type(module) is GEGLU:
         return lambda x: _Geglu.apply(module.proj(x))  # pyright: ignore[reportReturnType]
     if type(module) is nn.Conv2d and module.padding_mode == "zeros" and module.groups == 1:
-        return lambda x: _conv(x, module)
+        return lambda x: _conv(x, module, None)
     if type(module) is ResnetBlock2D and _is_plain(module):
         return lambda x, temb: _resnet(module, x, temb, width=widths.get(module))
     return None
@@ -117,14 +117,6 @@ def _resnet(block: Any, x: Tensor, temb: Tensor, *, width: int | None) -> Tensor
         x = _conv(x, block.conv_shortcut, width)
     out = x + hidden
     return out if block.output_scale_factor == 1 else out / block.output_scale_factor
-
-
-def _conv(x: Tensor, conv: nn.Conv2d, width: int | None = None) -> Tensor:
-    return _Conv.apply(x, conv, width)  # pyright: ignore[reportReturnType]
-
-
-def _norm_silu_conv(x: Tensor, norm: nn.GroupNorm, conv: nn.Conv2d, width: int | None) -> Tensor:
-    return _NormSiluConv.apply(x, norm, conv, width)  # pyright: ignore[reportReturnType]
 
 
 class _Conv(torch.autograd.Function):
@@ -204,6 +196,10 @@ class _Geglu(torch.autograd.Function):
     ) -> Tensor:
         (slopes,) = ctx.saved_tensors
         return (slopes * grad.unsqueeze(-2)).flatten(-2)
+
+
+_conv: Any = _Conv.apply  # typed as any object's function
+_norm_silu_conv: Any = _NormSiluConv.apply
 
 
 def _conv_grad(conv: nn.Conv2d, grad: Tensor, shape: torch.Size, width: int) -> Tensor:

@@ -54,11 +54,9 @@ def fit(
     """Train HcP layers on a dataset version with Ray Train.
 
     Args:
-        config: what to train, and how.
         dataset: the version; its train split is streamed.
         base: id or directory of the base pipeline, as every node sees it.
         out: directory or URL below which the run's folder is written.
-        workers: how many, on what.
         resume: go on with the last run of the same settings, dataset version and base; else start
             a new one beside it.
         on_metrics: called here, in a thread of its own, after each optimizer step.

@@ -1,6 +1,7 @@
 """Pictures and curves of the report."""
 
 import base64
+import dataclasses
 import io
 from collections.abc import Iterator
 
@@ -8,7 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hcp.pages.figures import heat_overlay, jpeg_uri, line_chart, outline, skeleton_uri
+from hcp.pages.figures import (
+    decode_image,
+    draw_people,
+    heat_overlay,
+    jpeg_uri,
+    line_chart,
+    outline,
+    skeleton_uri,
+)
 from tests.hcp.samples import make_person
 
 
@@ -67,3 +76,19 @@ def test_a_chart_stays_inside_its_frame_and_keeps_order() -> None:
     assert len(list(points(long.raw))) <= 400
     with pytest.raises(ValueError, match="line_chart"):
         line_chart("none", [], [])
+
+
+def test_overlay_tints_masks_and_leaves_the_photo(make_unit_of, make_sample):
+    sample = make_sample(make_unit_of(1).records[0])
+    bare = dataclasses.replace(
+        sample, people=tuple(dataclasses.replace(p, bbox_xyxy_px=(7, 5, 7, 5), passes_gate=False)
+                             for p in sample.people))  # fmt: skip
+    image = decode_image(sample)
+    before = image.copy()
+    drawn = draw_people(image, bare)
+    assert np.array_equal(image, before)
+    changed = (drawn != image).any(-1)
+    assert changed[1:4, 2:5].mean() > 0.8
+    assert np.array_equal(drawn[sample.mask == 0][:-1], image[sample.mask == 0][:-1])
+    with pytest.raises(ValueError, match="must be"):
+        draw_people(image[:3], sample)
