@@ -66,17 +66,13 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
     candidate = HcpAdapter.from_pretrained(job.checkpoint)
     config = evaluation_config(params)
     version = open_version(*split_dataset(params.dataset)) if params.dataset else None
+    dtype = sampling_dtype(config.precision, device)
+    judge = replace(params.judge, weights=model_path(params.judge.weights, "pose"))
     evaluation = evaluate(
-        load_base(
-            model_path(params.base, "base"),
-            device=device,
-            dtype=sampling_dtype(config.precision, device),
-        ),
+        load_base(model_path(params.base, "base"), device=device, dtype=dtype),
         candidate,
         config=config,
-        detector=load_pose(
-            replace(params.judge, weights=model_path(params.judge.weights, "pose")), device=device
-        ),
+        detector=load_pose(judge, device=device),
         champion=HcpAdapter.from_pretrained(job.champion) if job.champion else None,
         val_samples=held_out(version, config.max_photos),
         text_scorer=clip_text_scorer(params.clip_model, device=device)

@@ -32,11 +32,8 @@ def retry_failed(params: RetryParams) -> str:
         extract(job, work)
     tried, gained = retry(job, work.plan, frozenset(params.reasons))
     version = publish(job, work)
-    publish_table(
-        "retry",
-        [{"tried again": tried, "samples now": gained}],
-        description=f"Rejects tried again for {version.id}",
-    )
+    rows = [{"tried again": tried, "samples now": gained}]
+    publish_table("retry", rows, description=f"Rejects tried again for {version.id}")
     get_run_logger().info(
         "dataset version %s: %d of %d rejects are samples now", version.id, gained, tried
     )

@@ -32,11 +32,8 @@ def train_hcp(params: TrainParams) -> TrainOutcome:
     result = fit_layers(params, version)
     adapter = export_adapter(result.checkpoint, params.out)
     first, last = loss_ends(result.metrics)
-    publish_table(
-        "losses",
-        [{"steps": "first tenth", **first}, {"steps": "last tenth", **last}],
-        description=f"Mean losses of {result.run}",
-    )
+    rows = [{"steps": "first tenth", **first}, {"steps": "last tenth", **last}]
+    publish_table("losses", rows, description=f"Mean losses of {result.run}")
     return TrainOutcome(
         checkpoint=result.checkpoint,
         adapter=adapter,
@@ -61,15 +58,13 @@ def fit_layers(params: TrainParams, version: DatasetVersion) -> "TrainResult":
         progress.update(metrics.step, note)
 
     with ray_session(params.ray_address) as cluster:
+        gpus = cluster.gpus_each(params.workers.gpus_each, device=params.device)
         return fit(
             params.training,
             dataset=version,
             base=model_path(params.base, "base"),
             out=params.out,
-            workers=replace(
-                params.workers,
-                gpus_each=cluster.gpus_each(params.workers.gpus_each, device=params.device),
-            ),
+            workers=replace(params.workers, gpus_each=gpus),
             resume=params.resume,
             on_metrics=on_metrics,
         )

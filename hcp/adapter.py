@@ -73,11 +73,9 @@ class HcpAdapter(nn.Module):
         """
         config = config or HcpConfig()
         sites = find_sites(unet, config)
+        known = base_fingerprint(unet, sites)
         card = AdapterCard(
-            config=config,
-            sites=sites,
-            base_fingerprint=base_fingerprint(unet, sites),
-            base_model=base_model,
+            config=config, sites=sites, base_fingerprint=known, base_model=base_model
         )
         return cls(card)
 
@@ -116,12 +114,8 @@ class HcpAdapter(nn.Module):
 
         ``step`` counts optimizer steps; ``base_model`` None keeps the one known.
         """
-        card = replace(
-            self.card,
-            step=step,
-            dataset_version=dataset_version,
-            base_model=base_model or self.card.base_model,
-        )
+        base = base_model or self.card.base_model
+        card = replace(self.card, step=step, dataset_version=dataset_version, base_model=base)
         write_checkpoint(normalised(path), self.state_dict(), card)
 
     def inject(self, unet: nn.Module, *, any_base: bool = False) -> Injection:

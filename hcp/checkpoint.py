@@ -37,15 +37,8 @@ class AdapterCard:
 
     def to_json(self) -> dict[str, object]:
         """The card as JSON-able data."""
-        return {
-            "format": FORMAT,
-            "base_model": self.base_model,
-            "base_fingerprint": dict(self.base_fingerprint),
-            "dataset_version": self.dataset_version,
-            "step": self.step,
-            "hcp": self.config.to_json(),
-            "sites": [asdict(site) for site in self.sites],
-        }
+        own = asdict(self)
+        return {"format": FORMAT, "hcp": own.pop("config"), **own}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "AdapterCard":

@@ -50,9 +50,8 @@ class HcpProcessor:
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
     ) -> Tensor:
-        text, plan = encoder_hidden_states, None
-        if text is not None:
-            plan = self.state.plan(text)
+        text = encoder_hidden_states
+        plan = None if text is None else self.state.plan(text)
         if text is None or plan is None:
             return self._run_base(attn, hidden_states, text, attention_mask, temb)
         mask = _mask_of_heads(attn, attention_mask, text)

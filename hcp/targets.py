@@ -75,12 +75,8 @@ def heatmap_target(
     scale = keypoints.new_tensor([width / image_size[1], height / image_size[0]])
     points = (keypoints[..., :2] * scale).to(torch.float32)
     seen = keypoints[..., 2] >= min_confidence
-    nearest = torch.stack(
-        [
-            _to_skeleton(p, s, map_size)
-            for p, s in zip(points.unbind(1), seen.unbind(1), strict=True)
-        ]
-    ).amin(dim=0)
+    people = zip(points.unbind(1), seen.unbind(1), strict=True)
+    nearest = torch.stack([_to_skeleton(p, s, map_size) for p, s in people]).amin(dim=0)
     return torch.exp(nearest / (-2 * sigma_px**2))
 
 

@@ -61,9 +61,8 @@ def measure_people(people: Sequence[Person], *, n_expected: int | None) -> Peopl
 def people_score(people: Sequence[Person], *, n_expected: int | None) -> float:
     """How well the prompt's people are drawn, in [0, 1].
 
-    The mean over the n best-scored people, n the number the prompt asks for (1 where it is
-    unknown), of detection score * mean confidence of the seen keypoints * (1 - share of
-    implausible limbs). A missing person counts 0; a surplus one is left to the count error.
+    The mean `person_quality` of the n best-scored people, n the number the prompt asks for (1 where
+    it is unknown). A missing person counts 0; a surplus one is left to the count error.
     """
     n = max(n_expected or 1, 1)
     best = sorted(people, key=lambda p: -p.score)[:n]

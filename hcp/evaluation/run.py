@@ -66,13 +66,9 @@ def evaluate(
     pictures = _draw(pipeline, adapters, config=config, detector=detector, on_progress=on_progress)
     val_samples = list(val_samples)[: config.max_photos]
     total_steps = int(pipeline.scheduler.config.num_train_timesteps)
+    timesteps = [int(level * total_steps) for level in config.noise_levels]
     photos = {
-        name: probe_photos(
-            pipeline,
-            val_samples,
-            adapter=adapter,
-            timesteps=[int(level * total_steps) for level in config.noise_levels],
-        )
+        name: probe_photos(pipeline, val_samples, adapter=adapter, timesteps=timesteps)
         for name, adapter in adapters.items()
         if adapter is not None and val_samples
     }

@@ -13,13 +13,12 @@ from hcp.pose_image import draw_pose, draw_skeleton
 from storage.records import Person, Sample
 
 Image8 = NDArray[np.uint8]
-Colour = tuple[int, int, int]
 
 _HEAT = np.array(  # dark violet over orange to pale yellow, evenly spaced
     [[13, 8, 65], [101, 21, 110], [182, 48, 84], [238, 105, 37], [252, 184, 30], [252, 255, 164]],
     dtype=np.float64,
 )
-_TINTS: tuple[Colour, ...] = (
+_TINTS = (
     (230, 60, 60), (60, 160, 230), (80, 200, 90), (240, 190, 50), (170, 90, 220),
     (240, 130, 40), (60, 210, 200), (230, 100, 180),
 )  # fmt: skip
@@ -67,9 +66,13 @@ def draw_people(image: Image8, sample: Sample) -> Image8:
     draw = ImageDraw.Draw(canvas)
     line_px = max(2, round(min(image.shape[:2]) / 160))
     for number, person in enumerate(sample.people):
-        _draw_box(draw, person, colour=_TINTS[number % len(_TINTS)], line_px=line_px)
+        left, top, right, bottom = person.bbox_xyxy_px
+        box = [min(left, right), min(top, bottom), max(left, right), max(top, bottom)]
         if person.passes_gate:
+            draw.rectangle(box, outline=_TINTS[number % len(_TINTS)], width=line_px)
             draw_skeleton(draw, person.keypoints, line_px=line_px)
+        else:
+            draw.rectangle(box, outline=(150, 150, 150), width=1)
     return np.array(canvas, dtype=np.uint8)
 
 
@@ -77,15 +80,6 @@ def decode_image(sample: Sample) -> Image8:
     """The sample's photo, HWC uint8 RGB."""
     with Image.open(io.BytesIO(sample.image_jpeg), formats=("JPEG",)) as image:
         return np.array(image.convert("RGB"), dtype=np.uint8)
-
-
-def _draw_box(draw: ImageDraw.ImageDraw, person: Person, *, colour: Colour, line_px: int) -> None:
-    left, top, right, bottom = person.bbox_xyxy_px
-    box = [min(left, right), min(top, bottom), max(left, right), max(top, bottom)]
-    if person.passes_gate:
-        draw.rectangle(box, outline=colour, width=line_px)
-    else:
-        draw.rectangle(box, outline=(150, 150, 150), width=1)
 
 
 def heat_overlay(

@@ -35,16 +35,13 @@ def render_inspection(version: DatasetVersion, *, rejects_each: int = 50, galler
     reasons = version.rejects_by_reason
     histograms = {name: version.statistics[name] for name in _ON_THE_CARD}
     histograms |= people_histograms(version)
-    return (
-        page_environment()
-        .get_template("inspect.html.j2")
-        .render(
-            version=version,
-            rejects=rejects_by_reason(version, each=rejects_each),
-            reasons=sorted(reasons.items(), key=lambda item: (-item[1], item[0])),
-            tiles=[_tile(sample) for sample in islice(version.iter_samples(), gallery)],
-            charts=[(TITLES[name], _bars(bins)) for name, bins in histograms.items() if bins],
-        )
+    page = page_environment().get_template("inspect.html.j2")
+    return page.render(
+        version=version,
+        rejects=rejects_by_reason(version, each=rejects_each),
+        reasons=sorted(reasons.items(), key=lambda item: (-item[1], item[0])),
+        tiles=[_tile(sample) for sample in islice(version.iter_samples(), gallery)],
+        charts=[(TITLES[name], _bars(bins)) for name, bins in histograms.items() if bins],
     )
 
 
