@@ -6,6 +6,7 @@ once). Nothing here knows the number of nodes: dataset, base and storage are rea
 
 import contextvars
 import logging
+import os
 import signal
 import tempfile
 import threading
@@ -17,6 +18,7 @@ from typing import Any
 import ray
 import ray.train
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2._internal.constants import ENV_VARS_TO_PROPAGATE
 from ray.util.queue import Queue
 
 from hcp.training.config import TrainConfig, Workers
@@ -29,6 +31,7 @@ from storage.versions import DatasetVersion
 logger = logging.getLogger(__name__)
 
 _POLL_S, _WRITE_EVERY = 0.5, 20
+_ADDRESS = "RAY_ADDRESS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +79,7 @@ def fit(
     trainer = _ray_trainer(loop, workers, run=run, out=out)
     log = MetricsLog(join(out, run, METRICS_NAME), on_metrics)
     try:
-        with _tail(queue, log), _keep_interrupt_handler():
+        with _tail(queue, log), _keep_interrupt_handler(), cluster_named():
             result = trainer.fit()
     finally:
         queue.shutdown(force=True)
@@ -155,6 +158,27 @@ def _tail(queue: Queue, log: MetricsLog) -> Generator[None]:
         thread.join()
         drain()
         log.write()
+
+
+@contextmanager
+def cluster_named() -> Generator[None]:
+    """Tell the actors of a training which cluster is theirs.
+
+    Ray Train's own watchman asks "the" cluster of the machine whether its controller lives. Beside
+    another one (``ray start``) that may be the wrong one, which knows of none, and the watchman
+    then ends a healthy training.
+    """
+    before = os.environ.get(_ADDRESS)
+    os.environ[_ADDRESS] = ray.get_runtime_context().gcs_address
+    ENV_VARS_TO_PROPAGATE.add(_ADDRESS)
+    try:
+        yield
+    finally:
+        ENV_VARS_TO_PROPAGATE.discard(_ADDRESS)
+        if before is None:
+            del os.environ[_ADDRESS]
+        else:
+            os.environ[_ADDRESS] = before
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """One real Ray Train run; the loop itself is tested without Ray in test_training."""
 
 import dataclasses
+import os
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,10 +10,11 @@ from pathlib import Path
 import pytest
 import ray
 from diffusers import StableDiffusionPipeline
+from ray.train.v2._internal.constants import get_env_vars_to_propagate
 
 from hcp import HcpAdapter, HcpConfig
 from hcp.training.config import DataConfig, TrainConfig, Workers
-from hcp.training.ray import fit
+from hcp.training.ray import cluster_named, fit
 from hcp.training.run_folder import read_metrics
 from hcp.training.trainer import StepMetrics
 from storage.canonical import key_of
@@ -83,6 +85,18 @@ def test_training_and_continuing_on_ray(dataset: DatasetVersion, base: str, tmp_
     assert [m.step for m in second.metrics] == [1, 2, 3, 4]
     assert read_metrics(second.metrics_uri) == second.metrics
     assert HcpAdapter.from_pretrained(second.checkpoint).card.step == 4
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+def test_a_training_s_actors_are_told_their_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Beside another cluster of this machine Ray Train's watchman would look for it there.
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with cluster_named():
+        mine = ray.get_runtime_context().gcs_address
+        assert get_env_vars_to_propagate()["RAY_ADDRESS"] == mine
+    assert "RAY_ADDRESS" not in get_env_vars_to_propagate()
+    assert "RAY_ADDRESS" not in os.environ
 
 
 @pytest.mark.ray
