@@ -1,7 +1,7 @@
 """The flow rebuild-dataset: captioned photos in, a dataset version out."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from prefect import flow, get_run_logger, task
@@ -87,7 +87,7 @@ def run_extractors(
     def on_report(report: "UnitReport") -> None:
         nonlocal done, photos
         done, photos = done + 1, photos + report.n_samples + report.n_rejects
-        log.append("unit", **report.as_dict())
+        log.append("unit", **asdict(report))
         progress.update(done, f"{photos} photos")
 
     with (
@@ -103,7 +103,7 @@ def run_extractors(
             on_report=on_report,
             config=replace(workers, count=count, gpus_each=gpus),
         )
-        log.append("run", **pool.as_dict())
+        log.append("run", **asdict(pool))
     return pool
 
 

@@ -71,16 +71,11 @@ def _people(rows: Tensor, *, side: tuple[int, int], image_shape: tuple[int, int]
     )
     return [
         Person(
-            bbox_xyxy_px=_rounded(box, 2),
+            bbox_xyxy_px=(round(x0, 2), round(y0, 2), round(x1, 2), round(y1, 2)),
             score=round(float(score), 4),
             keypoints=tuple((round(x, 2), round(y, 2), round(c, 4)) for x, y, c in points),
         )
-        for box, score, points in zip(
+        for (x0, y0, x1, y1), score, points in zip(
             boxes.tolist(), rows[:, 4].tolist(), keypoints.tolist(), strict=True
         )
     ]
-
-
-def _rounded(box: Sequence[float], digits: int) -> tuple[float, float, float, float]:
-    left, top, right, bottom = (round(value, digits) for value in box)
-    return left, top, right, bottom

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TypeVar
 
@@ -42,10 +42,6 @@ class UnitReport:
             skipped=skipped,
         )
 
-    def as_dict(self) -> dict[str, object]:
-        """Plain JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolReport:
@@ -63,10 +59,6 @@ class PoolReport:
     seconds: float  # wall
     images_per_s: float  # of units that were computed
     busy_fraction: float  # of the actors' time, spent in models
-
-    def as_dict(self) -> dict[str, object]:
-        """Plain JSON."""
-        return asdict(self)
 
 
 @dataclass(slots=True)

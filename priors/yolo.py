@@ -80,7 +80,7 @@ def load_yolo(weights: ResolvedWeights, *, task: YoloTask) -> torch.nn.Module:
     import_ultralytics()
     path = weights.path
     try:
-        model = _load_pickle(path) if path.suffix == ".pt" else _load_embedded(path, task=task)
+        model = _load(path, task=task)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise WeightsError(f"{task} weights: cannot load {path}: {error}") from error
     except SafetensorError as error:
@@ -177,16 +177,11 @@ class YoloNetwork:
         return [row.float().cpu() for row in rows], protos
 
 
-def _load_pickle(path: Path) -> torch.nn.Module:
-    from ultralytics.nn.tasks import load_checkpoint
+def _load(path: Path, *, task: YoloTask) -> torch.nn.Module:
+    from ultralytics.nn.tasks import PoseModel, SegmentationModel, load_checkpoint
 
-    model, _ = load_checkpoint(path, device="cpu", fuse=True)
-    return model
-
-
-def _load_embedded(path: Path, *, task: YoloTask) -> torch.nn.Module:
-    from ultralytics.nn.tasks import PoseModel, SegmentationModel
-
+    if path.suffix == ".pt":
+        return load_checkpoint(path, device="cpu", fuse=True)[0]
     tensors_path = path / WEIGHTS_FILE if path.is_dir() else path
     config_path = path / CONFIG_FILE if path.is_dir() else path.with_suffix(".yaml")
     config: dict[str, Any] = yaml.safe_load(config_path.read_text())

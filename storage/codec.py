@@ -204,12 +204,6 @@ def _decode_mask(data: bytes) -> NDArray[np.uint8]:
 
 def _palette() -> list[int]:
     """Black, then clearly different colours (PASCAL VOC's scheme), so that viewers show people."""
-    colours: list[int] = []
-    for index in range(256):
-        channels, rest = [0, 0, 0], index
-        for bit in range(7, -1, -1):
-            for channel in range(3):
-                channels[channel] |= ((rest >> channel) & 1) << bit
-            rest >>= 3
-        colours += channels
-    return colours
+    place = np.arange(8)[:, None]  # of a bit in a channel, the highest first
+    bits = np.arange(256)[:, None, None] >> (3 * place + np.arange(3)) & 1
+    return (bits << (7 - place)).sum(axis=1).ravel().tolist()

@@ -213,13 +213,6 @@ def _row(record: SourceRecord) -> dict[str, object]:
 def _schema() -> Any:
     import pyarrow as pa
 
-    record = pa.struct(
-        [
-            pa.field("key", pa.string(), nullable=False),
-            pa.field("uri", pa.string(), nullable=False),
-            pa.field("caption", pa.string()),
-            pa.field("attributes", pa.string(), nullable=False),
-            pa.field("content_tag", pa.string(), nullable=False),
-        ]
-    )
+    names = ("key", "uri", "caption", "attributes", "content_tag")
+    record = pa.struct([pa.field(n, pa.string(), nullable=n == "caption") for n in names])
     return pa.schema([("fingerprint", pa.string()), ("records", pa.list_(record))])

@@ -5,7 +5,6 @@ import re
 import secrets
 import time
 from datetime import UTC, datetime
-from types import TracebackType
 
 from storage.layout import Root
 from storage.locations import is_local, local_path, write_atomic
@@ -49,10 +48,5 @@ class RunLog:
     def __enter__(self) -> "RunLog":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()

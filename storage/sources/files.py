@@ -5,6 +5,7 @@ import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 
 from storage.canonical import decode_path
 from storage.content_tags import HASH_PREFIX, TagCache, file_stamp, hash_tag
@@ -52,7 +53,7 @@ def read_photo(root: str, path: str) -> bytes | ReadFailure:
             return _read_local(root, path)
         fs, full = filesystem(join(root, path))
         size = int(fs.info(full)["size"] or 0)
-        return _too_many_bytes(size) or bytes(fs.cat_file(full))
+        return too_many_bytes(size) or bytes(fs.cat_file(full))
     except Exception as error:  # object stores raise their clients' own errors
         return ReadFailure(without_root(error, root))
 
@@ -64,11 +65,7 @@ def _read_local(root: str, path: str) -> bytes | ReadFailure:
     status = os.stat(full)
     if not stat.S_ISREG(status.st_mode):
         return ReadFailure("not a regular file")
-    failure = _too_many_bytes(status.st_size)
-    if failure is not None:
-        return failure
-    with open(full, "rb") as file:
-        return file.read()
+    return too_many_bytes(status.st_size) or Path(full).read_bytes()
 
 
 def is_inside(real_path: str, real_root: str) -> bool:
@@ -76,7 +73,8 @@ def is_inside(real_path: str, real_root: str) -> bool:
     return real_path == real_root or real_path.startswith(real_root.rstrip("/") + "/")
 
 
-def _too_many_bytes(size: int) -> ReadFailure | None:
+def too_many_bytes(size: int) -> ReadFailure | None:
+    """Why a photo of this size is not read; None where it is."""
     if size <= MAX_IMAGE_BYTES:
         return None
     return ReadFailure(f"{size} bytes, more than {MAX_IMAGE_BYTES}")

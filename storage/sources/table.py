@@ -12,8 +12,15 @@ from storage.content_tags import TagCache, hash_tag
 from storage.errors import SourceError
 from storage.locations import is_directory, join
 from storage.records import SourceRecord
-from storage.sources.base import MAX_IMAGE_BYTES, Contents, ReadFailure, make_record, without_root
-from storage.sources.files import OCCURRENCE_MARK, checked, read_photo, read_photos, tag_file
+from storage.sources.base import Contents, ReadFailure, make_record, without_root
+from storage.sources.files import (
+    OCCURRENCE_MARK,
+    checked,
+    read_photo,
+    read_photos,
+    tag_file,
+    too_many_bytes,
+)
 from storage.sources.listing import names_of
 from storage.sources.metadata import METADATA_NAMES
 from storage.sources.rows import TABLE_SUFFIXES, BrokenRow, iter_rows, open_binary
@@ -199,9 +206,7 @@ def _cell_bytes(cell: Any) -> bytes | str | ReadFailure:
     data = (cell.get("bytes") or cell.get("path")) if isinstance(cell, dict) else cell
     if not data or not isinstance(data, bytes | str):
         return ReadFailure("the image cell is empty")
-    if len(data) > MAX_IMAGE_BYTES:
-        return ReadFailure(f"{len(data)} bytes, more than {MAX_IMAGE_BYTES}")
-    return data
+    return too_many_bytes(len(data)) or data
 
 
 def _read_cells(uri: str, wanted: set[int]) -> dict[int, bytes | str | ReadFailure]:

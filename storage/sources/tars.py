@@ -22,7 +22,7 @@ from storage.sources.base import (
     split_caption,
     without_root,
 )
-from storage.sources.files import OCCURRENCE_MARK, checked
+from storage.sources.files import OCCURRENCE_MARK, checked, too_many_bytes
 from storage.sources.listing import names_of
 from storage.sources.rows import BrokenRow, open_binary, parse_object
 
@@ -171,9 +171,7 @@ class _Index:
             if member.isfile():
                 self._found.setdefault(member.name, []).append(member)
         member = self._found[wanted][position - 1]
-        if member.size > MAX_IMAGE_BYTES:
-            return ReadFailure(f"{member.size} bytes, more than {MAX_IMAGE_BYTES}")
-        return _content(self._tar, member)
+        return too_many_bytes(member.size) or _content(self._tar, member)
 
 
 def tar_source(uri: str) -> TarSource:

@@ -50,7 +50,7 @@ def test_a_unit_becomes_a_shard(photos: Photos, tmp_path: Path) -> None:
     assert dict(report.rejects_by_reason) == {"no_person": 1, "too_many_people": 1}
     assert report.model_seconds <= report.seconds
     assert set(report.stage_seconds) == {"read", "decode", "pose", "masks", "write"}
-    json.dumps(report.as_dict())
+    json.dumps(asdict(report))
     samples = list(iter_samples(Root.of(tmp_path), unit.fingerprint))
     assert [len(s.people) for s in samples] == [1, 2, 3, 1]
     for sample in samples:
@@ -194,7 +194,7 @@ def test_inline_runs_report_units_and_totals(photos: Photos, tmp_path: Path) -> 
     assert dict(total.rejects_by_reason) == {"no_person": 2}
     assert total.images_per_s > 0
     assert 0 <= total.busy_fraction <= 1
-    json.dumps(total.as_dict())
+    json.dumps(asdict(total))
 
 
 @pytest.fixture

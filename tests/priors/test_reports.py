@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import pytest
 
@@ -36,7 +37,7 @@ def test_units_add_up_and_skipped_ones_cost_nothing() -> None:
     assert found.stage_seconds == {"read": 1.0, "pose": 2.0}
     assert found.images_per_s == pytest.approx(0.8, abs=0.05)  # 8 computed photos in 10 s
     assert found.busy_fraction == pytest.approx(0.1, abs=0.01)  # 2 s of 2 actors' 10 s
-    assert json.loads(json.dumps(found.as_dict()))["poison"] == ["k"]
+    assert json.loads(json.dumps(asdict(found)))["poison"] == ["k"]
 
 
 def test_a_clock_adds_up_its_stages() -> None:
