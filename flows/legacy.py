@@ -52,11 +52,8 @@ def moved(kind: type, data: Any) -> Any:
     found: list[str] = []
     result = _moved(kind, data, (), found)
     if found:
-        warnings.warn(
-            "settings of an earlier version, understood until the next: " + "; ".join(found),
-            FutureWarning,
-            stacklevel=2,
-        )
+        said = "settings of an earlier version, understood until the next: " + "; ".join(found)
+        warnings.warn(said, FutureWarning, stacklevel=2)
     return result
 
 

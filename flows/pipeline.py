@@ -17,10 +17,7 @@ def rebuild_and_train(params: RebuildAndTrainParams) -> PipelineOutcome:
         version = rebuild_dataset(params.rebuild)
         dataset = f"{params.rebuild.root}@{version}"
         trained = train_hcp(TrainParams.model_validate(dict(params.train) | {"dataset": dataset}))
-        known = {"dataset": params.evaluate.dataset or dataset, "training_log": trained.log}
-        evaluation = evaluate_hcp(
-            EvaluateParams.model_validate(
-                dict(params.evaluate) | known | {"checkpoint": trained.adapter}
-            )
-        )
+        known = {"training_log": trained.log, "checkpoint": trained.adapter}
+        known["dataset"] = params.evaluate.dataset or dataset
+        evaluation = evaluate_hcp(EvaluateParams.model_validate(dict(params.evaluate) | known))
     return PipelineOutcome(dataset=dataset, train=trained, evaluation=evaluation)

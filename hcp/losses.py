@@ -62,12 +62,8 @@ def alignment_loss(
     if distance == "cosine":
         similarity = _cosine(attn, target, eps=_NOTHING)
     else:
-        pixels = attn.shape[1]
-        similarity = _cosine(
-            attn - attn.mean(dim=1, keepdim=True),
-            target - target.mean(dim=1, keepdim=True),
-            eps=pixels * _FLAT**2,
-        )
+        attn, target = (maps - maps.mean(dim=1, keepdim=True) for maps in (attn, target))
+        similarity = _cosine(attn, target, eps=attn.shape[1] * _FLAT**2)
     per_token = torch.where(counted, 1.0 - similarity, 0.0)
     return per_token.sum(dim=1) / counted.sum(dim=1).clamp_min(1)
 

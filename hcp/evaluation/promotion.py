@@ -44,11 +44,8 @@ def decide(report: EvaluationReport, *, config: PromotionConfig | None = None) -
         _text_no_worse(report, against),
         _preserved(report, config),
     ]
-    return Verdict(
-        promote=all(passed for passed, _ in rules),
-        against=against,
-        reasons=tuple(reason for _, reason in rules),
-    )
+    reasons = tuple(reason for _, reason in rules)
+    return Verdict(promote=all(passed for passed, _ in rules), against=against, reasons=reasons)
 
 
 def _better_people(

@@ -113,9 +113,5 @@ def _draw(
             pipeline, prompts, seeds=seeds, steps=config.steps, guidance=config.guidance,
             adapter=adapter, batch_size=config.batch_size, on_progress=report,
         )  # fmt: skip
-    return Pictures(
-        prompts=prompts,
-        seeds=seeds,
-        images=images,
-        people={name: detector(drawn) for name, drawn in images.items()},
-    )
+    people = {name: detector(drawn) for name, drawn in images.items()}
+    return Pictures(prompts=prompts, seeds=seeds, images=images, people=people)

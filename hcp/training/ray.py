@@ -83,12 +83,9 @@ def fit(
             result = trainer.fit()
     finally:
         queue.shutdown(force=True)
-    return TrainResult(
-        checkpoint=_last_checkpoint(result, run=run, out=out),
-        run=run,
-        metrics=tuple(log.steps.values()),
-        metrics_uri=log.uri,
-    )
+    checkpoint = _last_checkpoint(result, run=run, out=out)
+    steps = tuple(log.steps.values())
+    return TrainResult(checkpoint=checkpoint, run=run, metrics=steps, metrics_uri=log.uri)
 
 
 def _ray_trainer(loop: dict[str, Any], workers: Workers, *, run: str, out: str) -> TorchTrainer:
@@ -276,11 +273,9 @@ def _report(trainer: Trainer, metrics: StepMetrics, *, rank0: bool) -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         save_checkpoint(folder, trainer)
-        ray.train.report(
-            asdict(metrics),
-            checkpoint=ray.train.Checkpoint.from_directory(folder),
-            checkpoint_dir_name=f"step-{metrics.step:08d}",
-        )
+        checkpoint = ray.train.Checkpoint.from_directory(folder)
+        name = f"step-{metrics.step:08d}"
+        ray.train.report(asdict(metrics), checkpoint=checkpoint, checkpoint_dir_name=name)
 
 
 def _first_problem(problem: str | None, world_size: int) -> str | None:

@@ -185,12 +185,10 @@ class Trainer:
         targets: dict[tuple[int, int], Tensor] = {}
         if maps:
             assert selection.kinds is not None
+            priors = prior_batch(batch, config, device=self.device)
+            sizes = [(layer.height, layer.width) for layer in maps]
             targets = build_targets(
-                prior_batch(batch, config, device=self.device),
-                selection.kinds,
-                [(layer.height, layer.width) for layer in maps],
-                table=config.priors,
-                resnet=self.resnet,
+                priors, selection.kinds, sizes, table=config.priors, resnet=self.resnet
             )
         terms = alignment_terms(
             maps, targets, selection.valid, timesteps, config=config,
