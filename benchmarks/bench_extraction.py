@@ -28,9 +28,9 @@ from webdataset.writer import TarWriter
 
 from benchmarks.output import ASSETS, finish, options
 from benchmarks.stub_models import (
-    EmptyMasks,
     MakeStub,
     SleepPose,
+    no_masks,
     run_on,
     started,
     units_of,
@@ -102,7 +102,7 @@ def efficiency(source: Source, root: Path, pose: PoseModel) -> dict[str, float]:
             Extraction(source=source, root=Root(f"{root}-{attempt}"), config=config, device="cpu"),
             lambda _: [],
             pose=pose,
-            masks=EmptyMasks(),
+            masks=no_masks,
         )
         start = perf_counter()
         run_units_inline(units, make_extractor=lambda e=extractor: e, on_report=lambda _: None)
@@ -182,7 +182,7 @@ def sorted_photos(place: Path, config: ExtractorConfig) -> tuple[list[Path], lis
     source = copied(place / "sorting", photos)
     root = Root.of(place / "sorting-data")
     extraction = Extraction(source=source, root=root, config=config, device="cpu")
-    extractor = Extractor(extraction, human_spans, masks=EmptyMasks())
+    extractor = Extractor(extraction, human_spans, masks=no_masks)
     units = units_of(source, unit_size=100)
     run_units_inline(units, make_extractor=lambda: extractor, on_report=lambda _: None)
     good = {s.uri for unit in units for s in iter_samples(root, unit.fingerprint)}

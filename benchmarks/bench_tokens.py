@@ -108,13 +108,12 @@ def main() -> None:
     parser.add_argument(
         "--captions", type=Path, help="text file, one caption a line, for the speed"
     )
-    parser.add_argument("--rounds", type=int, help="5; --quick: 1")
     given = parser.parse_args()
     lines: list[str] = []
     if given.captions is not None:
         lines = [line for line in given.captions.read_text(encoding="utf-8").splitlines() if line]
     labelled = read_labelled(LABELLED)
-    rounds = given.rounds or (1 if given.quick else 5)
+    rounds = 1 if given.quick else 5
     speed = captions_per_s(lines or [row.caption for row in labelled] * 20, rounds=rounds)
     result: dict[str, Any] = {
         "speed_one_core": speed,

@@ -37,17 +37,14 @@ class SleepPose:
         return [[_whole(image)] for image in images]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmptyMasks:
+def no_masks(
+    images: Sequence[NDArray[np.uint8]], people: Sequence[Sequence[Person]]
+) -> list[PersonMasks]:
     """Draws nothing, at once."""
-
-    def __call__(
-        self, images: Sequence[NDArray[np.uint8]], people: Sequence[Sequence[Person]]
-    ) -> list[PersonMasks]:
-        return [
-            empty_masks(len(found), height_px=image.shape[0], width_px=image.shape[1])
-            for image, found in zip(images, people, strict=True)
-        ]
+    return [
+        empty_masks(len(found), height_px=image.shape[0], width_px=image.shape[1])
+        for image, found in zip(images, people, strict=True)
+    ]
 
 
 class LoggedExtractor(Extractor):
@@ -82,7 +79,7 @@ class MakeStub:
             ),
             lambda _: [],
             pose=SleepPose(seconds=self.seconds),
-            masks=EmptyMasks(),
+            masks=no_masks,
         )
         extractor.log = self.log
         return extractor
