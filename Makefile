@@ -12,7 +12,7 @@ demo: $(STAMP)
 	$(BIN)/hcp demo --out $(OUT)
 
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "" -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m ""
 
 # The adapter's tests where only the core is installed; peft and accelerate are what users add.
 ADAPTER_TESTS := tests/hcp --ignore=tests/hcp/evaluation --ignore=tests/hcp/pages \
@@ -22,7 +22,7 @@ test-lowest: PINS := constraints-lowest.txt
 test-adapter test-lowest:
 	rm -rf build/$@
 	$(PYTHON) -m venv build/$@
-	build/$@/bin/python -m pip install --quiet -c $(PINS) -e . pytest pytest-timeout peft accelerate
+	build/$@/bin/python -m pip install --quiet -c $(PINS) -e . pytest pytest-timeout pytest-xdist peft accelerate
 	OMP_NUM_THREADS=1 build/$@/bin/python -m pytest $(ADAPTER_TESTS)
 	rm -rf build/$@
 

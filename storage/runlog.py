@@ -20,7 +20,7 @@ class RunLog:
     def __init__(self, root: Root, run_name: str) -> None:
         safe = re.sub(r"[^A-Za-z0-9._-]", "-", run_name).lstrip(".") or "run"
         if not is_local(root.uri):
-            now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]
+            now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
             safe = f"{safe}-{now}Z-{secrets.token_hex(3)}"
         self.uri = root.run_log(safe)
         self._lines: list[str] = []

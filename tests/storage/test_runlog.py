@@ -30,7 +30,7 @@ def test_each_run_on_an_object_store_has_a_log_of_its_own(tmp_path):
     store = fsspec.filesystem("memory")
     files = sorted(store.ls(f"/log-{tmp_path.name}/runs", detail=False))
     assert len(files) == 3
-    assert all(re.search(r"/rebuild-\d{8}T\d{6}\.\d{3}Z-\w+\.jsonl$", file) for file in files)
+    assert all(re.search(r"/rebuild-\d{8}T\d{6}\.\d{6}Z-\w+\.jsonl$", file) for file in files)
     lines = [json.loads(line) for file in files for line in store.cat_file(file).splitlines()]
     assert [(line["event"], line["run"]) for line in lines] == [
         (event, run) for run in range(3) for event in "ab"
