@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from storage.registry import checkpoint_place
 class HcpAdapter(nn.Module):
     """HcP layers for the cross-attentions of one base U-Net.
 
-    Parameters are named ``hcp.<site>.phi...`` and ``hcp.<site>.gate``, the dots of a site's module
-    path written as dashes. The base model is never a submodule: it stays frozen and unchanged.
+    Parameters are named ``hcp.<site>.phi...``, ``.psi...`` and ``.gate``, the dots of a site's
+    module path written as dashes. The base model is never a submodule: it stays frozen and
+    unchanged.
     """
 
     def __init__(self, card: AdapterCard) -> None:
@@ -35,16 +37,11 @@ class HcpAdapter(nn.Module):
             torch.manual_seed(config.init_seed)
             self.hcp = nn.ModuleDict(
                 {
-                    _key(site.name): HcpLayer(
-                        site.text_dim,
-                        site.inner_dim,
-                        width=config.width,
-                        activation=config.activation,
-                        gate=config.gate,
-                    )
+                    _key(site.name): HcpLayer(site.text_dim, site.inner_dim, config)
                     for site in card.sites
                 }
             )
+        self._strength = 1.0
         self._injection: Injection | None = None
         self._pipeline_tokens: PipelineTokens | None = None
 
@@ -52,6 +49,22 @@ class HcpAdapter(nn.Module):
     def config(self) -> HcpConfig:
         """The settings that the layers were built with."""
         return self.card.config
+
+    @property
+    def strength(self) -> float:
+        """Multiplies the human term while drawing: 0 gives the base's bits, 1 what was trained.
+
+        May be set at any time; ValueError where it is not finite.
+        """
+        return self._strength
+
+    @strength.setter
+    def strength(self, value: float) -> None:
+        if not isfinite(value):
+            raise ValueError(f"HcpAdapter.strength must be finite, got {value}")
+        self._strength = float(value)
+        if self._injection is not None:
+            self._injection.state.strength = self._strength
 
     def parameter_count(self) -> dict[tuple[Stage, int], int]:
         """Trainable parameters by U-Net stage and map scale (latent px per map px)."""
@@ -142,6 +155,7 @@ class HcpAdapter(nn.Module):
         if self._injection is not None:
             raise ValueError("the adapter is attached already: detach() it first")
         injection = self.inject(pipeline.unet, any_base=any_base)
+        injection.state.strength = self._strength
         try:
             self._pipeline_tokens = PipelineTokens(pipeline, injection)
         except ValueError:

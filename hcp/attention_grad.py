@@ -26,9 +26,15 @@ _CHUNK_CPU, _CHUNK = 1 << 18, 1 << 24
 
 
 def attention_in_training(
-    query: Tensor, key: Tensor, value: Tensor, key_h: Tensor, plan: RowPlan
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    key_h: Tensor,
+    plan: RowPlan,
+    *,
+    value_h: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """``M V`` in all rows; ``(M_h o m) V`` and the columns of M_h in those with human tokens.
+    """``M V`` in all rows; ``(M_h o m) V_h`` and the columns of M_h in those with human tokens.
 
     Args:
         query: [B, H, Q, d].
@@ -36,21 +42,32 @@ def attention_in_training(
         value: [B, H, K, d].
         key_h: [R, H, K, d].
         plan: which rows of B the R are, with their token mask and columns.
+        value_h: [R, H, K, d], V_h of the human term; None: the frozen V of those rows.
     Returns:
         [B, H, Q, d], [R, H, Q, d] and the head mean [R, Q, J], all in ``map_dtype``.
     """
+    if value_h is None:
+        value_h = plan.take(value)
     if key.requires_grad or value.requires_grad:  # more trains than HcP
         rows = plan.take(query)
-        human = human_attention(rows, key_h, plan.take(value), plan.token_mask)
+        human = human_attention(rows, key_h, value_h, plan.token_mask)
         columns = map_columns(rows, key_h, plan.columns)
         return wide_attention(query, key, value), human, columns
-    return cast(tuple[Tensor, Tensor, Tensor], _Attention.apply(query, key, value, key_h, plan))
+    picked = _human_values(value_h, plan)
+    terms = _Attention.apply(query, key, value, key_h, picked, plan)
+    return cast(tuple[Tensor, Tensor, Tensor], terms)
 
 
 class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride] - torch types it as *args
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, key_h: Tensor, plan: RowPlan
+        ctx: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_h: Tensor,
+        human_values: Tensor,
+        plan: RowPlan,
     ) -> tuple[Tensor, Tensor, Tensor]:
         ctx.plan = plan
         with torch.autocast(query.device.type, enabled=False):
@@ -61,8 +78,9 @@ class _Attention(torch.autograd.Function):
             maps = _softmax(_flat(rows), _flat(key_h), n_maps=1)
             picked = torch.cat([human.gather(2, index[some]) for some, human in maps])
             picked = picked.view(*rows.shape[:3], -1)  # P_J [R, H, Q, J]
-            update = picked @ _human_values(value, plan)
-        ctx.save_for_backward(query, key, value, key_h, out.to(query.dtype), picked)
+            update = picked @ human_values
+        term = out.to(query.dtype)
+        ctx.save_for_backward(query, key, value, key_h, human_values, term, picked)
         return out, update, picked.mean(dim=1)
 
     @staticmethod
@@ -71,11 +89,12 @@ class _Attention(torch.autograd.Function):
         ctx: Any, grad: Tensor, grad_update: Tensor, grad_columns: Tensor
     ) -> tuple[Any, ...]:
         plan: RowPlan = ctx.plan
-        query, key, value, key_h, out, picked = ctx.saved_tensors
+        query, key, value, key_h, human_values, out, picked = ctx.saved_tensors
         wide = picked.dtype
         with torch.autocast(query.device.type, enabled=False):
             rows, wide_h = plan.take(query).to(wide), key_h.to(wide)
-            through = grad_update @ _human_values(value, plan).mT  # G_J
+            grad_values = picked.mT @ grad_update if ctx.needs_input_grad[4] else None
+            through = grad_update @ human_values.mT  # G_J
             through = (through + grad_columns[:, None] / picked.shape[1]) * picked
             sums_h = through.sum(dim=-1, keepdim=True)
             # in rows without human tokens r_h is 0, and so is all that comes through M_h
@@ -87,7 +106,8 @@ class _Attention(torch.autograd.Function):
             own = _spread(through.mT @ rows, plan.columns, like=wide_h)
             grad_h = plan.take(grad_h) + own
             scale = query.shape[-1] ** -0.5
-        return (grad_q * scale).to(query.dtype), None, None, (grad_h * scale).to(key_h.dtype), None
+        grad_q, grad_h = (grad_q * scale).to(query.dtype), (grad_h * scale).to(key_h.dtype)
+        return grad_q, None, None, grad_h, grad_values, None
 
 
 def _through_softmax(
@@ -136,9 +156,9 @@ def _spread(picked: Tensor, columns: Tensor, *, like: Tensor) -> Tensor:
     return torch.zeros_like(like).scatter_add_(2, index, picked)
 
 
-def _human_values(value: Tensor, plan: RowPlan) -> Tensor:
-    # [B, H, K, d] -> V of the human tokens [R, H, J, d], zero where a row has fewer than J.
-    found = _take(plan.take(value), plan.columns).to(map_dtype(value))
-    places = torch.arange(plan.columns.shape[1], device=value.device)
+def _human_values(value_h: Tensor, plan: RowPlan) -> Tensor:
+    # [R, H, K, d] -> V_h of the human tokens [R, H, J, d], zero where a row has fewer than J.
+    found = _take(value_h, plan.columns).to(map_dtype(value_h))
+    places = torch.arange(plan.columns.shape[1], device=value_h.device)
     valid = places < plan.token_mask.sum(dim=1, keepdim=True)
     return found * valid[:, None, :, None]

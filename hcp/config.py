@@ -8,6 +8,8 @@ from typing import Any, Literal, get_args
 Stage = Literal["down", "mid", "up"]
 Activation = Literal["gelu", "silu", "relu"]
 Gate = Literal["fixed", "zero"]
+Start = Literal["flat", "residual"]
+Value = Literal["frozen", "learned"]
 Distance = Literal["cosine", "centred_cosine"]
 Schedule = Literal["early", "late", "constant", "off"]
 Prior = Literal["heatmap", "mask", "resnet50"]
@@ -91,6 +93,8 @@ class HcpConfig:
     activation: Activation = "gelu"  # between phi's layers (our reading)
     gamma: float = 1.0  # M^ = M + gamma g (M_h o m) (our reading)
     gate: Gate = "fixed"  # "fixed": g = 1, the paper; "zero": g is learned from 0 (ours)
+    start: Start = "flat"  # K_h = phi(C); "residual": W_k C + phi(C), phi from 0 (ours)
+    value: Value = "frozen"  # of the human term: V; "learned": V + psi(C), psi from 0 (ours)
     stages: tuple[Stage, ...] = ("mid", "up")
     map_scales: tuple[int, ...] | None = None  # latent px per map px (1, 2, 4, 8); None: all
     init_seed: int = 0  # of phi's weights
@@ -103,6 +107,8 @@ class HcpConfig:
             raise ValueError(f"HcpConfig.gamma must be finite, got {self.gamma}")
         _check_choice("HcpConfig.activation", self.activation, Activation)
         _check_choice("HcpConfig.gate", self.gate, Gate)
+        _check_choice("HcpConfig.start", self.start, Start)
+        _check_choice("HcpConfig.value", self.value, Value)
         if not self.stages or len(set(self.stages)) != len(self.stages):
             raise ValueError(
                 f"HcpConfig.stages needs one or more different stages, got {self.stages}"

@@ -3,6 +3,7 @@
 B batch, Q latent pixels, K text tokens, J selected tokens; R rows of B that have human tokens.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from hcp.attention import human_attention, map_columns, split_heads, wide_attent
 from hcp.attention_grad import attention_in_training
 from hcp.layer import HcpLayer
 from hcp.sites import Site
-from hcp.token_state import RowPlan, TokenState
+from hcp.token_state import HumanTokens, RowPlan, TokenState
 
 BASE_PROCESSORS = (AttnProcessor2_0, AttnProcessor, SlicedAttnProcessor, XFormersAttnProcessor)
 """Processors that compute plain cross-attention, each in its way."""
@@ -84,19 +85,23 @@ class HcpProcessor:
         # The fused form of hcp.attention, with the human term only in the rows that need it.
         query = _norm(attn.norm_q, split_heads(attn.to_q(pixels), attn.heads))
         frozen_text = attn.norm_encoder_hidden_states(text) if attn.norm_cross else text
-        key = _norm(attn.norm_k, split_heads(attn.to_k(frozen_text), attn.heads))
+        frozen_keys = attn.to_k(frozen_text)
+        key = _norm(attn.norm_k, split_heads(frozen_keys, attn.heads))
         value = split_heads(attn.to_v(frozen_text), attn.heads)
-        key_h = self._human_keys(attn, text, plan).to(query.dtype)
+        key_h, value_h = self._human_tokens(attn, text, plan, lambda: plan.take(frozen_keys))
+        key_h = key_h.to(query.dtype)
         if mask is None and torch.is_grad_enabled():
-            out, human, columns = attention_in_training(query, key, value, key_h, plan)
+            out, human, columns = attention_in_training(
+                query, key, value, key_h, plan, value_h=_plus(plan.take(value), value_h)
+            )
             if self.site.name in self.state.record:
                 self.state.maps[self.site.name] = plan.spread(columns)
-            out = plan.add(out, self.layer.strength(self.gamma) * human)
+            out = plan.add(out, self._weight() * human)
         else:
             out = scaled_dot_product_attention(query, key, value, attn_mask=mask)
             rows, values = plan.take(query), plan.take(value)
             rows_mask = None if mask is None else plan.take(mask)
-            update = self._human(rows, key_h, values, rows_mask, plan)
+            update = self._human(rows, key_h, _plus(values, value_h), rows_mask, plan)
             if update.dtype == out.dtype:
                 out = plan.add(out, update)
             else:  # half precision is rounded to once, in the sum, and only in the plan's rows
@@ -122,9 +127,13 @@ class HcpProcessor:
         frozen_text = attn.norm_encoder_hidden_states(rows) if attn.norm_cross else rows
         query = _norm(attn.norm_q, split_heads(attn.to_q(plan.take(pixels)), attn.heads))
         value = split_heads(attn.to_v(frozen_text), attn.heads)
-        key_h = self._human_keys(attn, text, plan).to(query.dtype)
+        # to_k's own forward: this is no call of the base's, and those who watch it must not see it
+        key_h, value_h = self._human_tokens(
+            attn, text, plan, lambda: attn.to_k.forward(frozen_text)
+        )
         rows_mask = None if mask is None else plan.take(mask)
-        update = self._human(query, key_h, value, rows_mask, plan)
+        key_h = key_h.to(query.dtype)
+        update = self._human(query, key_h, _plus(value, value_h), rows_mask, plan)
         update = update.transpose(1, 2).flatten(2).to(query.dtype)
         project = attn.to_out[0]
         update = project(update) - project(torch.zeros_like(update[:1, :1]))  # bias: in `out`
@@ -134,23 +143,39 @@ class HcpProcessor:
     def _human(
         self, query: Tensor, key_h: Tensor, value: Tensor, mask: Tensor | None, plan: RowPlan
     ) -> Tensor:
-        # gamma g (M_h o m) V in map_dtype; tensors are the plan's rows, the mask's [R, H, ., K].
+        # gamma g (M_h o m) V_h in map_dtype; tensors are the plan's rows, the mask's [R, H, ., K].
         if self.site.name in self.state.record:
             self.state.maps[self.site.name] = plan.spread(map_columns(query, key_h, plan.columns))
         update = human_attention(query, key_h, value, plan.token_mask, attention_mask=mask)
-        return self.layer.strength(self.gamma) * update
+        return self._weight() * update
 
-    def _human_keys(self, attn: Any, text: Tensor, plan: RowPlan) -> Tensor:
+    def _weight(self) -> float | Tensor:
+        return self.layer.strength(self.gamma) * self.state.strength
+
+    def _human_tokens(
+        self, attn: Any, text: Tensor, plan: RowPlan, frozen_keys: Callable[[], Tensor]
+    ) -> HumanTokens:
         remember = not torch.is_grad_enabled()
-        key_h = self.state.cached_keys(self.site.name, text) if remember else None
-        if key_h is None:
-            weight = next(self.layer.parameters())
-            if weight.device != text.device:  # the base was moved or offloaded
-                self.layer.to(text.device)
-            key_h = self.layer(plan.take(text).to(weight.dtype))
-            if remember:
-                self.state.keep_keys(self.site.name, text, key_h)
-        return _norm(attn.norm_k, split_heads(key_h, attn.heads))
+        cached = self.state.cached(self.site.name, text) if remember else None
+        if cached is not None:
+            return cached
+        weight = next(self.layer.parameters())
+        if weight.device != text.device:  # the base was moved or offloaded
+            self.layer.to(text.device)
+        rows = plan.take(text).to(weight.dtype)
+        keys = self.layer(rows, frozen_keys() if self.layer.residual else None)
+        values = self.layer.values(rows)
+        human = (
+            _norm(attn.norm_k, split_heads(keys, attn.heads)),
+            None if values is None else split_heads(values, attn.heads),
+        )
+        if remember:
+            self.state.keep(self.site.name, text, human)
+        return human
+
+
+def _plus(values: Tensor, more: Tensor | None) -> Tensor:
+    return values if more is None else values + more.to(values.dtype)
 
 
 def _pixels(attn: Any, hidden_states: Tensor, temb: Tensor | None) -> Tensor:

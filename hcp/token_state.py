@@ -59,6 +59,10 @@ class RowPlan:
         )
 
 
+HumanTokens = tuple[Tensor, Tensor | None]
+"""K_h and what is added to V in the human term, [R, H, K, d] each; None: nothing is added."""
+
+
 @dataclass(slots=True)
 class TokenState:
     """Mutable, shared by the processors of one U-Net: the masks of the batch under way."""
@@ -66,8 +70,9 @@ class TokenState:
     selection: TokenSelection | None = None
     record: frozenset[str] = frozenset()  # sites whose maps are kept
     maps: dict[str, Tensor] = field(default_factory=dict[str, Tensor])  # site -> [B, Q, J]
+    strength: float = 1.0  # of the human term; stays when a batch is forgotten
     _plans: dict[int, RowPlan | None] = field(default_factory=dict[int, Any])
-    _keys: dict[str, tuple[Tensor, int, Tensor]] = field(default_factory=dict[str, Any])
+    _human: dict[str, tuple[Tensor, int, HumanTokens]] = field(default_factory=dict[str, Any])
     _tokens: int = 0
 
     def set(
@@ -109,10 +114,10 @@ class TokenState:
         self.record = frozenset()
         self.maps = {}
         self._plans = {}
-        self._keys = {}
+        self._human = {}
 
     def plan(self, encoder_hidden_states: Tensor) -> RowPlan | None:
-        """The plan for a U-Net batch [B, K, C]; None where no row has human tokens.
+        """The plan for a U-Net batch [B, K, C]; None where no row has human tokens to heed.
 
         Raises:
             ValueError: no mask was announced, or it is not of this batch.
@@ -128,21 +133,21 @@ class TokenState:
                 f"HcP: the token mask is for {sorted(self._plans)} rows of {self._tokens} tokens, "
                 f"the U-Net got {batch} rows of {tokens}"
             )
-        plan = self._plans[batch]
+        plan = self._plans[batch] if self.strength else None
         if plan is not None and plan.token_mask.device != encoder_hidden_states.device:
             plan = self._plans[batch] = plan.to(encoder_hidden_states.device)
         return plan
 
-    def cached_keys(self, site: str, encoder_hidden_states: Tensor) -> Tensor | None:
-        """K_h of an earlier step for the very same text embedding, or None."""
-        entry = self._keys.get(site)
+    def cached(self, site: str, encoder_hidden_states: Tensor) -> HumanTokens | None:
+        """What an earlier step made of the very same text embedding, or None."""
+        entry = self._human.get(site)
         if entry is None or entry[0] is not encoder_hidden_states:
             return None
         return entry[2] if entry[1] == _version(encoder_hidden_states) else None
 
-    def keep_keys(self, site: str, encoder_hidden_states: Tensor, key_h: Tensor) -> None:
-        """Remember K_h for the next steps; never with autograd on, where it would be stale."""
-        self._keys[site] = (encoder_hidden_states, _version(encoder_hidden_states), key_h)
+    def keep(self, site: str, encoder_hidden_states: Tensor, human: HumanTokens) -> None:
+        """Remember them for the next steps; never with autograd on, where they would be stale."""
+        self._human[site] = (encoder_hidden_states, _version(encoder_hidden_states), human)
 
 
 def _version(tensor: Tensor) -> int:

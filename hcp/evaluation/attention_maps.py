@@ -129,8 +129,9 @@ class MapRecorder:
             return
         layer: Any = self.adapter.hcp[site.name.replace(".", "-")]
         dtype = next(layer.parameters()).dtype
-        human = maps(layer(text[-rows:].to(dtype)))
-        strength = torch.as_tensor(layer.strength(self.adapter.config.gamma)).float().cpu()
+        human = maps(layer(text[-rows:].to(dtype), key[-rows:]))
+        weight = layer.strength(self.adapter.config.gamma) * self.adapter.strength
+        strength = torch.as_tensor(weight).float().cpu()
         self.human.append(human)
         self.fused.append(frozen + strength * human)
 

@@ -66,10 +66,10 @@ def test_terms_maps_and_gradients_are_those_of_the_formulas(
 
 def test_gradients_in_float64() -> None:
     query, key, value, key_h = _inputs(pixels=3)
-    leaves = (query.requires_grad_(), key_h.requires_grad_())
+    leaves = [x.requires_grad_() for x in (query, key_h, key_h.detach() + 1)]
     plan = _plan(MASK)
     assert torch.autograd.gradcheck(
-        lambda q, k_h: attention_in_training(q, key, value, k_h, plan), leaves
+        lambda q, k_h, v_h: attention_in_training(q, key, value, k_h, plan, value_h=v_h), leaves
     )
 
 
@@ -102,9 +102,11 @@ def test_nothing_but_projections_output_and_human_columns_is_kept() -> None:
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         out, _, _ = attention_in_training(query, key, value, key_h, _plan(MASK))
-    *others, columns = kept
-    expected = [query, key, value, key_h, out]
+    *others, values, term, columns = kept
+    expected = [query, key, value, key_h]
     assert [t.data_ptr() for t in others] == [t.data_ptr() for t in expected]
+    assert term.data_ptr() == out.data_ptr()
+    assert values.shape == (2, 2, 2, 4)  # V of the human tokens alone
     assert columns.shape == (*query[[0, 2]].shape[:3], 2)
 
 

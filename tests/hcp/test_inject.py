@@ -58,7 +58,8 @@ def test_phi_of_stable_diffusion_has_the_computed_size() -> None:
     widths = [320] * 5 + [640] * 5 + [1280] * 6
     with torch.device("meta"):
         layers = [
-            HcpLayer(768, inner, width=1024, activation="gelu", gate="fixed") for inner in widths
+            HcpLayer(768, inner, HcpConfig(width=1024, activation="gelu", gate="fixed"))
+            for inner in widths
         ]
     assert sum(p.numel() for layer in layers for p in layer.parameters()) == 42_184_896 - sum(
         widths

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers.models.attention_processor import Attention, AttnProcessor2_0
+from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0
 from torch import Tensor
 
-from hcp.attention import fused_attention
+from hcp.attention import fused_attention, human_attention, wide_attention
+from hcp.config import HcpConfig
 from hcp.layer import HcpLayer
 from hcp.processor import HcpProcessor
 from hcp.sites import Site
@@ -31,7 +32,7 @@ def _block(settings: dict[str, Any]) -> Attention:
 
 def _processor(*, gamma: float, mask: Tensor) -> HcpProcessor:
     torch.manual_seed(1)
-    layer = HcpLayer(12, 16, width=8, activation="gelu", gate="fixed")
+    layer = HcpLayer(12, 16, HcpConfig(width=8, activation="gelu", gate="fixed"))
     state = TokenState()
     state.set(mask)
     return HcpProcessor(SITE, layer, gamma=gamma, state=state)
@@ -151,3 +152,60 @@ def test_self_attention_passes_through() -> None:
     hidden = _inputs()[0].flatten(2).transpose(1, 2)
     processor = _processor(gamma=1.0, mask=torch.ones(3, 5, dtype=torch.bool))
     assert torch.equal(processor(attn, hidden), AttnProcessor2_0()(attn, hidden))
+
+
+VARIANTS = {
+    "residual": HcpConfig(width=8, start="residual"),
+    "value": HcpConfig(width=8, value="learned"),
+    "both": HcpConfig(width=8, start="residual", value="learned"),
+}
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["fused", "beside"])
+@pytest.mark.parametrize("grad", [False, True], ids=["draw", "train"])
+@pytest.mark.parametrize("variant", list(VARIANTS))
+def test_variants_are_their_formulas(variant: str, grad: bool, beside: bool) -> None:
+    attn = _block({}).requires_grad_(False)
+    hidden, text, mask = _inputs()
+    hidden = hidden.flatten(2).transpose(1, 2)
+    layer = HcpLayer(12, 16, VARIANTS[variant])
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    state = TokenState()
+    state.set(mask)
+    base = AttnProcessor() if beside else None
+    processor = HcpProcessor(SITE, layer, gamma=0.6, state=state, base=base)
+
+    def heads(x: Tensor) -> Tensor:
+        return x.unflatten(-1, (2, 8)).transpose(1, 2)
+
+    frozen, more = attn.to_k(text), layer.values(text)
+    key_h = layer(text, frozen)
+    value_h = attn.to_v(text) if more is None else attn.to_v(text) + more
+    query, value = heads(attn.to_q(hidden)), heads(attn.to_v(text))
+    human = human_attention(query, heads(key_h), heads(value_h), mask)
+    expected = wide_attention(query, heads(frozen), value) + 0.6 * human
+    expected = attn.to_out[0](expected.transpose(1, 2).flatten(2))
+    with torch.set_grad_enabled(grad):
+        found = processor(attn, hidden, text)
+        assert torch.allclose(found, expected, atol=1e-5)
+        assert torch.allclose(processor(attn, hidden, text), expected, atol=1e-5)  # from the cache
+    if grad:
+        leaves = list(layer.parameters())
+        ours = torch.autograd.grad(found.sin().sum(), leaves)
+        theirs = torch.autograd.grad(expected.sin().sum(), leaves)
+        for a, b in zip(ours, theirs, strict=True):
+            assert torch.allclose(a, b, atol=1e-4)
+
+
+@torch.no_grad()
+def test_strength_scales_the_human_term_and_zero_gives_the_base_s_bits() -> None:
+    attn = _block({})
+    hidden, text, mask = _inputs()
+    processor = _processor(gamma=1.0, mask=mask)
+    base = AttnProcessor2_0()(attn, hidden, text)
+    full = processor(attn, hidden, text) - base
+    processor.state.strength = 0.5
+    assert torch.allclose(processor(attn, hidden, text) - base, full / 2, atol=1e-6)
+    processor.state.strength = 0.0
+    assert torch.equal(processor(attn, hidden, text), base)

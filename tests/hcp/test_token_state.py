@@ -81,14 +81,14 @@ def test_wrong_masks_are_refused() -> None:
             state_of(mask, kinds=kinds)
 
 
-def test_keys_belong_to_one_unchanged_text() -> None:
-    state, text, keys = state_of(MASK), torch.ones(3, 4, 8), torch.ones(3, 4, 2)
-    state.keep_keys("a", text, keys)
-    assert state.cached_keys("a", text) is keys
-    assert state.cached_keys("b", text) is None
-    assert state.cached_keys("a", text.clone()) is None
+def test_human_tokens_belong_to_one_unchanged_text() -> None:
+    state, text, human = state_of(MASK), torch.ones(3, 4, 8), (torch.ones(3, 4, 2), None)
+    state.keep("a", text, human)
+    assert state.cached("a", text) is human
+    assert state.cached("b", text) is None
+    assert state.cached("a", text.clone()) is None
     text.add_(1)
-    assert state.cached_keys("a", text) is None
-    state.keep_keys("a", text, keys)
+    assert state.cached("a", text) is None
+    state.keep("a", text, human)
     state.set(MASK)
-    assert state.cached_keys("a", text) is None
+    assert state.cached("a", text) is None
