@@ -35,6 +35,9 @@ VARIANTS: Mapping[str, Change] = {
     "default": lambda config: config,
     "no-alignment": _aligned(alpha=0.0),
     "gate-zero": lambda config: replace(config, gate="zero"),
+    "residual-start": lambda config: replace(config, start="residual"),
+    "learned-value": lambda config: replace(config, value="learned"),
+    "residual-and-value": lambda config: replace(config, start="residual", value="learned"),
     "scale-only": _aligned(stages=StageTable(mid="constant", up="constant")),
     "step-swapped": _aligned(stages=StageTable(mid="late", up="early")),
     "mid-only": lambda config: replace(config, stages=("mid",)),
@@ -42,7 +45,7 @@ VARIANTS: Mapping[str, Change] = {
     "centred-cosine": _aligned(distance="centred_cosine"),
     "pose-only": _aligned(priors=PriorTable(person=("heatmap",))),
 }
-"""One idea each, as a change of the parameters' own ``hcp``."""
+"""One idea each, or two by name, as a change of the parameters' own ``hcp``."""
 
 
 @flow(name="ablate-hcp")

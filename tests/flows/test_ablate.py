@@ -28,6 +28,7 @@ def test_each_variant_changes_one_thing() -> None:
     ideas = {name: changed(config, default) for name, config in configs.items()}
     # a stage that gets layers must get a loss too
     assert ideas.pop("all-stages") == {"stages", "alignment.stages"}
+    assert ideas.pop("residual-and-value") == {"start", "value"}  # the two ideas together
     assert {name: len(idea) for name, idea in ideas.items()} == dict.fromkeys(ideas, 1)
     every = [config.to_json() for config in (default, *configs.values())]
     assert all(every.count(config) == 1 for config in every)

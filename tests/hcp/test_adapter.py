@@ -101,6 +101,47 @@ def test_save_load_generate_gives_the_same_image(any_pipeline: Any, tmp_path: Pa
     assert np.array_equal(_draw(any_pipeline, HUMAN), expected)
 
 
+@pytest.mark.parametrize("start", ["flat", "residual"])
+def test_variants_keep_the_base_without_human_words_and_load_again(
+    pipeline: StableDiffusionPipeline, start: Any, tmp_path: Path
+) -> None:
+    base = {prompt: _draw(pipeline, prompt) for prompt in (HUMAN, OTHER)}
+    config = HcpConfig(width=32, start=start, value="learned")
+    adapter = HcpAdapter.create(pipeline.unet, config)
+    with torch.no_grad():
+        for parameter in adapter.parameters():
+            parameter.normal_(std=0.2)
+    adapter.attach(pipeline)
+    assert np.array_equal(_draw(pipeline, OTHER), base[OTHER])
+    drawn = _draw(pipeline, HUMAN)
+    assert np.abs(drawn - base[HUMAN]).max() > 1e-3
+    adapter.detach()
+    adapter.save_pretrained(tmp_path / "a")
+    loaded = HcpAdapter.from_pretrained(tmp_path / "a")
+    assert loaded.config == config
+    loaded.attach(pipeline)
+    assert np.array_equal(_draw(pipeline, HUMAN), drawn)
+
+
+def test_strength_goes_from_the_base_to_what_was_trained(
+    pipeline: StableDiffusionPipeline,
+) -> None:
+    base = _draw(pipeline, HUMAN)
+    adapter = _loud(pipeline)
+    adapter.strength = 0.5
+    adapter.attach(pipeline)
+    half = _draw(pipeline, HUMAN)
+    adapter.strength = 1.0
+    full = _draw(pipeline, HUMAN)
+    adapter.strength = 0.501
+    near = _draw(pipeline, HUMAN)
+    adapter.strength = 0.0
+    assert np.array_equal(_draw(pipeline, HUMAN), base)
+    assert np.abs(near - half).max() < 0.1 * np.abs(full - half).max()
+    with pytest.raises(ValueError, match="finite"):
+        adapter.strength = float("nan")
+
+
 def test_an_adapter_loads_from_an_fsspec_url(pipeline: StableDiffusionPipeline) -> None:
     adapter = _loud(pipeline)
     adapter.save_pretrained("memory://bucket/adapter", step=5)
