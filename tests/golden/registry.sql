@@ -166,8 +166,8 @@ CREATE TABLE "experiments" (
 	CONSTRAINT experiments_lifecycle_stage CHECK (lifecycle_stage IN ('active', 'deleted')), 
 	CONSTRAINT uq_experiments_workspace_name UNIQUE (workspace, name)
 );
-INSERT INTO "experiments" VALUES(0,'Default','/work/main/mlruns/0','active',1795642394550,1795642394550,'default');
-INSERT INTO "experiments" VALUES(1,'hcp','/work/main/mlruns/1','active',1795642394585,1795642394585,'default');
+INSERT INTO "experiments" VALUES(0,'Default','/home/hcp/mlruns/0','active',1795642394550,1795642394550,'default');
+INSERT INTO "experiments" VALUES(1,'hcp','/home/hcp/mlruns/1','active',1795642394585,1795642394585,'default');
 CREATE TABLE guardrail_configs (
 	endpoint_id VARCHAR(36) NOT NULL, 
 	guardrail_id VARCHAR(36) NOT NULL, 
@@ -436,7 +436,7 @@ CREATE TABLE "model_version_tags" (
 );
 INSERT INTO "model_version_tags" VALUES('base','embedded','hcp',1,'default');
 INSERT INTO "model_version_tags" VALUES('gate','passed','hcp',1,'default');
-INSERT INTO "model_version_tags" VALUES('checkpoint_sha256','6f936cad56234c2c265394c5348f1edfde2c5f0b28da3034ace6bf068ebc0815','hcp',1,'default');
+INSERT INTO "model_version_tags" VALUES('checkpoint_sha256','df522c38b25b12d2bb95df621bf5191e20fcbf0767fa110157d76152196bf272','hcp',1,'default');
 INSERT INTO "model_version_tags" VALUES('metrics_json','{"candidate.people_score":0.5}','hcp',1,'default');
 CREATE TABLE "model_versions" (
 	name VARCHAR(256) NOT NULL, 
@@ -557,7 +557,7 @@ CREATE TABLE "runs" (
 	FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id), 
 	CHECK (status IN ('SCHEDULED', 'FAILED', 'FINISHED', 'RUNNING', 'KILLED'))
 );
-INSERT INTO "runs" VALUES('d1b7c2a71f3a48779f077a21be2e9797','victorious-quail-344','UNKNOWN','','','unknown','FINISHED',1795642394588,1795642394603,'','active','/work/main/mlruns/1/d1b7c2a71f3a48779f077a21be2e9797/artifacts',1,NULL);
+INSERT INTO "runs" VALUES('d1b7c2a71f3a48779f077a21be2e9797','victorious-quail-344','UNKNOWN','','','unknown','FINISHED',1795642394588,1795642394603,'','active','/home/hcp/mlruns/1/d1b7c2a71f3a48779f077a21be2e9797/artifacts',1,NULL);
 CREATE TABLE scheduler_leases (
 	lease_key VARCHAR(255) NOT NULL, 
 	acquired_at BIGINT NOT NULL, 
