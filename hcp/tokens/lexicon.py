@@ -42,14 +42,50 @@ _SECTIONS = {
     "weak_person": PERSON | WEAK,
     "animals": ANIMAL,
     "body_parts": BODY,
-    "ing_nouns": ING_NOUN,
-    "itpron": IT,
-    "thing": THING_DOES,
-    "participle": VERB_PAST | POSTURE,
+    "always": ALWAYS,
+    "played": PLAYED,
+    "verbal": VERBAL,
+    "opaque": OPAQUE,
     "photo": 0,
+    "framable": FRAMABLE,
+    "vehicle": VEHICLE,
+    "worn": WORN,
+    "place": PLACE,
+    "ing_nouns": ING_NOUN,
+    "det": DET,
+    "possessive": POSSESSIVE,
+    "prep": PREP,
+    "conj": CONJ,
+    "sub": SUB,
+    "rel": REL,
+    "be": BE,
+    "aux": AUX,
+    "pronoun": PRONOUN,
+    "itpron": IT,
+    "adverb": ADVERB,
+    "adjective": ADJECTIVE,
+    "to": TO,
+    "light": LIGHT,
+    "moves": MOVES,
+    "thing": THING_DOES,
+    "posture": POSTURE,
+    "participle": VERB_PAST | POSTURE,
     "verb": 0,
+    "ballgame": BALLGAME,
+    "artificial": ARTIFICIAL,
+    "airborne": AIRBORNE,
+    "nouny": NOUNY,
+    "adjectival": ADJECTIVAL,
+    "qualifier": QUALIFIER,
+    "counted": COUNTED,
+    "owner": OWNER,
+    "preparing": PREPARING,
+    "getting": GETTING,
+    "helping": HELPING,
+    "showing": SHOWING,
+    "playing": PLAYING,
+    "stative": STATIVE,
 }
-"""The lists' sections that are not named as their reading, as "opaque" is."""
 _INFLECTED = (
     "person_nouns", "weak_person", "animals", "body_parts", "images", "objects", "activities",
 )  # fmt: skip
@@ -65,10 +101,6 @@ def _entries(name: str) -> Iterator[tuple[str, str]]:
         section, colon, words = line.rpartition(": ")
         for word in words.split():
             yield (section if colon else name), word
-
-
-def _bits(section: str) -> int:
-    return _SECTIONS[section] if section in _SECTIONS else int(globals()[section.upper()])
 
 
 def plural(noun: str) -> str:
@@ -116,7 +148,7 @@ def _verb_forms(entry: str) -> dict[str, int]:
 
 def _all_forms() -> Iterator[tuple[str, int]]:
     for section, entry in _entries("verbs"):
-        bits = _bits(section)
+        bits = _SECTIONS[section]
         if section == "participle":
             yield entry, bits
             continue
@@ -124,10 +156,10 @@ def _all_forms() -> Iterator[tuple[str, int]]:
             yield form, reading | bits
     for name in _AS_THEY_STAND:
         for section, word in _entries(name):
-            yield word, _bits(section)
+            yield word, _SECTIONS[section]
     for name in _INFLECTED:
         for section, word in _entries(name):
-            bits = _bits(section)
+            bits = _SECTIONS[section]
             yield word, bits
             if not (word.endswith("men") or (bits & (WORN | PLACE) and word.endswith("s"))):
                 yield plural(word), bits | PLURAL
