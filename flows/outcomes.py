@@ -42,6 +42,7 @@ class PipelineOutcome(Outcome):
     dataset: str  # ROOT@VERSION
     train: TrainOutcome
     evaluation: EvaluateOutcome
+    unchanged: bool = False  # an earlier run's: version and settings were trained before
 
 
 class VariantOutcome(Outcome):

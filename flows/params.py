@@ -85,7 +85,17 @@ class RetryParams(RebuildParams):
     ] = TRANSIENT
 
 
-class TrainSettings(ComputeParams):
+class RegistryParams(Params):
+    """Where models are registered, and under which name."""
+
+    registry: Annotated[
+        Name | None,
+        Field(description="MLflow URI; none: MLFLOW_TRACKING_URI, else ./hcp-registry.db"),
+    ] = None
+    model_name: Annotated[Name, Field(description="in the registry")] = "hcp"
+
+
+class TrainSettings(ComputeParams, RegistryParams):
     """How the HcP layer is fine-tuned, whatever the dataset."""
 
     base: Annotated[File, Field(description="diffusers id or folder, or 'embedded'")]
@@ -93,6 +103,10 @@ class TrainSettings(ComputeParams):
     resume: Annotated[
         bool, Field(description="go on from the last checkpoint of the same settings")
     ] = False
+    init_from: Annotated[
+        File | None,
+        Field(description="weights to begin with: folder, registry URI or 'champion'; none: new"),
+    ] = None
     workers: Annotated[Workers, Field(description="Ray Train workers")] = Workers()
     training: Annotated[
         TrainConfig,
@@ -107,7 +121,7 @@ class TrainParams(TrainSettings):
     dataset: Annotated[Dataset, Field(description="ROOT or ROOT@VERSION")]
 
 
-class EvaluateSettings(ComputeParams):
+class EvaluateSettings(ComputeParams, RegistryParams):
     """How a checkpoint is evaluated, whatever the checkpoint."""
 
     base: Annotated[File, Field(description="diffusers id or folder, or 'embedded'")]
@@ -163,6 +177,9 @@ class RebuildAndTrainParams(Params):
     rebuild: RebuildParams
     train: TrainSettings
     evaluate: EvaluateSettings
+    train_unchanged: Annotated[
+        bool, Field(description="train also where version and settings were trained before")
+    ] = False
 
 
 class AblateParams(Params):

@@ -1,9 +1,11 @@
 """The whole product in one flow, small: photos in, an evaluated and registered checkpoint out."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
+from prefect import flow
 
 from demo.run import DemoSize, demo_params, summary
 from demo.world.dataset import DrawnFolder
@@ -13,8 +15,9 @@ from flows.cli.settings import merged
 from flows.names import split_dataset
 from flows.outcomes import PipelineOutcome
 from flows.params import AblateParams, RebuildAndTrainParams
+from flows.pipeline import finished
 from hcp import HcpAdapter
-from storage.errors import HcpError
+from storage.errors import HcpError, RegistryError
 from storage.registry import Registry
 from storage.versions import open_version
 
@@ -80,6 +83,42 @@ def test_the_demo_table_names_every_figure(outcome: PipelineOutcome, drawn: Draw
 def test_the_training_log_has_every_step(outcome: PipelineOutcome) -> None:
     lines = [json.loads(line) for line in Path(outcome.train.log).read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, SIZE.train_steps + 1))
+
+
+def test_nothing_changed_trains_and_registers_nothing(
+    outcome: PipelineOutcome, dataset: str, drawn: DrawnFolder, out: Path
+) -> None:
+    fields = params(drawn, out)
+    fields["rebuild"]["root"] = split_dataset(dataset)[0]
+    registry, runs = Registry(f"sqlite:///{out / 'registry.db'}"), out / "training"
+    before = sorted(path.name for path in runs.iterdir())
+    start = time.monotonic()
+    again = rebuild_and_train(RebuildAndTrainParams.model_validate(fields))
+    assert time.monotonic() - start < 30
+    assert again == outcome.model_copy(update={"unchanged": True})
+    assert sorted(path.name for path in runs.iterdir()) == before
+    with pytest.raises(RegistryError):
+        registry.get("hcp", 2)
+
+
+def test_what_an_earlier_run_made_must_still_be_there(outcome: PipelineOutcome, out: Path) -> None:
+    (record,) = (out / "training" / "pipelines").iterdir()
+
+    @flow
+    def ask() -> bool:
+        return finished(str(record)) is not None
+
+    assert ask()
+    report = Path(outcome.evaluation.report)
+    report.rename(out / "elsewhere.html")
+    assert not ask()
+    (out / "elsewhere.html").rename(report)
+    card = Path(outcome.train.adapter) / "adapter_config.json"
+    content = card.read_bytes()
+    card.write_bytes(content + b" ")
+    assert not ask()
+    card.write_bytes(content)
+    assert ask()
 
 
 def test_ablation_gives_one_row_per_variant(
