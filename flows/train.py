@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from prefect import flow, get_run_logger, task
 
 from flows.artifacts import Progress, publish_table
-from flows.names import model_path, split_dataset
+from flows.names import Dataset, model_path, split_dataset
 from flows.outcomes import TrainOutcome
 from flows.params import TrainParams
 from storage.exports import export_files
@@ -21,13 +21,17 @@ LOSSES = ("loss", "denoise", "alignment")
 
 
 @flow(name="train-hcp")
-def train_hcp(params: TrainParams) -> TrainOutcome:
+def train_hcp(params: TrainParams, dataset: Dataset | None = None) -> TrainOutcome:
     """Fine-tune HcP layers into a frozen base; return the checkpoint and its losses.
 
+    Args:
+        params: the settings.
+        dataset: ROOT@VERSION in place of the parameters' own: what an automation fills in from the
+            event of a published version (Prefect replaces a deployment's parameters as a whole).
     Raises:
         HcpError: the dataset, the base or the checkpoint to resume from cannot be used.
     """
-    version = open_version(*split_dataset(params.dataset))
+    version = open_version(*split_dataset(dataset or params.dataset))
     get_run_logger().info("dataset version %s: %d samples", version.id, version.n_samples)
     result = fit_layers(params, version)
     adapter = export_adapter(result.checkpoint, params.out)

@@ -100,9 +100,11 @@ def test_cron_schedules_create_runs(deployed: dict[str, str]) -> None:
     assert scheduled == {"rebuild-dataset", "rebuild-and-train"}
 
 
-def test_a_new_dataset_version_starts_training(deployed: dict[str, str]) -> None:
+def test_a_new_dataset_version_starts_training_on_it(deployed: dict[str, str]) -> None:
     from prefect.client.orchestration import get_client
     from prefect.events import emit_event
+
+    published = f"{deployed['HCP_ROOT']}@0123456789abcdef"
 
     with get_client(sync_client=True) as client:
         training = next(f for f in client.read_flows() if f.name == "train-hcp")
@@ -110,11 +112,15 @@ def test_a_new_dataset_version_starts_training(deployed: dict[str, str]) -> None
         emit_event(
             event="hcp.dataset.published",
             resource={"prefect.resource.id": "hcp.dataset.0123456789abcdef"},
+            payload={"dataset": published, "samples": 1},
         )
         deadline = time.monotonic() + 60
         while _runs_of(client, training.id) == before and time.monotonic() < deadline:
             time.sleep(1)
         assert _runs_of(client, training.id) == before + 1
+        run = next(run for run in client.read_flow_runs() if run.flow_id == training.id)
+        assert run.parameters["dataset"] == published
+        assert run.parameters["params"]["base"] == "embedded"
 
 
 @pytest.fixture
