@@ -2,11 +2,18 @@
 
 import logging
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import (
+    AutoencoderKL,
+    DiffusionPipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+)
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
@@ -17,13 +24,20 @@ logger = logging.getLogger(__name__)
 BasePipeline = StableDiffusionPipeline | StableDiffusionXLPipeline
 """Stable Diffusion 1.x and 2.x, or XL."""
 
+ENCODERS = ("vae", "text_encoder", "text_encoder_2")
+"""What a training from a cache does without."""
+
 HUB_TIMEOUT_S = 10.0
 _UNREACHABLE = (HfHubHTTPError, OSError, RuntimeError, ValueError)
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def load_base(
-    id_or_dir: str | Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32
+    id_or_dir: str | Path,
+    *,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    without: Sequence[str] = (),
 ) -> BasePipeline:
     """The pipeline of a Stable-Diffusion-layout model, frozen and in evaluation mode.
 
@@ -31,6 +45,9 @@ def load_base(
         id_or_dir: a directory in diffusers layout, or a hub id (`owner/name`); a hub id is looked
             for in the local cache first, and asked for on the network once, with a short timeout,
             unless HF_HUB_OFFLINE is set. Only safetensors weights load.
+        device: where the models go.
+        dtype: of the weights.
+        without: components that are not loaded, such as ``ENCODERS``; they are None.
     Raises:
         CheckpointError: no such directory, unknown or unreachable hub id, or neither a
             `StableDiffusionPipeline` nor a `StableDiffusionXLPipeline`; the message names what
@@ -44,10 +61,11 @@ def load_base(
                 f"base model {name!r}: expected a pipeline in diffusers layout, "
                 f"but {path} holds no model_index.json"
             )
-        pipeline = _from_pretrained(str(path), name=name, dtype=dtype, local_only=True)
+        load = _Load(name=name, dtype=dtype, without=without)
+        pipeline = _from_pretrained(str(path), load, local_only=True)
     else:
-        pipeline = _from_hub(name, dtype=dtype)
-    for module in (pipeline.unet, pipeline.vae, *text_encoders(pipeline)):
+        pipeline = _from_hub(_Load(name=name, dtype=dtype, without=without))
+    for module in frozen_modules(pipeline):
         module.requires_grad_(requires_grad=False)
         module.eval()
     pipeline.to(device)
@@ -55,14 +73,24 @@ def load_base(
     return pipeline
 
 
-def _from_hub(name: str, *, dtype: torch.dtype) -> BasePipeline:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Load:
+    """What was asked for."""
+
+    name: str
+    dtype: torch.dtype
+    without: Sequence[str]
+
+
+def _from_hub(load: _Load) -> BasePipeline:
+    name = load.name
     if not _HUB_ID.fullmatch(name) or name.startswith("."):
         raise CheckpointError(
             f"base model {name!r}: not a directory ({Path(name).expanduser()} does not exist), "
             "and not a hub id (expected owner/name)"
         )
     try:
-        return _from_pretrained(name, name=name, dtype=dtype, local_only=True)
+        return _from_pretrained(name, load, local_only=True)
     except CheckpointError as error:
         tried = f"directory {Path(name).resolve()}; hub cache {constants.HF_HUB_CACHE}"
         if constants.HF_HUB_OFFLINE:
@@ -72,7 +100,7 @@ def _from_hub(name: str, *, dtype: torch.dtype) -> BasePipeline:
             ) from error
     _probe_hub(name, tried=tried)
     logger.info("downloading base model %s", name)
-    return _from_pretrained(name, name=name, dtype=dtype, local_only=False)
+    return _from_pretrained(name, load, local_only=False)
 
 
 def _probe_hub(name: str, *, tried: str) -> None:
@@ -93,13 +121,21 @@ def _probe_hub(name: str, *, tried: str) -> None:
         ) from error
 
 
-def _from_pretrained(
-    source: str, *, name: str, dtype: torch.dtype, local_only: bool
-) -> BasePipeline:
-    load: Any = DiffusionPipeline.from_pretrained  # builds the class that the model's index names
+def _from_pretrained(source: str, load: _Load, *, local_only: bool) -> BasePipeline:
+    name = load.name
+    build: Any = DiffusionPipeline.from_pretrained  # the class that the model's index names
     try:
-        pipeline = load(source, dtype=dtype, use_safetensors=True, local_files_only=local_only,
-                        **_without_checker(source, local_only))  # fmt: skip
+        config: Any = DiffusionPipeline.load_config(source, local_files_only=local_only)
+        left = {part: None for part in load.without if part in config}
+        pipeline = build(
+            source, dtype=load.dtype, use_safetensors=True, local_files_only=local_only,
+            **_without_checker(config), **left,
+        )  # fmt: skip
+        if "vae" in left:  # the pipeline would take the VAE's scale for 8
+            vae: Any = AutoencoderKL.load_config(
+                source, subfolder="vae", local_files_only=local_only
+            )
+            pipeline.vae_scale_factor = 2 ** (len(vae["block_out_channels"]) - 1)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"base model {name!r}: {source} does not load as a StableDiffusionPipeline or a "
@@ -113,8 +149,7 @@ def _from_pretrained(
     return pipeline
 
 
-def _without_checker(source: str, local_only: bool) -> dict[str, Any]:
-    config: Any = DiffusionPipeline.load_config(source, local_files_only=local_only)
+def _without_checker(config: Any) -> dict[str, Any]:
     if "requires_safety_checker" not in config and "safety_checker" not in config:
         return {}
     return {"safety_checker": None, "requires_safety_checker": False}
@@ -132,6 +167,12 @@ def native_size_px(pipeline: BasePipeline) -> int:
 
 
 def text_encoders(pipeline: BasePipeline) -> list[Any]:
-    """The text encoders, one or two."""
+    """The text encoders that are loaded, up to two."""
     found = (getattr(pipeline, name, None) for name in ("text_encoder", "text_encoder_2"))
     return [encoder for encoder in found if encoder is not None]
+
+
+def frozen_modules(pipeline: BasePipeline) -> list[Any]:
+    """The networks that are loaded: the U-Net, and the VAE and text encoders where they are."""
+    vae: Any = getattr(pipeline, "vae", None)
+    return [pipeline.unet, *([] if vae is None else [vae]), *text_encoders(pipeline)]

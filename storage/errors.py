@@ -17,6 +17,10 @@ class VersionError(HcpError):
     """A dataset version does not exist or cannot be read."""
 
 
+class CacheError(HcpError):
+    """A cache of encoded samples is missing, broken, or of another base or other settings."""
+
+
 class WeightsError(HcpError):
     """Model weights are missing, unknown or not trusted."""
 

@@ -1,7 +1,8 @@
-"""Remove what no dataset version names: shards, notes of retries, what broken-off runs left."""
+"""Remove what no dataset version names: shards, their caches, notes of retries, broken-off work."""
 
 from collections.abc import Iterator, Set
 
+from storage.caches import CARD, cache_files
 from storage.errors import VersionError
 from storage.layout import DATA_SUFFIXES, MARKER_SUFFIX, Place, Root
 from storage.locations import (
@@ -23,8 +24,9 @@ def collect_garbage(root: Place, *, dry_run: bool) -> list[str]:
     """URIs of the files that go; they are gone unless ``dry_run``. Run it while no build runs.
 
     Every published version stays whole, and so do plans and run logs. What goes: shards that no
-    version names, notes of retries whose shard no version names or whose unit nothing uses, shards
-    of retries that broke off before they were merged, temporary files.
+    version names, and what caches hold of them; notes of retries whose shard no version names or
+    whose unit nothing uses, shards of retries that broke off before they were merged, temporary
+    files.
 
     Raises:
         VersionError: no version is published, or one cannot be read: then nothing is removed.
@@ -36,6 +38,7 @@ def collect_garbage(root: Place, *, dry_run: bool) -> list[str]:
         raise VersionError(f"no version in {place}: everything would go, so nothing does")
     scratch = list(_scratch(place))
     garbage = [*_temporary(place), *_useless_notes(place, kept), *_unnamed_shards(place, kept)]
+    garbage += _unnamed_caches(place, kept)
     for work in scratch:
         garbage += files_below(work.uri)
     if not dry_run:
@@ -65,12 +68,28 @@ def _useless_notes(root: Root, kept: Set[str]) -> Iterator[str]:
 
 
 def _unnamed_shards(root: Root, kept: Set[str]) -> Iterator[str]:
-    """Markers first: one without its files would be a broken shard, files without it are none."""
     names = names_in(root.shards)
-    for name in sorted(names, key=lambda name: (not name.endswith(f".{MARKER_SUFFIX}"), name)):
+    for name in sorted(names, key=_marker_first):
         fingerprint, _, suffix = name.partition(".")
         if suffix in (*DATA_SUFFIXES, MARKER_SUFFIX) and fingerprint not in kept:
             yield join(root.shards, name)
+
+
+def _unnamed_caches(root: Root, kept: Set[str]) -> Iterator[str]:
+    """Cached shards; the card of a cache in which none is left; files that were never finished."""
+    files = cache_files(root)
+    used = {folder for folder, name in files if name.partition(".")[0] in kept}
+    for folder, name in sorted(files, key=lambda each: _marker_first(each[1])):
+        fingerprint, _, suffix = name.partition(".")
+        of_shard = suffix in ("tar", MARKER_SUFFIX) and fingerprint not in kept and name != CARD
+        unused_card = name == CARD and folder not in used
+        if of_shard or unused_card or name.startswith(TEMPORARY_PREFIX):
+            yield root.cached(folder, name)
+
+
+def _marker_first(name: str) -> tuple[bool, str]:
+    # a marker without its files would be a broken shard, files without a marker are none
+    return not name.endswith(f".{MARKER_SUFFIX}"), name
 
 
 def _scratch(root: Root) -> Iterator[Root]:

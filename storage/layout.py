@@ -62,6 +62,11 @@ class Root:
         """The folder of the notes on units that were tried again."""
         return join(self.uri, "retries")
 
+    @property
+    def caches(self) -> str:
+        """The folder of caches: encoded samples, a folder for each base and settings."""
+        return join(self.uri, "caches")
+
     def shard(self, fingerprint: str, suffix: str) -> str:
         """One file of a shard: tar, parquet, rejects.parquet or json (the marker)."""
         return join(self.shards, f"{fingerprint}.{suffix}")
@@ -91,6 +96,10 @@ class Root:
     def retry_note(self, fingerprint: str) -> str:
         """The file that says which shard stands in for a planned unit."""
         return join(self.retries, f"{fingerprint}.json")
+
+    def cached(self, digest: str, name: str) -> str:
+        """One file of a cache: ``cache.json``, or a shard's tar or marker."""
+        return join(self.caches, digest, name)
 
     def retry_work(self, plan_id: str) -> "Root":
         """Where a retry of a plan's rejects puts its own shards, until they are merged."""

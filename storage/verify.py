@@ -2,7 +2,8 @@
 
 import pyarrow as pa
 
-from storage.errors import ShardError, VersionError
+from storage.caches import cached_fingerprints, list_caches, read_card, verify_cached
+from storage.errors import CacheError, ShardError, VersionError
 from storage.layout import DATA_SUFFIXES, Place, Root
 from storage.locations import stems_in
 from storage.markers import ShardInfo, committed, read_shard_info
@@ -15,7 +16,8 @@ def verify_root(root: Place) -> list[str]:
     """Every problem found, one sentence each; an empty list means that all is well.
 
     Looks at digests and counts of every committed shard, decodes every sample, and checks that
-    versions name committed shards and that plans' sums are their shards' sums.
+    versions name committed shards, that plans' sums are their shards' sums, and that caches are
+    whole and of the shards that are there.
     """
     place = Root.of(root)
     problems: list[str] = []
@@ -30,6 +32,8 @@ def verify_root(root: Place) -> list[str]:
         problems += _version_problems(place, version_id, infos)
     for plan_id in stems_in(place.plans, ".parquet"):
         problems += _plan_problems(place, plan_id, infos)
+    for digest in list_caches(place):
+        problems += _cache_problems(place, digest, infos)
     return problems
 
 
@@ -99,4 +103,19 @@ def _plan_problems(root: Root, plan_id: str, infos: dict[str, ShardInfo]) -> lis
                 )
     except (ShardError, OSError, pa.ArrowException) as error:
         problems.append(f"plan {plan_id}: {error}")
+    return problems
+
+
+def _cache_problems(root: Root, digest: str, infos: dict[str, ShardInfo]) -> list[str]:
+    """A cached shard whose source is gone is no problem: it is garbage."""
+    try:
+        cache = read_card(root, digest)
+    except CacheError as error:
+        return [str(error)]
+    problems: list[str] = []
+    for fingerprint in sorted(cached_fingerprints(cache) & infos.keys()):
+        try:
+            verify_cached(cache, fingerprint)
+        except (ShardError, CacheError, OSError) as error:
+            problems.append(f"cache {digest}: {error}")
     return problems

@@ -42,17 +42,29 @@ class LoaderState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CachedInputs:
+    """What the VAE and the text encoders made of a batch, read from a cache."""
+
+    mean: Tensor  # [B, C, h, w], of the latents before scaling
+    std: Tensor  # [B, C, h, w]
+    text: Tensor  # [B, K, C]
+    pooled: Tensor | None  # [B, D], SDXL
+    scaling_factor: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """Training examples of one shape."""
 
     keys: tuple[str, ...]
     captions: tuple[str, ...]
-    pixels: Tensor  # float32 [B, 3, H, W] in [-1, 1]
+    pixels: Tensor  # float32 [B, 3, H, W] in [-1, 1]; [B, 0, H, W] where `cached` stands for them
     input_ids: Tensor  # int64 [B, K]
     token_kinds: Tensor  # int64 [B, K] as in hcp.targets.KINDS; all 0 for a dropped caption
     keypoints: tuple[Tensor, ...]  # B times float32 [P, 17, 3], pixels of the crop
     masks: Tensor  # uint8 [B, H, W], 0 background, i = row i - 1 of the keypoints
     time_ids: Tensor  # int64 [B, 6], SDXL's micro-conditioning: photo h w, crop top left, H W
+    cached: CachedInputs | None = None  # instead of pixels and captions
 
 
 def collate(examples: Sequence[Example], *, tokenizer: Any) -> Batch:

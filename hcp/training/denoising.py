@@ -3,6 +3,7 @@
 Dimension legend: B batch, C h w latent channels, height and width, K text tokens.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,32 +43,51 @@ class Encoded:
 
 @torch.no_grad()
 def encode(pipeline: BasePipeline, batch: Batch, generator: torch.Generator) -> Encoded:
-    """Latents and text embeddings of a batch, as the pipeline itself makes them."""
-    vae, unet = pipeline.vae, pipeline.unet
-    posterior = vae.encode(batch.pixels.to(vae.device, vae.dtype)).latent_dist
-    noise = torch.randn(posterior.mean.shape, generator=generator).to(posterior.mean)
-    latents = (posterior.mean + posterior.std * noise) * vae.config.scaling_factor
-    added = None
-    if isinstance(pipeline, StableDiffusionXLPipeline):
-        text, pooled = _encode_twice(pipeline, batch)
-        added = {"text_embeds": pooled.to(unet.dtype), "time_ids": batch.time_ids.to(unet.device)}
+    """Latents and text embeddings of a batch, as the pipeline itself makes them, or as cached."""
+    unet, cached = pipeline.unet, batch.cached
+    if cached is None:
+        mean, std = posterior(pipeline, batch.pixels)
+        text, pooled = encode_text(pipeline, batch.input_ids, batch.captions)
+        scale = pipeline.vae.config.scaling_factor
     else:
-        text = pipeline.text_encoder(batch.input_ids.to(pipeline.text_encoder.device))[0]
+        place: Any = {"device": unet.device, "dtype": torch.float32}
+        mean, std, scale = cached.mean.to(**place), cached.std.to(**place), cached.scaling_factor
+        text, pooled = cached.text.to(unet.device), cached.pooled
+    noise = torch.randn(mean.shape, generator=generator).to(mean)
+    latents = (mean + std * noise) * scale
+    added = None
+    if pooled is not None:
+        pooled = pooled.to(unet.device, unet.dtype)
+        added = {"text_embeds": pooled, "time_ids": batch.time_ids.to(unet.device)}
     return Encoded(latents=latents.to(unet.dtype), text=text.to(unet.dtype), added=added)
 
 
-def _encode_twice(pipeline: StableDiffusionXLPipeline, batch: Batch) -> tuple[Tensor, Tensor]:
+@torch.no_grad()
+def posterior(pipeline: BasePipeline, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the latents, unscaled: [B, 3, H, W] -> two of [B, C, h, w]."""
+    vae = pipeline.vae
+    found = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
+    return found.mean, found.std
+
+
+@torch.no_grad()
+def encode_text(
+    pipeline: BasePipeline, input_ids: Tensor, captions: Sequence[str]
+) -> tuple[Tensor, Tensor | None]:
+    """Text embeddings [B, K, C] of captions and their ids [B, K]; SDXL: and pooled ones [B, D]."""
+    if not isinstance(pipeline, StableDiffusionXLPipeline):
+        return pipeline.text_encoder(input_ids.to(pipeline.text_encoder.device))[0], None
     # The layer before the last of both encoders side by side, and the second's pooled output. An
     # empty caption is all zero where the pipeline's own empty negative prompt is.
     first, second = pipeline.text_encoder, pipeline.text_encoder_2
-    other_ids = tokenize(pipeline.tokenizer_2, batch.captions)
-    one = first(batch.input_ids.to(first.device), output_hidden_states=True)
+    other_ids = tokenize(pipeline.tokenizer_2, captions)
+    one = first(input_ids.to(first.device), output_hidden_states=True)
     two = second(other_ids.to(second.device), output_hidden_states=True)
     text = torch.cat([one.hidden_states[-2], two.hidden_states[-2]], dim=-1)
     pooled = two[0]
     config: Any = pipeline.config  # typed as a plain dict, with no attributes
     if config.force_zeros_for_empty_prompt:
-        written = torch.tensor([bool(caption) for caption in batch.captions], device=text.device)
+        written = torch.tensor([bool(caption) for caption in captions], device=text.device)
         text, pooled = text * written[:, None, None], pooled * written[:, None]
     return text, pooled
 

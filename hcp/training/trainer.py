@@ -22,7 +22,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
 from hcp.adapter import HcpAdapter
-from hcp.base import BasePipeline, native_size_px, text_encoders
+from hcp.base import BasePipeline, frozen_modules, native_size_px
 from hcp.inject import Injection
 from hcp.objective import aligned_stages, alignment_terms
 from hcp.resnet_prior import ResnetPrior
@@ -81,7 +81,7 @@ class Trainer:
         self.config = config
         self.rank, self.world_size = rank, world_size
         self.dataset_version = dataset_version
-        for module in (pipeline.unet, pipeline.vae, *text_encoders(pipeline)):
+        for module in frozen_modules(pipeline):
             module.requires_grad_(requires_grad=False)
         self.scheduler = _scheduler(pipeline)
         self.adapter = HcpAdapter.create(pipeline.unet, config.hcp, base_model=base_model)

@@ -8,7 +8,7 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from huggingface_hub import constants
 from transformers import CLIPTokenizer
 
-from hcp.base import load_base, text_encoders
+from hcp.base import ENCODERS, frozen_modules, load_base, native_size_px, text_encoders
 from storage.errors import CheckpointError
 from tests.hcp.layouts import layout_pipeline
 
@@ -75,3 +75,14 @@ def test_an_unknown_hub_id_ends_soon_with_one_clear_error(
     assert time.monotonic() - start < 15
     assert UNKNOWN in str(caught.value)
     assert str(constants.HF_HUB_CACHE) in str(caught.value)
+
+
+def test_a_base_without_its_encoders_keeps_its_scale(
+    pipeline: StableDiffusionPipeline, tmp_path: Path
+) -> None:
+    pipeline.save_pretrained(tmp_path)
+    alone = load_base(tmp_path, without=ENCODERS)
+    assert (alone.vae, alone.text_encoder) == (None, None)
+    assert frozen_modules(alone) == [alone.unet]
+    assert native_size_px(alone) == native_size_px(pipeline) == 32
+    assert alone.tokenizer("a woman")["input_ids"] == pipeline.tokenizer("a woman")["input_ids"]

@@ -42,4 +42,5 @@ def test_places_are_those_that_older_data_sets_have():
     assert root.plan("2e") == "s3://b/data/plans/2e.parquet"
     assert root.settings == "s3://b/data/runs/rebuild-params.json"
     assert root.retry_note(UNIT) == f"s3://b/data/retries/{UNIT}.json"
+    assert root.cached("3f", "cache.json") == "s3://b/data/caches/3f/cache.json"
     assert root.retry_work("2e") == Root("s3://b/data/retries/work-2e")
