@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from flows.legacy import moved
 from flows.names import Dataset, File, Name, Place, with_places
 from flows.tree import check_names
+from hcp.config import FileDtype
 from hcp.evaluation.promotion import PromotionConfig
 from hcp.evaluation.results import EvaluationConfig
 from hcp.training.config import TrainConfig, Workers
@@ -108,6 +109,9 @@ class TrainSettings(ComputeParams, RegistryParams):
         Field(description="weights to begin with: folder, registry URI or 'champion'; none: new"),
     ] = None
     workers: Annotated[Workers, Field(description="Ray Train workers")] = Workers()
+    export: Annotated[
+        FileDtype, Field(description="the numbers of the finished adapter's file")
+    ] = "float16"
     training: Annotated[
         TrainConfig,
         AfterValidator(with_places("resnet_weights")),

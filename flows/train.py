@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prefect import flow, get_run_logger, task
@@ -10,6 +11,7 @@ from flows.artifacts import Progress, publish_table
 from flows.names import Dataset, model_path, split_dataset
 from flows.outcomes import TrainOutcome
 from flows.params import TrainParams
+from hcp.config import FileDtype
 from storage.exports import export_files
 from storage.versions import DatasetVersion, open_version
 
@@ -34,7 +36,7 @@ def train_hcp(params: TrainParams, dataset: Dataset | None = None) -> TrainOutco
     version = open_version(*split_dataset(dataset or params.dataset))
     get_run_logger().info("dataset version %s: %d samples", version.id, version.n_samples)
     result = fit_layers(params, version)
-    adapter = export_adapter(result.checkpoint, params.out)
+    adapter = export_adapter(result.checkpoint, params.out, params.export)
     first, last = loss_ends(result.metrics)
     rows = [{"steps": "first tenth", **first}, {"steps": "last tenth", **last}]
     publish_table("losses", rows, description=f"Mean losses of {result.run}")
@@ -75,11 +77,11 @@ def fit_layers(params: TrainParams, version: DatasetVersion) -> "TrainResult":
 
 
 @task(name="export")
-def export_adapter(checkpoint: str, out: str) -> str:
+def export_adapter(checkpoint: str, out: str, precision: FileDtype = "float16") -> str:
     """Keep the trained adapter at ``<out>/adapters/<digest>``; ``<out>/latest`` points to it."""
-    from hcp.checkpoint import CARD, WEIGHTS
+    from hcp.checkpoint import CARD, WEIGHTS, file_in
 
-    return export_files(checkpoint, (WEIGHTS, CARD), out)
+    return export_files(checkpoint, (WEIGHTS, CARD), out, convert=partial(file_in, precision))
 
 
 def loss_ends(metrics: Sequence["StepMetrics"]) -> tuple[dict[str, float], dict[str, float]]:

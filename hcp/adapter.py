@@ -66,6 +66,20 @@ class HcpAdapter(nn.Module):
         if self._injection is not None:
             self._injection.state.strength = self._strength
 
+    @contextmanager
+    def at_strength(self, value: float) -> Generator[None]:
+        """The pipeline calls inside are drawn at this strength; the one before comes back after.
+
+        Raises:
+            ValueError: it is not finite.
+        """
+        before = self._strength
+        self.strength = value
+        try:
+            yield
+        finally:
+            self.strength = before
+
     def parameter_count(self) -> dict[tuple[Stage, int], int]:
         """Trainable parameters by U-Net stage and map scale (latent px per map px)."""
         counts: dict[tuple[Stage, int], int] = {}
@@ -94,7 +108,11 @@ class HcpAdapter(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, path_or_registry_uri: str | Path, *, tracking_uri: str | None = None
+        cls,
+        path_or_registry_uri: str | Path,
+        *,
+        tracking_uri: str | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> "HcpAdapter":
         """Load a checkpoint.
 
@@ -102,13 +120,14 @@ class HcpAdapter(nn.Module):
             path_or_registry_uri: a directory or fsspec URL, a pointer such as ``<out>/latest``, or
                 ``hcp-registry:<name>/<version>`` with a number or ``champion``.
             tracking_uri: of the registry; None: MLFLOW_TRACKING_URI, else ``./hcp-registry.db``.
+            dtype: of the layers, whatever the file's.
         Raises:
             CheckpointError: incomplete, changed, or not an adapter.
             RegistryError: the registry does not know it, or it is not what was registered.
         """
         uri = checkpoint_place(path_or_registry_uri, tracking_uri)
         card, tensors = read_checkpoint(uri)
-        adapter = cls(card)
+        adapter = cls(card).to(dtype)
         try:
             adapter.load_state_dict(tensors)
         except RuntimeError as error:
@@ -122,14 +141,19 @@ class HcpAdapter(nn.Module):
         step: int = 0,
         dataset_version: str | None = None,
         base_model: str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         """Write a checkpoint to a directory or fsspec URL; what is there already is replaced.
 
-        ``step`` counts optimizer steps; ``base_model`` None keeps the one known.
+        ``step`` counts optimizer steps; ``base_model`` None keeps the one known; ``dtype``
+        torch.float16 or torch.bfloat16 halves the file, None keeps every bit.
+
+        Raises:
+            ValueError: a weight is beyond the dtype's range; nothing is written then.
         """
         base = base_model or self.card.base_model
         card = replace(self.card, step=step, dataset_version=dataset_version, base_model=base)
-        write_checkpoint(normalised(path), self.state_dict(), card)
+        write_checkpoint(normalised(path), self.state_dict(), card, dtype=dtype)
 
     def inject(self, unet: nn.Module, *, any_base: bool = False) -> Injection:
         """Put the layers into a U-Net without a pipeline, for training; undo with ``remove()``.

@@ -5,19 +5,23 @@ with other bytes beside it, a checkpoint does not load. There are no pickles.
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from hcp.config import HcpConfig
+from hcp.config import FileDtype, HcpConfig
 from hcp.sites import Site
 from storage.checkpoints import COMPLETE_NAME, mark_complete, read_listed
 from storage.errors import CheckpointError
 from storage.locations import join, remove, write_atomic
+
+logger = logging.getLogger(__name__)
 
 WEIGHTS = "adapter.safetensors"
 CARD = "adapter_config.json"
@@ -62,13 +66,63 @@ class AdapterCard:
             raise ValueError(f"field missing or of the wrong type: {error}") from error
 
 
-def write_checkpoint(uri: str, tensors: Mapping[str, Tensor], card: AdapterCard) -> None:
-    """Write a complete checkpoint into a directory or object prefix, replacing what is there."""
+def write_checkpoint(
+    uri: str, tensors: Mapping[str, Tensor], card: AdapterCard, *, dtype: torch.dtype | None = None
+) -> None:
+    """Write a complete checkpoint into a directory or object prefix, replacing what is there.
+
+    Args:
+        dtype: that the weights are rounded to; None: as they are.
+    Raises:
+        ValueError: a weight is beyond the dtype's range; nothing is written then.
+    """
+    dense = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in rounded(tensors, dtype).items()
+    }
     remove(join(uri, COMPLETE_NAME))
-    dense = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_atomic(join(uri, WEIGHTS), save(dense))
     write_atomic(join(uri, CARD), json.dumps(card.to_json(), indent=1, sort_keys=True).encode())
     mark_complete(uri, (WEIGHTS, CARD))
+
+
+def rounded(tensors: Mapping[str, Tensor], dtype: torch.dtype | None) -> dict[str, Tensor]:
+    """The tensors with their floating-point numbers in ``dtype``; None: as they are.
+
+    Raises:
+        ValueError: a finite number is beyond the dtype's range.
+    """
+    if dtype is None:
+        return dict(tensors)
+    result = {n: t.to(dtype) if t.is_floating_point() else t for n, t in tensors.items()}
+    for name, tensor in result.items():
+        if not tensor.isfinite().all() and tensors[name].isfinite().all():
+            raise ValueError(
+                f"{name} has numbers up to {float(tensors[name].abs().max()):.3g}, beyond the "
+                f"range of {dtype}: save in torch.bfloat16 or torch.float32"
+            )
+    return result
+
+
+def file_in(dtype: FileDtype, name: str, content: bytes) -> bytes:
+    """A file of a checkpoint as an export keeps it: weights rounded to ``dtype``, others as is.
+
+    Weights that the dtype cannot hold stay as they are, with a warning: a finished training is
+    never lost to its export.
+    """
+    if not name.endswith(".safetensors"):
+        return content
+    tensors = load(content)
+    try:
+        return save(rounded(tensors, getattr(torch, dtype)), metadata=_metadata(content))
+    except ValueError as error:
+        logger.warning("%s is exported as it was trained: %s", name, error)
+        return content
+
+
+def _metadata(content: bytes) -> dict[str, str] | None:
+    # safetensors: the header's length in 8 bytes, then the header as JSON
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return header.get("__metadata__")
 
 
 def read_checkpoint(uri: str) -> tuple[AdapterCard, dict[str, Tensor]]:

@@ -12,6 +12,7 @@ Start = Literal["flat", "residual"]
 Value = Literal["frozen", "learned"]
 Distance = Literal["cosine", "centred_cosine"]
 Schedule = Literal["early", "late", "constant", "off"]
+FileDtype = Literal["float32", "float16", "bfloat16"]
 Prior = Literal["heatmap", "mask", "resnet50"]
 
 STAGES: tuple[Stage, ...] = get_args(Stage)

@@ -4,8 +4,9 @@ Each lies at ``<out>/adapters/<digest>``, named by its content, so that nothing 
 ``<out>/latest`` is a small JSON file: object stores have no links.
 """
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 
 from storage.checkpoints import (
@@ -31,7 +32,13 @@ from storage.locations import (
 LATEST = "latest"
 
 
-def export_files(checkpoint: str, names: Sequence[str], out: str) -> str:
+Convert = Callable[[str, bytes], bytes]
+"""A file's name and content to the content that an export keeps."""
+
+
+def export_files(
+    checkpoint: str, names: Sequence[str], out: str, *, convert: Convert | None = None
+) -> str:
     """Keep files of a checkpoint as one of their own, and point ``<out>/latest`` to it.
 
     Returns:
@@ -40,7 +47,7 @@ def export_files(checkpoint: str, names: Sequence[str], out: str) -> str:
         CheckpointError: the checkpoint is unfinished or changed, or has no such file.
     """
     out = normalised(out)
-    place = _keep(normalised(checkpoint), names, out)
+    place = _keep(normalised(checkpoint), names, out, convert)
     if is_directory(join(out, LATEST)):
         _keep_former_latest(out)
     pointer = {"checkpoint": place.removeprefix(f"{out}/")}  # relative: `out` may be moved
@@ -73,10 +80,12 @@ def kept_place(out: str, digest: str) -> str:
     return join(out, "adapters", digest[:16])
 
 
-def _keep(checkpoint: str, names: Sequence[str], out: str) -> str:
+def _keep(checkpoint: str, names: Sequence[str], out: str, convert: Convert | None = None) -> str:
     contents = read_listed(checkpoint, names)
-    listed = listed_files(checkpoint)
-    digest = list_digest({name: listed[name] for name in names})
+    if convert is not None:
+        contents = {name: convert(name, content) for name, content in contents.items()}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    digest = list_digest(digests)
     place = kept_place(out, digest)
     if exists(join(place, COMPLETE_NAME)):
         if (found := verify_checkpoint(place)) != digest:

@@ -54,3 +54,16 @@ def test_a_second_training_into_the_same_folder_leaves_the_champion_as_it_was(
     assert first != second
     assert entry.uri == first
     assert export_adapter.fn(str(GOLDEN_STEP), out) == first
+
+
+def test_an_adapter_is_exported_in_half_precision_unless_told_otherwise(tmp_path: Path) -> None:
+    trained = HcpAdapter.from_pretrained(GOLDEN_STEP).state_dict()
+    exact = export_adapter.fn(str(GOLDEN_STEP), str(tmp_path / "exact"), "float32")
+    half = export_adapter.fn(str(GOLDEN_STEP), str(tmp_path / "half"))
+    found = {place: HcpAdapter.from_pretrained(place) for place in (exact, half)}
+    assert all(torch.equal(t, trained[n]) for n, t in found[exact].state_dict().items())
+    rounded = {name: tensor.half().float() for name, tensor in trained.items()}
+    assert all(torch.equal(t, rounded[n]) for n, t in found[half].state_dict().items())
+    assert found[half].card == found[exact].card
+    size = {place: (Path(place) / "adapter.safetensors").stat().st_size for place in found}
+    assert size[half] < 0.52 * size[exact]

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load, save
 
 from hcp.checkpoint import (
     CARD,
     WEIGHTS,
     AdapterCard,
+    file_in,
     read_checkpoint,
     write_checkpoint,
 )
@@ -133,3 +135,35 @@ def test_verification_covers_the_trainer_state(written: Path) -> None:
     read_checkpoint(str(written))
     with pytest.raises(CheckpointError, match=r"loader\.json"):
         verify_checkpoint(str(written))
+
+
+def test_half_precision_halves_the_file_and_keeps_what_is_no_float(tmp_path: Path) -> None:
+    tensors = {"w": torch.linspace(-3, 3, 4096), "n": torch.arange(3)}
+    sizes = {}
+    for dtype in (None, torch.float16, torch.bfloat16):
+        place = tmp_path / str(dtype)
+        write_checkpoint(str(place), tensors, CARD_DATA, dtype=dtype)
+        found = read_checkpoint(str(place))[1]
+        assert found["w"].dtype == (dtype or torch.float32)
+        assert torch.equal(found["w"], tensors["w"].to(found["w"].dtype))
+        assert torch.equal(found["n"], tensors["n"])
+        sizes[dtype] = (place / WEIGHTS).stat().st_size
+    assert sizes[torch.float16] == sizes[torch.bfloat16] < 0.53 * sizes[None]
+
+
+def test_weights_beyond_half_precision_are_told_and_an_export_keeps_them(
+    written: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = (written / WEIGHTS).read_bytes()
+    huge = {"w": torch.tensor([1.0, 1e6])}
+    with pytest.raises(ValueError, match=r"w has numbers up to 1e\+06.*bfloat16"):
+        write_checkpoint(str(written), huge, CARD_DATA, dtype=torch.float16)
+    assert (written / WEIGHTS).read_bytes() == before
+    assert (written / MARKER).exists()
+    content = save(huge, metadata={"format": "pt"})
+    assert file_in("float16", "a/w.safetensors", content) == content
+    assert "exported as it was trained" in caplog.text
+    rounded = file_in("bfloat16", "a/w.safetensors", content)
+    assert load(rounded)["w"].dtype == torch.bfloat16
+    assert b'"__metadata__":{"format":"pt"}' in rounded
+    assert file_in("float16", CARD, b"{}") == b"{}"

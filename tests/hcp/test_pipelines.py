@@ -26,9 +26,9 @@ def draw(pipeline: Any, prompt: Any, **settings: Any) -> NDArray[np.float32]:
     return pipeline(prompt, generator=generator, output_type="np", **settings).images
 
 
-def loud(pipeline: Any) -> HcpAdapter:
+def loud(pipeline: Any, *, gamma: float = 1.0) -> HcpAdapter:
     """An adapter of the default stages that changes a great deal wherever it acts."""
-    adapter = HcpAdapter.create(pipeline.unet, HcpConfig(width=8))
+    adapter = HcpAdapter.create(pipeline.unet, HcpConfig(width=8, gamma=gamma))
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in adapter.parameters():
