@@ -78,7 +78,7 @@ def _say_unchanged(outcome: PipelineOutcome) -> None:
 
 
 def _digest(params: RebuildAndTrainParams, dataset: str) -> str:
-    """Of all that the outcome depends on: version, settings, prompts, the base's files, our code."""
+    """Of all that the outcome depends on: version, settings, prompts, base files, our code."""
     prompts = params.evaluate.prompts
     return digest_of(
         {

@@ -1,4 +1,4 @@
-"""``adapter.strength``: 0 is the base's bits, 1 what was trained, in between continuous, anywhere."""
+"""``adapter.strength``: 0 is the base's bits, 1 what was trained, in between continuous."""
 
 from typing import Any
 
