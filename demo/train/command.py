@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 T = TypeVar("T")
+R = TypeVar("R", bound="Recipe")
 WORK = Path("hcp-trainings")
 """Where scenes, checkpoints and logs lie, unless the command line says otherwise."""
 
@@ -131,8 +132,8 @@ class Run:
 
 
 def read_command(
-    argv: Sequence[str] | None, *, recipe: Recipe, run: Run, about: str | None
-) -> tuple[Recipe, Run]:
+    argv: Sequence[str] | None, *, recipe: R, run: Run, about: str | None
+) -> tuple[R, Run]:
     """The recipe and the run that the command line asks for; ``recipe`` and ``run`` are defaults.
 
     Joins torchrun's other processes, if there are any.
@@ -155,10 +156,10 @@ def read_command(
     minutes = given.minutes or (None if given.steps else run.budget.minutes)
     told = {"minutes": minutes, "steps": given.steps}
     told |= {name: value for name, value in asked.items() if value != getattr(recipe, name)}
-    words = [f"{_option(name)} {value:g}" for name, value in told.items() if value is not None]
+    words = [f"{_option(name)} {_word(value)}" for name, value in told.items() if value is not None]
     team = Team(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))).join()
     start = f"torchrun --nproc-per-node {team.world}" if team.world > 1 else "python"
-    return Recipe(**asked), replace(
+    return type(recipe)(**asked), replace(
         run,
         budget=Budget(steps=given.steps, minutes=minutes),
         work=given.work,
@@ -167,6 +168,10 @@ def read_command(
         checkpoint_every_s=60 * given.checkpoint_minutes,
         command=" ".join([f"{start} -m demo.train.{run.name}", *words]),
     )
+
+
+def _word(value: object) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def _option(name: str) -> str:

@@ -10,7 +10,7 @@ import copy
 import hashlib
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,7 +32,17 @@ SIZE_PX = 128
 CROP_PX = 64
 CAPTION_DROPOUT = 0.1
 MIN_SNR_GAMMA = 5.0
-RECIPE = Recipe(seed=0, scenes=20_000, batch_size=16, weight_decay=0.01)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SdRecipe(Recipe):
+    """The pipeline's own."""
+
+    world: str = "web"  # of demo.world.scene_store.WORLDS
+    vae: str = ""  # folder of a finished autoencoder; "": one is trained first
+
+
+RECIPE = SdRecipe(seed=0, scenes=20_000, batch_size=16, weight_decay=0.01)
 VAE_SHARE = 1 / 3
 """Of the budget in minutes; a budget in steps holds for each of the two."""
 
@@ -51,8 +61,8 @@ def picture_error(error: Tensor) -> Tensor:
 class VaeTraining:
     """The autoencoder on random crops."""
 
-    def __init__(self, recipe: Recipe, scenes: DrawnScenes, work: Path) -> None:
-        self._scenes, self._work = scenes, work
+    def __init__(self, recipe: SdRecipe, scenes: DrawnScenes, work: Path) -> None:
+        self._scenes, self._held_out = scenes, _HeldOut(recipe.world, work)
         torch.manual_seed(recipe.seed)
         self.module = sd_model.make_vae()
 
@@ -76,7 +86,7 @@ class VaeTraining:
     def score(self, folder: Path, n_scenes: int) -> dict[str, float]:
         """Mean absolute error on held-out scenes, as a share of the range."""
         vae: Any = AutoencoderKL.from_pretrained(folder)
-        images = to_tensor(_held_out(n_scenes, self._work).images)
+        images = to_tensor(self._held_out.scenes(n_scenes).images)
         errors = [(vae(part).sample - part).abs().mean() / 2 for part in images.split(50)]
         return {"held_out_error": float(torch.stack(errors).mean())}
 
@@ -84,9 +94,9 @@ class VaeTraining:
 class SdTraining:
     """Text encoder and U-Net on the latents of an autoencoder."""
 
-    def __init__(self, recipe: Recipe, scenes: DrawnScenes, work: Path) -> None:
+    def __init__(self, recipe: SdRecipe, scenes: DrawnScenes, work: Path) -> None:
         """``work`` holds the autoencoder in ``vae/``, and gets latents and tokenizer."""
-        self._work = work
+        self._work, self._held_out = work, _HeldOut(recipe.world, work)
         self._vae: Any = AutoencoderKL.from_pretrained(work / "vae")
         self._latents = standardise(self._vae, stored_latents(work, scenes))
         self._tokenizer = sd_model.write_tokenizer(work / "tokenizer", scenes.captions.tolist())
@@ -118,7 +128,7 @@ class SdTraining:
     def score(self, folder: Path, n_scenes: int) -> dict[str, float]:
         """The denoising loss on held-out scenes, the same noise each time."""
         made: Any = sd_model.load_pipeline(folder)
-        scenes = _held_out(n_scenes, self._work)
+        scenes = self._held_out.scenes(n_scenes)
         torch.manual_seed(0)
         latents = made.vae.encode(to_tensor(scenes.images)).latent_dist.mean
         ids = token_ids(made.tokenizer, scenes.captions.tolist())
@@ -127,8 +137,15 @@ class SdTraining:
         return {"held_out_loss": float(loss)}
 
 
-def _held_out(n_scenes: int, work: Path) -> DrawnScenes:
-    return stored_scenes(held_out_seeds(n_scenes), folder=work / "scenes", size_px=SIZE_PX)
+@dataclass(frozen=True, slots=True)
+class _HeldOut:
+    world: str
+    work: Path
+
+    def scenes(self, count: int) -> DrawnScenes:
+        """Scenes of the same world that no training sees."""
+        seeds, folder = held_out_seeds(count), self.work / "scenes"
+        return stored_scenes(seeds, folder=folder, size_px=SIZE_PX, world=self.world)
 
 
 @torch.inference_mode()
@@ -190,15 +207,21 @@ def denoising_loss(
     return (weight * functional.mse_loss(noise_pred, noise, reduction="none")).mean()
 
 
-def train_pipeline(recipe: Recipe, run: Run) -> dict[str, Any]:
-    """Train the autoencoder, then the rest; the record of the latter."""
+def train_pipeline(recipe: SdRecipe, run: Run) -> dict[str, Any]:
+    """Train the autoencoder, unless one is given, then the rest; the record of the latter."""
     team, work, minutes = run.team, run.work, run.budget.minutes
-    seeds = training_seeds(recipe.scenes)
-    scenes = team.first(lambda: stored_scenes(seeds, folder=work / "scenes", size_px=SIZE_PX))
-    shares = [minutes and share * minutes for share in (VAE_SHARE, 1 - VAE_SHARE)]
+    seeds, folder = training_seeds(recipe.scenes), work / "scenes"
+    scenes = team.first(
+        lambda: stored_scenes(seeds, folder=folder, size_px=SIZE_PX, world=recipe.world)
+    )
+    vae_share = 0.0 if recipe.vae else VAE_SHARE
+    shares = [minutes and share * minutes for share in (vae_share, 1 - vae_share)]
     vae_run, sd_run = (replace(run, budget=replace(run.budget, minutes=m)) for m in shares)
-    vae_run = replace(vae_run, name="vae", out=work / "vae")
-    train(VaeTraining(recipe, scenes, work), recipe, vae_run)
+    if recipe.vae:
+        team.first(lambda: shutil.copytree(recipe.vae, work / "vae", dirs_exist_ok=True))
+    else:
+        vae_run = replace(vae_run, name="vae", out=work / "vae")
+        train(VaeTraining(recipe, scenes, work), recipe, vae_run)
     return train(team.first(lambda: SdTraining(recipe, scenes, work)), recipe, sd_run)
 
 

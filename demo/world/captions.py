@@ -36,9 +36,12 @@ def clothes(look: Look, rng: np.random.Generator) -> str:
     return words
 
 
-def _one_person(look: Look, pose: Pose, place: Place, rng: np.random.Generator) -> str:
+def _one_person(look: Look, pose: Pose | None, place: Place, rng: np.random.Generator) -> str:
     who = article(look.kind)
     worn = f" {clothes(look, rng)}" if rng.random() < 0.8 else ""
+    if pose is None:
+        words = f"{who}{worn} {pick(place.phrases, rng)}"
+        return words if rng.random() < 0.85 else f"a picture of {words}"
     # most captions use the pose's first name, so that its words are learned well
     action = pose.actions[0] if rng.random() < 0.7 else pick(pose.actions, rng)
     where = pick(place.phrases, rng)
@@ -52,12 +55,13 @@ def _one_person(look: Look, pose: Pose, place: Place, rng: np.random.Generator) 
     return f"a picture of {who}{worn} {action} {where}"
 
 
-def people(looks: Sequence[Look], pose: Pose, place: Place, rng: np.random.Generator) -> str:
-    """The caption of a scene with one to three people in the same pose."""
+def people(looks: Sequence[Look], pose: Pose | None, place: Place, rng: np.random.Generator) -> str:
+    """The caption of a scene with one to three people in the same pose; None: it is not said."""
     if len(looks) == 1:
         return _one_person(looks[0], pose, place, rng)
     kinds = Counter(look.kind for look in looks)
-    where, action = pick(place.phrases, rng), pose.actions[0]
+    where = pick(place.phrases, rng)
+    doing = f"{pose.actions[0]} {where}" if pose else where
     if len(kinds) == 1:
         who = f"{_NUMBERS[len(looks)]} {_PLURALS[looks[0].kind]}"
         if len({look.top for look in looks}) == 1 and looks[0].bottom != "dress":
@@ -70,7 +74,7 @@ def people(looks: Sequence[Look], pose: Pose, place: Place, rng: np.random.Gener
         who = f"{first} and {second}"
     else:
         who = pick((f"{_NUMBERS[len(looks)]} people", "a group of people"), rng)
-    return f"{who} {action} {where}"
+    return f"{who} {doing}"
 
 
 def no_people(things: Sequence[tuple[Thing, str]], place: Place, rng: np.random.Generator) -> str:

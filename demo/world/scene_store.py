@@ -6,7 +6,7 @@ scenes is about people whom no model has seen. N scenes, M people in all, S the 
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo.world.scenes import Scene, render_scene
+from demo.world.web import render_web_scene
 
+Draw = Callable[..., Scene]
+"""(seed, size_px=...) -> the scene."""
+WORLDS: dict[str, Draw] = {"people": render_scene, "web": render_web_scene}
 SIZE_PX = 256
 TRAIN_FIRST_SEED = 1_000_000
 HELD_OUT_FIRST_SEED = 2_000_000
@@ -57,21 +61,27 @@ class DrawnScenes:
         return bits.reshape(self.images.shape[1:3]).astype(bool)
 
 
-def draw_scenes(seeds: range, *, size_px: int = SIZE_PX) -> DrawnScenes:
-    """Render the scenes of these seeds in memory; people without a visible pixel are left out."""
-    return _collect(seeds, np.empty((len(seeds), size_px, size_px, 3), dtype=np.uint8))
+def draw_scenes(seeds: range, *, size_px: int = SIZE_PX, world: str = "people") -> DrawnScenes:
+    """Render the scenes of these seeds in memory; people without a visible pixel are left out.
+
+    ``world`` is a name of ``WORLDS``.
+    """
+    images = np.empty((len(seeds), size_px, size_px, 3), dtype=np.uint8)
+    return _collect(seeds, images, WORLDS[world])
 
 
-def stored_scenes(seeds: range, *, folder: Path, size_px: int = SIZE_PX) -> DrawnScenes:
+def stored_scenes(
+    seeds: range, *, folder: Path, size_px: int = SIZE_PX, world: str = "people"
+) -> DrawnScenes:
     """The same as ``draw_scenes``, rendered once per version of the renderer, images on disk."""
-    stem = f"scenes-{seeds.start}-{len(seeds)}-{size_px}-{_renderer_digest()}"
+    stem = f"{world}-{seeds.start}-{len(seeds)}-{size_px}-{_renderer_digest()}"
     images_path, rest_path = folder / f"{stem}.npy", folder / f"{stem}.npz"
     if not rest_path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         _log.info("drawing %d scenes into %s", len(seeds), folder)
         shape = (len(seeds), size_px, size_px, 3)
         images = np.lib.format.open_memmap(images_path, mode="w+", dtype=np.uint8, shape=shape)
-        scenes = _collect(seeds, images)
+        scenes = _collect(seeds, images, WORLDS[world])
         images.flush()
         partial_path = rest_path.with_suffix(".part.npz")
         names = ("captions", "scene_of", "keypoints", "boxes", "packed_masks")
@@ -83,14 +93,14 @@ def stored_scenes(seeds: range, *, folder: Path, size_px: int = SIZE_PX) -> Draw
         )
 
 
-def _collect(seeds: range, images: NDArray[np.uint8]) -> DrawnScenes:
+def _collect(seeds: range, images: NDArray[np.uint8], draw: Draw) -> DrawnScenes:
     size_px = images.shape[1]
     captions: list[str] = []
     scene_of: list[int] = []
     keypoints: list[NDArray[np.float32]] = []
     boxes: list[NDArray[np.float32]] = []
     masks: list[NDArray[np.uint8]] = []
-    for index, scene in enumerate(_rendered(seeds, size_px)):
+    for index, scene in enumerate(_rendered(seeds, partial(draw, size_px=size_px))):
         images[index] = scene.image
         captions.append(scene.caption)
         for person in scene.people:
@@ -111,9 +121,8 @@ def _collect(seeds: range, images: NDArray[np.uint8]) -> DrawnScenes:
     )
 
 
-def _rendered(seeds: range, size_px: int) -> Iterator[Scene]:
+def _rendered(seeds: range, draw: Callable[[int], Scene]) -> Iterator[Scene]:
     """The scenes in the order of their seeds, many of them on all cores."""
-    draw = partial(render_scene, size_px=size_px)
     if len(seeds) < 10 * _CHUNK:
         yield from map(draw, seeds)
         return

@@ -60,11 +60,14 @@ class _Actor:
     mirror: bool
 
 
-def render_scene(seed: int, *, size_px: int = 256, people: int | None = None) -> Scene:
+def render_scene(
+    seed: int, *, size_px: int = 256, people: int | None = None, say_action: bool = True
+) -> Scene:
     """Draw the scene of this seed.
 
     ``people`` fixes the number of people (0 to 3); by default three quarters of the scenes have
-    some. The same seed at another ``size_px`` gives the same scene at that size.
+    some. The same seed at another ``size_px`` gives the same scene at that size. Without
+    ``say_action`` the caption does not say what the people do.
 
     Raises:
         ValueError: people outside 0 to 3, or size_px below 32.
@@ -78,10 +81,10 @@ def render_scene(seed: int, *, size_px: int = 256, people: int | None = None) ->
     count = drawn if people is None else people
     if count == 0:
         return _thing_scene(rng, size_px)
-    return _people_scene(rng, size_px, count)
+    return _people_scene(rng, size_px, count, say_action)
 
 
-def _people_scene(rng: np.random.Generator, size_px: int, count: int) -> Scene:
+def _people_scene(rng: np.random.Generator, size_px: int, count: int, say_action: bool) -> Scene:
     side = size_px * _OVERSAMPLE
     pose = _choose_pose(rng, count)
     place = PLACES["sea" if pose.name == "surfing" else _LAND[rng.integers(len(_LAND))]]
@@ -96,9 +99,10 @@ def _people_scene(rng: np.random.Generator, size_px: int, count: int) -> Scene:
         canvas.paste(layer, (0, 0), layer)
         layers.append(layer)
     masks = _visible_masks(layers, size_px)
+    looks = [actor.look for actor in actors]
     return Scene(
         image=_finish(canvas, size_px),
-        caption=captions.people([actor.look for actor in actors], pose, place, rng),
+        caption=captions.people(looks, pose if say_action else None, place, rng),
         people=tuple(_truth(a, m, size_px) for a, m in zip(actors, masks, strict=True)),
         attributes={"place": place.name, "pose": pose.name, "n_people": count, "things": []},
     )
