@@ -12,7 +12,6 @@ from transformers import CLIPTokenizer
 
 from demo.embedded import POSE_DIR, POSE_PX, SD_DIR, WEIGHTS_DIR
 from demo.train import sd, sd_model
-from demo.train.command import Recipe
 from demo.train.loop import Loop
 from demo.world.scene_store import draw_scenes, training_seeds
 from demo.world.scenes import render_scene
@@ -144,7 +143,7 @@ def test_autoencoder_keeps_a_scene(pipeline: StableDiffusionPipeline) -> None:
     assert (decoded - images).abs().mean() < 0.08  # of a range of 2; a grey picture is 0.6 off
 
 
-RECIPE_4 = Recipe(seed=0, scenes=4, batch_size=2)
+RECIPE_4 = sd.SdRecipe(seed=0, scenes=4, batch_size=2)
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def test_people_are_those_of_their_scenes() -> None:
 def test_stored_scenes_are_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seeds = training_seeds(3)
     first = stored_scenes(seeds, folder=tmp_path)
-    monkeypatch.setattr(scene_store, "render_scene", None)  # drawing again would fail
+    monkeypatch.setitem(scene_store.WORLDS, "people", None)  # drawing again would fail
     again = stored_scenes(seeds, folder=tmp_path)
     assert np.array_equal(again.images, first.images)
     assert np.array_equal(again.packed_masks, first.packed_masks)
