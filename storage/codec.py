@@ -36,7 +36,9 @@ def encode_sample(sample: Sample) -> dict[str, bytes]:
     Raises:
         ShardError: mask, people or numbers break the contract.
     """
-    _check(sample)
+    problem = _problem(sample)
+    if problem is not None:
+        raise ShardError(f"sample {sample.key} ({sample.uri}): {problem}")
     try:
         facts = canonical_json(sample_facts(sample))
     except ValueError as error:
@@ -57,13 +59,17 @@ def decode_sample(members: Mapping[str, bytes], *, where: str) -> Sample:
     """
     try:
         facts = json.loads(members["json"])
-        return Sample(
+        sample = Sample(
             **{name: facts[name] for name in _PLAIN_FIELDS},
             people=tuple(_person(fields) for fields in facts["people"]),
             human_spans=tuple(Span(**fields) for fields in facts["human_spans"]),
             image_jpeg=members["jpg"],
             mask=_decode_mask(members["mask.png"]),
         )
+        problem = _problem(sample)
+        if problem is not None:
+            raise ValueError(problem)
+        return sample
     except (KeyError, TypeError, ValueError, OSError, SyntaxError) as error:
         raise ShardError(
             f"{where}: not a sample of contract {CONTRACT_VERSION}: {type(error).__name__}: {error}"
@@ -138,20 +144,19 @@ def reject_schema() -> Any:
     return pa.schema([(name, pa.string()) for name in ("key", "uri", "reason", "detail")])
 
 
-def _check(sample: Sample) -> None:
+def _problem(sample: Sample) -> str | None:
+    """How a sample breaks the contract."""
     size = (sample.height_px, sample.width_px)
-    problem = None
     if sample.mask.shape != size or sample.mask.dtype != np.uint8:
         got = f"{sample.mask.shape} {sample.mask.dtype}"
-        problem = f"mask must be {size} uint8 (height, width), got {got}"
-    elif len(sample.people) > _MAX_PEOPLE:
-        problem = f"at most {_MAX_PEOPLE} people fit a mask, got {len(sample.people)}"
-    elif sample.mask.size and int(sample.mask.max()) > len(sample.people):
-        problem = f"mask names person {sample.mask.max()} of {len(sample.people)}"
-    elif any(len(person.keypoints) != _N_KEYPOINTS for person in sample.people):
-        problem = f"every person must have {_N_KEYPOINTS} keypoints"
-    if problem is not None:
-        raise ShardError(f"sample {sample.key} ({sample.uri}): {problem}")
+        return f"mask must be {size} uint8 (height, width), got {got}"
+    if len(sample.people) > _MAX_PEOPLE:
+        return f"at most {_MAX_PEOPLE} people fit a mask, got {len(sample.people)}"
+    if sample.mask.size and int(sample.mask.max()) > len(sample.people):
+        return f"mask names person {sample.mask.max()} of {len(sample.people)}"
+    if any(len(person.keypoints) != _N_KEYPOINTS for person in sample.people):
+        return f"every person must have {_N_KEYPOINTS} keypoints"
+    return None
 
 
 def _person_facts(person: Person) -> dict[str, Any]:

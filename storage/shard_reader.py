@@ -1,4 +1,4 @@
-"""Committed shards read back: samples one after the other or at will, rows, rejects, digests."""
+"""Committed shards read back: samples one after the other, rows, rejects, digests."""
 
 import hashlib
 import tarfile
@@ -22,7 +22,6 @@ class Shard:
 
     def __init__(self, uri: str, tar: tarfile.TarFile) -> None:
         self.uri, self._tar = uri, tar
-        self._members: dict[str, dict[str, tarfile.TarInfo]] = {}
 
     def __iter__(self) -> Iterator[tuple[str, dict[str, bytes]]]:
         """(key, members by suffix) of the samples in order, not decoded, read as they come."""
@@ -37,18 +36,6 @@ class Shard:
         if members:
             yield key, members
 
-    def list_keys(self) -> list[str]:
-        """The samples' keys in order, from the tar's headers alone."""
-        for member in self._tar:
-            key, _, suffix = member.name.partition(".")
-            self._members.setdefault(key, {})[suffix] = member
-        return list(self._members)
-
-    def sample(self, key: str) -> Sample:
-        """One sample of :meth:`list_keys`."""
-        members = self._members[key].items()
-        return self.decode(key, {name: self._content(member) for name, member in members})
-
     def decode(self, key: str, members: dict[str, bytes]) -> Sample:
         """The sample of its members; ShardError names it where it is broken."""
         return decode_sample(members, where=f"{self.uri} sample {key}")
@@ -59,27 +46,23 @@ class Shard:
 
 
 @contextmanager
-def open_shard(root: Root, fingerprint: str, *, at_will: bool = False) -> Generator[Shard]:
-    """The tar of a committed shard.
-
-    Args:
-        at_will: samples are wanted in another order than the tar's: of an object store the whole
-            tar is fetched first.
+def open_shard(root: Root, fingerprint: str) -> Generator[Shard]:
+    """The tar of a committed shard, to be read from its start to its end.
 
     Raises:
         ShardError: it is missing or broken, also while it is read.
     """
     uri = root.shard(fingerprint, "tar")
     try:
-        with _file(uri, at_will) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        with _file(uri) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             yield Shard(uri, tar)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise ShardError(f"shard {uri} cannot be read: {error}") from error
 
 
 @contextmanager
-def _file(uri: str, at_will: bool) -> Generator[Any]:
-    if is_local(uri) or at_will:
+def _file(uri: str) -> Generator[Any]:
+    if is_local(uri):
         with local_copy(uri) as path, path.open("rb") as file:
             yield file
         return

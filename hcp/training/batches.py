@@ -1,44 +1,103 @@
-"""Batches of a dataset version, in an order that a run can leave and re-enter exactly.
+"""Batches of one global order, which a run can leave and re-enter exactly.
 
 Samples run on from epoch to epoch without dropping a tail. They are taken in windows; inside a
 window they are grouped by aspect bucket, and what does not fill a batch of its bucket is cropped
-square, so that no sample is lost and every worker yields the same number of batches.
+square, so that no sample is lost. Of the batches that come so, the ranks take turns: with W ranks
+rank r has every W-th one from the r-th on, and reads the photos of no other.
 
 The augmentation of a sample depends only on (seed, epoch, key): not on the order, the number of
-threads, or on where a run was resumed.
+threads or ranks, or on where a run was resumed. A sample that cannot be read keeps its position,
+and another stands in for it.
 
 Dimension legend: B batch, K text tokens, P people, H W pixels.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import struct
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
-from typing import Any
+from itertools import chain, islice
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from hcp.tokens import human_token_kinds
 from hcp.training.config import DataConfig
 from hcp.training.examples import Example, make_example, nearest_aspect
-from storage.errors import VersionError
-from storage.records import Sample
+from storage.errors import ShardError
+from storage.streaming import Cursor, Place
 
-_Window = list[tuple[int, int, Sample]]
-EpochSource = Callable[[int, int], Iterator[Sample]]
-"""(epoch, skip) -> the samples of that epoch after the first `skip`, for this worker."""
-_WINDOW_BATCHES = 8
+WINDOW_BATCHES = 8
+_AHEAD = 2  # batches whose photos are decoded while one is in use
+_FAULTS = (
+    ShardError, OSError, ValueError, TypeError, LookupError, ArithmeticError, SyntaxError, EOFError,
+    struct.error, zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
+"""What libraries say of a broken photo, mask or record."""
+
+
+class SampleSource(Protocol):
+    """What has an order: ``storage.streaming.SampleStream`` or a mix of them."""
+
+    def places(self, cursor: Cursor | None = None) -> Iterator[tuple[Place, Cursor]]:
+        """Endless places after a position, each with the position after it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoaderState:
-    """Where a worker is: the start of the current window, and the batches taken from it."""
+    """Where a run is in the global order: its current window, and the batches taken from it.
+
+    The same on every rank, and whatever their number.
+    """
 
     epoch: int = 0
     offset: int = 0  # samples of `epoch` before the window
     batches: int = 0  # batches of the window that were already used
+    others: tuple[int, ...] = ()  # samples of each further version of a mix before the window
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "others", tuple(self.others))  # JSON knows lists alone
+
+    @classmethod
+    def from_format_1(
+        cls, state: Mapping[str, Any], *, world_size: int, batch_size: int
+    ) -> "LoaderState":
+        """The place in the global order for that of a trainer state of format 1.
+
+        There every rank had a run of each epoch of its own. One rank's is the global order itself.
+        Those of several lie apart, which no place in one order can say: the run goes on in the same
+        epoch after as many samples as were used in it. Of that epoch some samples so come twice
+        and others not at all; from the next one on it is as ever.
+        """
+        if world_size == 1:
+            return cls(**state)
+        used = state["offset"] + state["batches"] * batch_size
+        return cls(epoch=state["epoch"], offset=used * world_size)
+
+    @property
+    def cursor(self) -> Cursor:
+        """The start of the window."""
+        return Cursor(epoch=self.epoch, offset=self.offset, others=self.others)
+
+
+def _state(cursor: Cursor, batches: int = 0) -> LoaderState:
+    return LoaderState(
+        epoch=cursor.epoch, offset=cursor.offset, others=cursor.others, batches=batches
+    )
+
+
+class BadSample(NamedTuple):
+    """A sample that could not be read, and for which another one stands."""
+
+    shard: str  # the tar's location
+    key: str  # "" where the shard does not even tell its keys
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +124,7 @@ class Batch:
     masks: Tensor  # uint8 [B, H, W], 0 background, i = row i - 1 of the keypoints
     time_ids: Tensor  # int64 [B, 6], SDXL's micro-conditioning: photo h w, crop top left, H W
     cached: CachedInputs | None = None  # instead of pixels and captions
+    bad: tuple[BadSample, ...] = ()  # samples of the order for which others stand here
 
 
 def collate(examples: Sequence[Example], *, tokenizer: Any) -> Batch:
@@ -97,40 +157,95 @@ def tokenize(tokenizer: Any, captions: Sequence[str]) -> Tensor:
 
 
 def iter_batches(
-    source: EpochSource,
+    source: SampleSource,
     to_batch: Callable[[Sequence[Example]], Batch],
     *,
     batch_size: int,
     config: DataConfig,
     seed: int,
     state: LoaderState | None = None,
+    rank: int = 0,
+    world_size: int = 1,
 ) -> Iterator[tuple[Batch, LoaderState]]:
-    """Endless batches, each with the state that continues after it.
+    """Endless batches of one rank, each with the state that continues after all ranks' batches.
+
+    Photos of the next batches are read and decoded in ``config.decode_threads`` threads while one
+    is in use; memory holds a few batches.
 
     Raises:
-        VersionError: an epoch has no sample for this worker.
+        ValueError: the rank is not in [0, world_size).
+        ShardError: neither a sample nor any that may stand in for it can be read.
     """
-    state = state or LoaderState()
-    size = batch_size if len(config.aspects) == 1 else batch_size * _WINDOW_BATCHES
-    chain = _epochs(source, epoch=state.epoch, skip=state.offset)
-    used = state.batches
+    if not 0 <= rank < world_size:
+        raise ValueError(f"rank must be in [0, world_size), got {rank} of {world_size}")
+    plan = plan_batches(source, batch_size, aspects=config.aspects, state=state or LoaderState())
+    waiting = deque[tuple[list[Future[_Read]], LoaderState]]()
     with ThreadPoolExecutor(max_workers=config.decode_threads) as pool:
         while True:
-            window = list(islice(chain, size))
-            groups = group_window([s for _, _, s in window], batch_size, aspects=config.aspects)
-            first = LoaderState(epoch=window[0][0], offset=window[0][1])
-            for number, (aspect, members) in enumerate(groups[used:], start=used + 1):
+            while len(waiting) <= _AHEAD:
+                turn = list(islice(plan, world_size))
+                aspect, places, _ = turn[rank]
+                photos = [pool.submit(_read, p, aspect, config, seed) for p in places]
+                waiting.append((photos, turn[-1][2]))
+            photos, after = waiting.popleft()
+            examples, bad = zip(*(photo.result() for photo in photos), strict=True)
+            batch = to_batch(examples)
+            found = tuple(each for each in bad if each is not None)
+            yield (replace(batch, bad=found) if found else batch), after
 
-                def prepare(i: int, aspect: float = aspect, window: _Window = window) -> Example:
-                    epoch, _, sample = window[i]
-                    rng = sample_rng(seed, epoch, sample.key)
-                    return make_example(sample, config=config, aspect=aspect, rng=rng)
 
-                batch = to_batch(list(pool.map(prepare, members)))
-                last = number == len(groups)
-                after = LoaderState(epoch=window[-1][0], offset=window[-1][1] + 1)
-                yield batch, after if last else replace(first, batches=number)
-            used = 0
+def plan_batches(
+    source: SampleSource, batch_size: int, *, aspects: Sequence[float], state: LoaderState
+) -> Iterator[tuple[float, list[Place], LoaderState]]:
+    """(aspect, places of its samples, state after it) of every batch of the global order."""
+    size = batch_size if len(aspects) == 1 else batch_size * WINDOW_BATCHES
+    cursor, used = state.cursor, state.batches
+    stream = source.places(cursor)
+    while True:
+        window = list(islice(stream, size))
+        places = [place for place, _ in window]
+        sizes = [_size(place) for place in places] if len(aspects) > 1 else [(0, 0)] * size
+        groups = group_window(sizes, batch_size, aspects=aspects)
+        end = window[-1][1]
+        for number, (aspect, members) in enumerate(groups[used:], start=used + 1):
+            after = _state(end) if number == len(groups) else _state(cursor, number)
+            yield aspect, [places[i] for i in members], after
+        cursor, used = end, 0
+
+
+def _size(place: Place) -> tuple[int, int]:
+    try:
+        facts = place.facts()
+    except ShardError:  # it will be read, and be counted, by the rank whose it is
+        return 0, 0
+    return facts.width_px, facts.height_px
+
+
+_Read = tuple[Example, BadSample | None]
+
+
+def _read(place: Place, aspect: float, config: DataConfig, seed: int) -> _Read:
+    """The example of a place, or of the first that can stand in for it."""
+    bad: BadSample | None = None
+    for candidate in chain([place], place.stand_ins()):
+        try:
+            sample = candidate.read()
+            rng = sample_rng(seed, candidate.epoch, sample.key)
+            return make_example(sample, config=config, aspect=aspect, rng=rng), bad
+        except _FAULTS as error:
+            bad = bad or BadSample(place.shard, _key(place), f"{type(error).__name__}: {error}")
+    assert bad is not None
+    raise ShardError(
+        f"{bad.shard}: sample {bad.key or '(unknown)'} cannot be read, nor can any that may stand "
+        f"in for it, in this shard and those after it: {bad.reason}"
+    )
+
+
+def _key(place: Place) -> str:
+    try:
+        return place.facts().key
+    except ShardError:
+        return ""
 
 
 def ahead(batches: Iterator[tuple[Batch, LoaderState]]) -> Iterator[tuple[Batch, LoaderState]]:
@@ -143,25 +258,16 @@ def ahead(batches: Iterator[tuple[Batch, LoaderState]]) -> Iterator[tuple[Batch,
             yield item
 
 
-def _epochs(source: EpochSource, *, epoch: int, skip: int) -> Iterator[tuple[int, int, Sample]]:
-    # A run resumed right at an epoch's end skips all of it, which is not an empty epoch.
-    while True:
-        count = skip
-        for sample in source(epoch, skip):
-            yield epoch, count, sample
-            count += 1
-        if count == 0:
-            raise VersionError(f"no training samples for this worker in epoch {epoch}")
-        epoch, skip = epoch + 1, 0
-
-
 def group_window(
-    samples: Sequence[Sample], batch_size: int, *, aspects: Sequence[float]
+    sizes_px: Sequence[tuple[int, int]], batch_size: int, *, aspects: Sequence[float]
 ) -> list[tuple[float, list[int]]]:
-    """(aspect, indices of one batch) for a window whose length is a multiple of `batch_size`."""
+    """(aspect, indices of one batch) for a window whose length is a multiple of `batch_size`.
+
+    A photo of unknown size, (0, 0), counts as square.
+    """
     buckets: dict[float, list[int]] = {aspect: [] for aspect in aspects}
-    for i, sample in enumerate(samples):
-        buckets[nearest_aspect(sample.width_px, sample.height_px, aspects)].append(i)
+    for i, (width, height) in enumerate(sizes_px):
+        buckets[nearest_aspect(width, height, aspects) if width and height else 1.0].append(i)
     groups: list[tuple[float, list[int]]] = []
     rest: list[int] = []
     for aspect, members in buckets.items():

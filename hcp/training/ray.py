@@ -243,25 +243,20 @@ def _start(loop: dict[str, Any], *, rank: int, world_size: int) -> Trainer:
 
 def _batches(trainer: Trainer, loop: dict[str, Any]) -> Iterator[Any]:
     from hcp.training.batches import collate, iter_batches
-    from storage.streaming import stream_samples
+    from storage.streaming import SampleStream
     from storage.versions import open_version
 
-    version = open_version(loop["root"], loop["version"])
     config = trainer.config
-
-    def source(epoch: int, skip: int) -> Iterator[Any]:
-        return stream_samples(
-            version, split="train", seed=config.seed, epoch=epoch, skip=skip,
-            rank=trainer.rank, world_size=trainer.world_size,
-        )  # fmt: skip
-
+    version = open_version(loop["root"], loop["version"])
     return iter_batches(
-        source,
+        SampleStream(version, split="train", seed=config.seed),
         lambda examples: collate(examples, tokenizer=trainer.pipeline.tokenizer),
         batch_size=config.batch_size,
         config=config.data,
         seed=config.seed,
         state=trainer.loader,
+        rank=trainer.rank,
+        world_size=trainer.world_size,
     )
 
 

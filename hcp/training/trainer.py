@@ -1,7 +1,8 @@
 """The training loop in plain torch: a frozen base, HcP layers in its U-Net, two losses.
 
-``L = L_denoise + alpha * L_alignment``. Everything random in a step comes from (seed, step, rank),
-so that a resumed run takes the very steps that an uninterrupted one would have taken.
+``L = L_denoise + alpha * L_alignment``. Everything random in a step comes from (seed, step,
+micro-batch), so that a resumed run takes the very steps that an uninterrupted one would have taken,
+and two workers those of one that accumulates two batches.
 
 Only the adapter has parameters that require gradients, so autograd records nothing before the
 first HcP layer of the U-Net.
@@ -118,7 +119,8 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=False)
         sums = np.zeros(3)
         for i, (batch, _) in enumerate(batches):
-            generator = step_generator(self.config.seed, self.step_done, self.rank, i)
+            part = i * self.world_size + self.rank  # of all ranks: two workers equal one
+            generator = step_generator(self.config.seed, self.step_done, 0, part)
             losses = self._backward(batch, generator, share=1 / len(batches))
             sums += [loss.item() for loss in losses]
         if not np.isfinite(sums).all():

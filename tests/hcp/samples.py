@@ -2,13 +2,16 @@
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from hcp.tokens import human_spans
 from storage.records import COCO_LIMBS, Keypoint, Person, Sample
+from storage.streaming import Cursor, Facts, Place
 
 BODY = (  # x, y in a box of 1 x 1, COCO order
     (0.50, 0.08), (0.53, 0.06), (0.47, 0.06), (0.56, 0.08), (0.44, 0.08), (0.65, 0.22),
@@ -81,11 +84,34 @@ def make_sample(
     )
 
 
-def epoch_source(samples: Sequence[Sample]) -> Callable[[int, int], Iterator[Sample]]:
+@dataclass(frozen=True, kw_only=True)
+class ReadyPlace:
+    """A place whose sample is in memory."""
+
+    sample: Sample
+    epoch: int
+    shard: str = "memory"
+
+    def facts(self) -> Facts:
+        return Facts(self.sample.key, self.sample.width_px, self.sample.height_px)
+
+    def read(self) -> Sample:
+        return self.sample
+
+    def stand_ins(self) -> Iterator[Place]:
+        return iter(())
+
+
+@dataclass(frozen=True)
+class epoch_source:  # noqa: N801, called like a function all over
     """The samples of every epoch in an order of its own, like `storage.streaming`."""
 
-    def source(epoch: int, skip: int) -> Iterator[Sample]:
-        order = np.random.default_rng(epoch).permutation(len(samples))
-        yield from (samples[i] for i in order[skip:])
+    samples: Sequence[Sample]
 
-    return source
+    def places(self, cursor: Cursor | None = None) -> Iterator[tuple[Place, Cursor]]:
+        first = cursor or Cursor()
+        for epoch in count(first.epoch):
+            order = np.random.default_rng(epoch).permutation(len(self.samples))
+            for offset in range(first.offset if epoch == first.epoch else 0, len(order)):
+                place = ReadyPlace(sample=self.samples[order[offset]], epoch=epoch)
+                yield place, Cursor(epoch=epoch, offset=offset + 1)

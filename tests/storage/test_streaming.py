@@ -1,13 +1,17 @@
-"""Streaming: same order every time, equal shares, exact resume."""
+"""Streaming: same order every time, exact resume, and what is broken stands in nobody's way."""
 
+import gzip
+import shutil
+from collections import Counter
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
 from storage.errors import ShardError, VersionError
 from storage.statistics import ShardCount
-from storage.streaming import split_size, stream_samples
+from storage.streaming import Cursor, SampleStream, split_size
 from storage.versions import publish_version
 
 
@@ -16,9 +20,29 @@ def version(tmp_path, fill_root):
     return publish_version(str(tmp_path), fill_root(str(tmp_path), 4), config={})
 
 
+def _stream(version, seed=1) -> SampleStream:
+    return SampleStream(version, split="train", seed=seed)
+
+
+def _places(version, n=None, *, skip=0, epoch=0, seed=1):
+    places = _stream(version, seed).places(Cursor(epoch=epoch, offset=skip))
+    n = split_size(version, "train") - skip if n is None else n
+    return [place for place, _ in islice(places, n)]
+
+
 def _keys(version, **options) -> list[str]:
-    options = {"split": "train", "seed": 1, "epoch": 0} | options
-    return [sample.key for sample in stream_samples(version, **options)]
+    return [place.read().key for place in _places(version, **options)]
+
+
+def _readable(place) -> list[str]:
+    """Keys of the stand-ins that can be read, in their order."""
+    keys = []
+    for other in place.stand_ins():
+        try:
+            keys.append(other.read().key)
+        except ShardError:
+            continue
+    return keys
 
 
 def test_an_epoch_is_every_sample_of_the_split_once(version):
@@ -36,52 +60,52 @@ def test_order_follows_seed_and_epoch_alone(version):
     assert first != in_shards
 
 
-@pytest.mark.parametrize("world_size", [1, 2, 3, 7])
-def test_ranks_have_equal_counts_and_nothing_twice(version, world_size):
-    parts = [_keys(version, rank=rank, world_size=world_size) for rank in range(world_size)]
-    assert {len(part) for part in parts} == {split_size(version, "train") // world_size}
-    together = [key for part in parts for key in part]
-    assert len(set(together)) == len(together)
-    assert together == _keys(version)[: len(together)]
+def test_facts_are_those_of_the_samples(version):
+    for place in _places(version):
+        sample = place.read()
+        assert place.facts() == (sample.key, sample.width_px, sample.height_px)
 
 
-@pytest.mark.parametrize("skip", [0, 1, 9, 16, 17, 10_000])
+@pytest.mark.parametrize("skip", [0, 1, 9, 16, 17])
 def test_skip_resumes_exactly(version, skip):
-    assert (
-        _keys(version, world_size=2, rank=1, skip=skip)
-        == (_keys(version, world_size=2, rank=1)[skip:])
-    )
+    assert _keys(version, skip=skip) == _keys(version)[skip:]
 
 
-def test_skipped_shards_are_not_opened(tmp_path, version):
-    whole = _keys(version)
-    shard_of = {
-        sample.key: name
-        for name in version.shards
-        for sample in publish_version(str(tmp_path), [name], config={}).iter_samples()
-    }
-    first = shard_of[whole[0]]
-    n_first = sum(shard_of[key] == first for key in whole)
-    (tmp_path / f"shards/{first}.tar").unlink()
-    assert _keys(version, skip=n_first) == whole[n_first:]
-    with pytest.raises(ShardError, match=first):
-        _keys(version)
+def test_epochs_follow_each_other_from_any_cursor(version):
+    size = split_size(version, "train")
+    whole = list(islice(_stream(version).places(), 3 * size))
+    assert [place.epoch for place, _ in whole] == [0] * size + [1] * size + [2] * size
+    for stop in (1, size - 1, size, size + 1):
+        rest = list(islice(_stream(version).places(whole[stop - 1][1]), size))
+        assert [p.facts() for p, _ in rest] == [p.facts() for p, _ in whole[stop : stop + size]]
+        assert [after for _, after in rest] == [after for _, after in whole[stop : stop + size]]
+
+
+def test_what_is_not_read_is_not_opened(version):
+    expected = _keys(version)
+    places = _places(version)
+    first = places[0].shard
+    n_first = sum(place.shard == first for place in places)
+    Path(first).unlink()
+    assert _keys(version, skip=n_first) == expected[n_first:]
+    again = _places(version)
+    assert [place.facts().key for place in again] == expected  # its rows still tell
+    with pytest.raises(ShardError, match=Path(first).name):
+        again[0].read()
 
 
 def test_samples_are_complete(version):
-    (sample,) = islice(stream_samples(version, split="train", seed=0, epoch=0), 1)
+    sample = _places(version, 1)[0].read()
     assert sample.mask.shape == (6, 8)
     assert sample.mask.max() == 1
     assert sample.people[0].passes_gate
     assert sample.image_jpeg[:2] == b"\xff\xd8"
 
 
-def test_too_few_samples_for_the_ranks_is_refused_at_once(version):
-    with pytest.raises(VersionError, match="too few for 1000 ranks"):
-        stream_samples(version, split="train", seed=0, epoch=0, world_size=1000)
-    for wrong in ({"rank": 1}, {"rank": -1}, {"skip": -1}):
-        with pytest.raises(ValueError, match="rank="):
-            stream_samples(version, split="train", seed=0, epoch=0, **wrong)
+def test_a_split_without_samples_is_refused_at_once(version):
+    empty = replace(version, counts=tuple(ShardCount(train=0, val=1) for _ in version.counts))
+    with pytest.raises(VersionError, match=f"{version.id}.*no train samples"):
+        _stream(empty)
 
 
 def test_exclusions_are_honoured(tmp_path, version):
@@ -96,6 +120,101 @@ def test_from_an_object_store(tmp_path, fill_root, version):
     assert _keys(remote) == _keys(version)
 
 
+def _lose(tar: Path) -> None:
+    tar.unlink()
+
+
+def _lose_rows_too(tar: Path) -> None:
+    tar.unlink()
+    tar.with_suffix(".parquet").unlink()
+
+
+def _make_a_folder(tar: Path) -> None:
+    tar.unlink()
+    tar.mkdir()
+
+
+def _fill_with_noise(tar: Path) -> None:
+    tar.write_bytes(bytes(range(256)) * 40)
+
+
+def _pack(tar: Path) -> None:
+    tar.write_bytes(gzip.compress(tar.read_bytes()))
+
+
+def _empty(tar: Path) -> None:
+    tar.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    "harm", [_lose, _lose_rows_too, _make_a_folder, _fill_with_noise, _pack, _empty]
+)
+def test_the_next_shard_stands_in_for_one_that_is_gone(version, harm):
+    expected = _keys(version)
+    places = _places(version)
+    gone = {place.facts().key for place in places if place.shard == places[0].shard}
+    harm(Path(places[0].shard))
+    stand_ins = Counter[str]()
+    for place, key in zip(_places(version), expected, strict=True):
+        if key not in gone:
+            assert place.read().key == key
+            continue
+        with pytest.raises(ShardError, match=Path(place.shard).name):
+            place.read()
+        found = _readable(place)
+        assert found
+        stand_ins[found[0]] += 1
+        assert not gone & set(found)
+    assert len(stand_ins) > len(gone) // 2  # many of them, not one over and over
+
+
+def test_a_tar_that_was_cut_gives_what_lies_before_the_cut(version):
+    places = _places(version)
+    tar = Path(places[0].shard)
+    tar.write_bytes(tar.read_bytes()[: tar.stat().st_size // 2])
+    read, lost = 0, 0
+    for place in _places(version):
+        try:
+            place.read()
+            read += 1
+        except ShardError:
+            lost += 1
+            assert place.shard == str(tar)
+            assert _readable(place)
+    assert lost
+    assert read > sum(place.shard != str(tar) for place in places)
+
+
+def test_lost_rows_are_made_up_for_by_the_tar(version):
+    expected = _keys(version)
+    for shard in version.shards:
+        Path(version.root.shard(shard, "parquet")).write_bytes(b"broken")
+    places = _places(version)
+    assert [place.read().key for place in places] == expected
+    assert {place.facts()[1:] for place in places} == {(0, 0)}
+
+
+def test_a_shard_of_another_length_is_left_out_as_a_whole(version):
+    one, other = sorted(version.shards)[:2]
+    for suffix in ("tar", "parquet"):  # another shard under its name, and a version that lies
+        shutil.copy(version.root.shard(other, suffix), version.root.shard(one, suffix))
+    index = version.shards.index(one)
+    counts = list(version.counts)
+    counts[index] = ShardCount(train=counts[index].train + 1, val=0)
+    wrong = replace(version, counts=tuple(counts))
+    places = [place for place in _places(wrong) if one in place.shard]
+    for place in places:
+        with pytest.raises(ShardError, match=r"expected \d+ train samples, got"):
+            place.read()
+        assert _readable(place)
+
+
+def test_where_nothing_can_be_read_nothing_stands_in(version):
+    for shard in version.shards:
+        Path(version.root.shard(shard, "tar")).unlink()
+    assert all(_readable(place) == [] for place in _places(version))
+
+
 class Counted(tuple[ShardCount, ...]):
     """Counts of shards that count how often they are looked at."""
 
@@ -105,18 +224,13 @@ class Counted(tuple[ShardCount, ...]):
         Counted.looks += len(self)
         return super().__iter__()
 
-    def __getitem__(self, index):
-        Counted.looks += 1
-        return super().__getitem__(index)
-
 
 def test_the_work_is_linear_in_the_number_of_shards(version):
     n = 10_000
     counts = Counted([version.counts[0]] * n)
     many = replace(version, shards=(version.shards[0],) * n, counts=counts)
     Counted.looks = 0
-    size = split_size(many, "train")
-    far = size - 50 * counts[0].train
-    keys = [s.key for s in stream_samples(many, split="train", seed=0, epoch=0, skip=far)]
+    far = split_size(many, "train") - 50 * counts[0].train
+    keys = _keys(many, skip=far)
     assert len(keys) == 50 * counts[0].train  # of 50 shards, each opened
     assert Counted.looks <= 5 * n

@@ -24,7 +24,7 @@ from hcp.training.state import (
 from hcp.training.trainer import Trainer, train_steps
 from storage.checkpoints import COMPLETE_NAME, listed_files, mark_complete
 from storage.errors import CheckpointError
-from storage.streaming import stream_samples
+from storage.streaming import SampleStream
 from storage.versions import open_version
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -119,9 +119,7 @@ def test_a_run_of_the_version_before_is_resumed() -> None:
     assert trainer.step_done == 2
     version = open_version(str(GOLDEN / "data"))
     batches = iter_batches(
-        lambda epoch, skip: stream_samples(
-            version, split="train", seed=config.seed, epoch=epoch, skip=skip, rank=0, world_size=1
-        ),
+        SampleStream(version, split="train", seed=config.seed),
         lambda examples: collate(examples, tokenizer=trainer.pipeline.tokenizer),
         batch_size=config.batch_size, config=config.data, seed=config.seed, state=trainer.loader,
     )  # fmt: skip
