@@ -214,12 +214,12 @@ def train_pipeline(recipe: SdRecipe, run: Run) -> dict[str, Any]:
     scenes = team.first(
         lambda: stored_scenes(seeds, folder=folder, size_px=SIZE_PX, world=recipe.world)
     )
-    vae_share = 0.0 if recipe.vae else VAE_SHARE
-    shares = [minutes and share * minutes for share in (vae_share, 1 - vae_share)]
-    vae_run, sd_run = (replace(run, budget=replace(run.budget, minutes=m)) for m in shares)
     if recipe.vae:
         team.first(lambda: shutil.copytree(recipe.vae, work / "vae", dirs_exist_ok=True))
+        sd_run = run
     else:
+        shares = [minutes and share * minutes for share in (VAE_SHARE, 1 - VAE_SHARE)]
+        vae_run, sd_run = (replace(run, budget=replace(run.budget, minutes=m)) for m in shares)
         vae_run = replace(vae_run, name="vae", out=work / "vae")
         train(VaeTraining(recipe, scenes, work), recipe, vae_run)
     return train(team.first(lambda: SdTraining(recipe, scenes, work)), recipe, sd_run)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import AutoencoderKL, StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
 from demo.embedded import POSE_DIR, POSE_PX, SD_DIR, WEIGHTS_DIR
@@ -172,6 +172,21 @@ def test_the_command_trains_a_loadable_pipeline_and_goes_on_where_it_was(tmp_pat
     assert json.loads((work / "vae" / "TRAINING.json").read_text())["held_out_error"] < 0.6
     assert {p.name for p in (out / "tokenizer").iterdir()} >= {"vocab.json", "merges.txt"}
     assert CLIPTokenizer.from_pretrained(str(out / "tokenizer")).model_max_length == 77
+
+
+@pytest.mark.usefixtures("quick_scores")
+def test_a_given_autoencoder_takes_nothing_of_the_budget(tmp_path: Path) -> None:
+    options = ["--minutes", "0.001", "--scenes", "4", "--batch-size", "2", "--world", "people"]
+    vae = SD_DIR / "vae"
+    places = ["--vae", str(vae), "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")]
+    sd.main([*options, *places])
+    record = json.loads((tmp_path / "out" / "TRAINING.json").read_text())
+    assert (record["world"], record["ended_by"]) == ("people", "minutes")
+    kept, given = (
+        AutoencoderKL.from_pretrained(folder).decoder.state_dict()
+        for folder in (tmp_path / "out" / "vae", vae)
+    )
+    assert all(torch.equal(kept[name], given[name]) for name in given)
 
 
 def test_a_resumed_pipeline_training_ends_with_the_same_weights(tmp_path: Path) -> None:
