@@ -16,8 +16,8 @@ from storage.exports import export_files
 from storage.versions import DatasetVersion, open_version
 
 if TYPE_CHECKING:
+    from hcp.training.metrics import StepMetrics
     from hcp.training.ray import TrainResult
-    from hcp.training.trainer import StepMetrics
 
 LOSSES = ("loss", "denoise", "alignment")
 

@@ -113,7 +113,7 @@ MAX_MODULES, MAX_LINES, MAX_FUNCTION_LINES = 25, 300, 50
 
 
 def wing(path: Path) -> str:
-    return path.parent.relative_to(ROOT / "hcp").as_posix().removeprefix(".")
+    return next(iter(path.parent.relative_to(ROOT / "hcp").parts), "")
 
 
 def imported_files(path: Path) -> Iterator[Path]:

@@ -23,7 +23,7 @@ with explained_imports():
 
 if TYPE_CHECKING:
     from hcp.evaluation.run import Evaluation
-    from hcp.training.trainer import StepMetrics
+    from hcp.training.metrics import StepMetrics
     from storage.versions import DatasetVersion
 
 TEMPLATES = Path(__file__).parent / "templates"

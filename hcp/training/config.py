@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from hcp.config import HcpConfig
+from hcp.training.methods.names import split_method, with_variants
 
 _BUCKET_STEP_PX = 64
 
@@ -57,8 +58,9 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """How HcP layers are trained: the photos in ``data``, the method in ``hcp``."""
+    """How a method is trained: the loop here, the photos in ``data``, HcP layers in ``hcp``."""
 
+    method: str = "hcp"  # hcp, hcp+residual, hcp+value, hcp+gate or several: hcp.training.methods
     steps: int = 2000  # optimizer steps
     batch_size: int = 8  # samples per worker and forward pass
     accumulate: int = 1  # forward passes per optimizer step
@@ -77,6 +79,7 @@ class TrainConfig:
     hcp: HcpConfig = field(default_factory=HcpConfig)
 
     def __post_init__(self) -> None:
+        split_method(self.method)
         for name in ("steps", "batch_size", "accumulate", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"TrainConfig.{name} must be >= 1, got {getattr(self, name)}")
@@ -88,13 +91,18 @@ class TrainConfig:
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise ValueError(f"TrainConfig.ema_decay must be in (0, 1), got {self.ema_decay}")
 
+    def plain(self) -> "TrainConfig":
+        """The same with the variants that ``method`` names as fields of ``hcp``."""
+        name, _ = split_method(self.method)
+        return replace(self, method=name, hcp=with_variants(self.hcp, self.method))
+
     def resolved(self, *, on_gpu: bool, native_px: int) -> "TrainConfig":
-        """With the precision and the resolution that the device and the base model settle."""
+        """``plain``, with the precision and resolution that the device and the base settle."""
         precision = self.precision
         if precision == "auto":
             precision = "bfloat16" if on_gpu else "float32"
         data = replace(self.data, resolution_px=self.data.resolution_px or native_px)
-        return replace(self, precision=precision, data=data)
+        return replace(self.plain(), precision=precision, data=data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,15 +100,20 @@ def denoising_loss(
     noise: Tensor,
     timesteps: Tensor,
     min_snr_gamma: float | None = None,
+    pixel_weight: Tensor | None = None,
 ) -> Tensor:
     """Mean squared error to the noise or the velocity, float32 scalar.
 
     With ``min_snr_gamma`` each sample is weighted by min(SNR, gamma) / SNR (epsilon) or
-    min(SNR, gamma) / (SNR + 1) (velocity): Hang et al. 2023, Min-SNR.
+    min(SNR, gamma) / (SNR + 1) (velocity): Hang et al. 2023, Min-SNR. With ``pixel_weight``,
+    [B, h, w], each latent pixel's squared error is multiplied by its weight.
     """
     velocity = scheduler.config.prediction_type == "v_prediction"
     target = scheduler.get_velocity(latents, noise, timesteps) if velocity else noise
-    per_sample = mse_loss(prediction.float(), target.float(), reduction="none").mean(dim=(1, 2, 3))
+    squared = mse_loss(prediction.float(), target.float(), reduction="none")
+    if pixel_weight is not None:
+        squared = squared * pixel_weight.to(squared)[:, None]
+    per_sample = squared.mean(dim=(1, 2, 3))
     if min_snr_gamma is not None:
         alphas = scheduler.alphas_cumprod.to(timesteps.device)[timesteps]
         snr = (alphas / (1 - alphas)).clamp_min(1e-8)

@@ -22,8 +22,9 @@ from ray.train.v2._internal.constants import ENV_VARS_TO_PROPAGATE
 from ray.util.queue import Queue
 
 from hcp.training.config import TrainConfig, Workers
+from hcp.training.metrics import StepMetrics
 from hcp.training.run_folder import METRICS_NAME, MetricsLog, OnMetrics, run_name
-from hcp.training.trainer import StepMetrics, Trainer, train_steps
+from hcp.training.trainer import Trainer, train_steps
 from storage.errors import CheckpointError, HcpError
 from storage.locations import join, normalised
 from storage.versions import DatasetVersion

@@ -7,7 +7,7 @@ from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
 from hcp.training.config import TrainConfig
-from hcp.training.trainer import StepMetrics
+from hcp.training.metrics import StepMetrics
 from storage.canonical import digest_of
 from storage.locations import exists, filesystem, is_local, local_path, read_bytes, write_atomic
 from storage.versions import DatasetVersion
@@ -38,7 +38,7 @@ def run_name(
 
     The number of steps is no part of it, so that a run can be continued to more steps.
     """
-    digest = digest_of([_settings(config), dataset.id, base], hex_digits=12)
+    digest = digest_of([_settings(config.plain()), dataset.id, base], hex_digits=12)
     attempts = [
         int(found.group(1))
         for name in _folders(out)

@@ -1,6 +1,6 @@
-"""Checkpoints of a training run: the adapter for use, the trainer's state for an exact resume.
+"""Checkpoints of a training run: the files for use, the trainer's state for an exact resume.
 
-``adapter.safetensors`` holds the moving average where there is one; ``trainer_state/`` holds the
+The method's files for use hold the moving average where there is one; ``trainer_state/`` holds the
 raw weights, the optimizer's and the average's tensors, and the loader's position. COMPLETE.json
 covers all of them. No pickles.
 """
@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from hcp.checkpoint import CARD, WEIGHTS, read_checkpoint
 from hcp.training.batches import LoaderState
+from hcp.training.methods.protocol import Facts
 from hcp.training.trainer import Trainer
 from storage.checkpoints import COMPLETE_NAME, listed_files, mark_complete, verify_checkpoint
 from storage.errors import CheckpointError
@@ -37,16 +37,15 @@ def save_checkpoint(uri: str | Path, trainer: Trainer) -> None:
     write_atomic(join(uri, STATE_DIR, _TENSORS), save(_tensors(trainer)))
     state = json.dumps(_state(trainer), indent=1, sort_keys=True)
     write_atomic(join(uri, STATE_DIR, _JSON), state.encode())
+    facts = Facts(step=trainer.step_done, dataset_version=trainer.dataset_version)
     with averaged(trainer):
-        trainer.adapter.save_pretrained(
-            uri, step=trainer.step_done, dataset_version=trainer.dataset_version
-        )
-    mark_complete(uri, (WEIGHTS, CARD, STATE_TENSORS, STATE_JSON))
+        names = trainer.method.save(uri, facts)
+    mark_complete(uri, (*names, STATE_TENSORS, STATE_JSON))
 
 
 @contextmanager
 def averaged(trainer: Trainer) -> Generator[None]:
-    """The adapter with its moving average inside, where there is one."""
+    """What trains with its moving average inside, where there is one."""
     if trainer.ema is None:
         yield
         return
@@ -62,21 +61,25 @@ def load_checkpoint(uri: str | Path, trainer: Trainer) -> None:
     """Continue from a checkpoint of the same settings; every digest is checked first.
 
     Raises:
-        CheckpointError: incomplete or changed, no trainer state in it, or made with other HcP
-            settings, another batch size or another number of workers.
+        CheckpointError: incomplete or changed, no trainer state in it, or made by another method,
+            with other settings of it, another batch size or another number of workers.
     """
     uri = normalised(uri)
     verify_checkpoint(uri)
     if not {STATE_JSON, STATE_TENSORS} <= set(listed_files(uri)):
         raise CheckpointError(f"checkpoint {uri} is for use only: it holds no {STATE_DIR}/")
-    card, _ = read_checkpoint(uri)
     state = json.loads(read_bytes(join(uri, STATE_JSON)))
     if state["format"] != FORMAT:
         raise CheckpointError(
             f"checkpoint {uri}: trainer state of format {state['format']}, expected {FORMAT}"
         )
-    if card.config != trainer.config.hcp:
-        raise CheckpointError(f"checkpoint {uri} was trained with other HcP settings")
+    method = state.get("method", "hcp")  # the only one before methods had names
+    if method != trainer.method.name:
+        raise CheckpointError(
+            f"checkpoint {uri} was trained by the method {method!r}, this run is "
+            f"{trainer.method.name!r}: the optimizer's state would not fit"
+        )
+    trainer.method.check(uri)
     expected = _layout(trainer)
     if state["layout"] != expected:
         raise CheckpointError(
@@ -101,6 +104,7 @@ def _layout(trainer: Trainer) -> dict[str, object]:
 def _state(trainer: Trainer) -> dict[str, object]:
     return {
         "format": FORMAT,
+        "method": trainer.method.name,
         "step": trainer.step_done,
         "loader": asdict(trainer.loader),
         "ema_steps": 0 if trainer.ema is None else trainer.ema.optimization_step,
@@ -110,7 +114,7 @@ def _state(trainer: Trainer) -> dict[str, object]:
 
 def _tensors(trainer: Trainer) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
-    for i, (name, parameter) in enumerate(trainer.adapter.named_parameters()):
+    for i, (name, parameter) in enumerate(trainer.method.named_parameters()):
         tensors[f"raw.{name}"] = parameter.detach()
         if trainer.ema is not None:
             tensors[f"ema.{name}"] = trainer.ema.shadow_params[i]
@@ -120,17 +124,18 @@ def _tensors(trainer: Trainer) -> dict[str, Tensor]:
 
 
 def _restore(trainer: Trainer, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    moments: dict[str, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, kind, name = key.split(".", 2)
+            moments.setdefault(name, {})[kind] = value
     optimizer_state: dict[int, dict[str, Tensor]] = {}
     with torch.no_grad():
-        for i, (name, parameter) in enumerate(trainer.adapter.named_parameters()):
+        for i, (name, parameter) in enumerate(trainer.method.named_parameters()):
             parameter.copy_(tensors[f"raw.{name}"])
             if trainer.ema is not None:
                 trainer.ema.shadow_params[i].copy_(tensors[f"ema.{name}"])
-            optimizer_state[i] = {
-                key.split(".", 2)[1]: value
-                for key, value in tensors.items()
-                if key.startswith("optimizer.") and key.split(".", 2)[2] == name
-            }
+            optimizer_state[i] = moments.get(name, {})
     groups = trainer.optimizer.state_dict()["param_groups"]
     trainer.optimizer.load_state_dict({"state": optimizer_state, "param_groups": groups})
     if trainer.ema is not None:

@@ -7,7 +7,7 @@ import torch
 
 from flows.train import export_adapter, loss_ends
 from hcp import HcpAdapter
-from hcp.training.trainer import StepMetrics
+from hcp.training.metrics import StepMetrics
 from storage.registry import Registry
 
 GOLDEN_STEP = next((Path(__file__).parents[1] / "golden" / "training").glob("train-*/step-*"))

@@ -20,7 +20,7 @@ from hcp.evaluation.promotion import decide
 from hcp.evaluation.results import EvaluationConfig
 from hcp.evaluation.run import Evaluation
 from hcp.pages.report import ReportData, render
-from hcp.training.trainer import StepMetrics
+from hcp.training.metrics import StepMetrics
 from storage.versions import DatasetVersion, publish_version
 from tests.hcp.samples import make_person
 

@@ -14,9 +14,9 @@ from ray.train.v2._internal.constants import get_env_vars_to_propagate
 
 from hcp import HcpAdapter, HcpConfig
 from hcp.training.config import DataConfig, TrainConfig, Workers
+from hcp.training.metrics import StepMetrics
 from hcp.training.ray import cluster_named, fit
 from hcp.training.run_folder import read_metrics
-from hcp.training.trainer import StepMetrics
 from storage.canonical import key_of
 from storage.errors import HcpError
 from storage.layout import Root

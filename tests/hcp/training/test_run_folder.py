@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hcp.training.config import DataConfig, TrainConfig
+from hcp.training.metrics import StepMetrics
 from hcp.training.run_folder import METRICS_NAME, MetricsLog, read_metrics, run_name
-from hcp.training.trainer import StepMetrics
 from storage.versions import DatasetVersion
 
 CONFIG = TrainConfig(steps=2, batch_size=2, checkpoint_every=2)

@@ -95,7 +95,7 @@ def test_the_marker_covers_the_trainers_state(
 
 def test_what_cannot_be_resumed_is_said(pipeline: StableDiffusionPipeline, tmp_path: Path) -> None:
     trainer = trained(pipeline)
-    trainer.adapter.save_pretrained(tmp_path / "use")
+    trainer.method.adapter.save_pretrained(tmp_path / "use")
     with pytest.raises(CheckpointError, match="for use only"):
         load_checkpoint(tmp_path / "use", trainer)
     save_checkpoint(tmp_path / "old", trainer)
@@ -123,5 +123,9 @@ def test_a_run_of_the_version_before_is_resumed() -> None:
         lambda examples: collate(examples, tokenizer=trainer.pipeline.tokenizer),
         batch_size=config.batch_size, config=config.data, seed=config.seed, state=trainer.loader,
     )  # fmt: skip
-    assert [m.step for m in train_steps(trainer, batches, until=4)] == [3, 4]
+    steps = list(train_steps(trainer, batches, until=4))
+    assert [m.step for m in steps] == [3, 4]
+    # What that version itself went on with.
+    assert [m.loss for m in steps] == pytest.approx([0.142020285, 0.040073637], rel=1e-6)
+    assert [m.alignment for m in steps] == pytest.approx([0.013634926, 0.054668330], rel=1e-6)
     assert HcpAdapter.from_pretrained(GOLDEN / "training" / "latest").card.step == 2

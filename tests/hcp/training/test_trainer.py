@@ -14,14 +14,9 @@ from hcp.config import AlignmentConfig
 from hcp.training.batches import Batch, LoaderState, collate, iter_batches
 from hcp.training.config import DataConfig, TrainConfig
 from hcp.training.denoising import step_generator
+from hcp.training.metrics import StepMetrics
 from hcp.training.state import STATE_TENSORS, load_checkpoint, save_checkpoint
-from hcp.training.trainer import (
-    StepMetrics,
-    Trainer,
-    average_gradients,
-    learning_rate,
-    train_steps,
-)
+from hcp.training.trainer import Trainer, learning_rate, train_steps
 from storage.errors import CheckpointError
 from tests.hcp.samples import epoch_source, make_sample
 
@@ -69,10 +64,10 @@ def test_only_hcp_parameters_train_and_the_base_keeps_every_bit(
 ) -> None:
     before = state_of(pipeline)
     trainer = Trainer(pipeline, CONFIG)
-    start = {n: p.detach().clone() for n, p in trainer.adapter.named_parameters()}
+    start = {n: p.detach().clone() for n, p in trainer.method.adapter.named_parameters()}
     run(trainer, 3)
     assert all(name.startswith("hcp.") for name in start)
-    assert all(not torch.equal(p, start[n]) for n, p in trainer.adapter.named_parameters())
+    assert all(not torch.equal(p, start[n]) for n, p in trainer.method.adapter.named_parameters())
     trainer.close()
     after = state_of(pipeline)
     assert after.keys() == before.keys()
@@ -231,25 +226,3 @@ def test_a_loss_that_is_not_finite_stops_the_run(pipeline: StableDiffusionPipeli
 def test_learning_rate_warms_up_linearly() -> None:
     config = TrainConfig(learning_rate=1.0, warmup_steps=4)
     assert [learning_rate(config, s) for s in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
-
-
-def test_a_parameter_without_a_gradient_counts_as_zero(tmp_path: Path) -> None:
-    """One process of a group of two whose other member, not there, had no gradient at all."""
-    shapes = ((2,), (3, 2), (1,))
-    parameters = [torch.nn.Parameter(torch.zeros(shape)) for shape in shapes]
-    gradient = torch.arange(6.0).view(3, 2)
-    parameters[1].grad = gradient.clone()
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1
-    )
-    try:
-        average_gradients(parameters, 2)
-    finally:
-        torch.distributed.destroy_process_group()
-    expected = (torch.zeros(2), gradient / 2, torch.zeros(1))
-    for parameter, mean in zip(parameters, expected, strict=True):
-        assert parameter.grad is not None
-        assert torch.equal(parameter.grad, mean)
-    alone = torch.nn.Parameter(torch.ones(2))
-    average_gradients([alone], 1)
-    assert torch.equal(alone.grad, torch.zeros(2))

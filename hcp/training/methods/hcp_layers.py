@@ -1,0 +1,89 @@
+"""The method ``hcp``: HcP layers in a frozen U-Net, with the alignment loss on their maps."""
+
+import logging
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor, nn
+
+from hcp.adapter import HcpAdapter
+from hcp.base import BasePipeline
+from hcp.checkpoint import CARD, WEIGHTS, read_checkpoint
+from hcp.inject import Injection
+from hcp.objective import aligned_stages
+from hcp.training.batches import Batch
+from hcp.training.config import TrainConfig
+from hcp.training.frozen import LeanBackward
+from hcp.training.methods.alignment import Alignment
+from hcp.training.methods.protocol import Facts, Terms
+from storage.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
+
+
+class HcpMethod:
+    """New HcP layers inside one pipeline's frozen U-Net.
+
+    Only they have parameters that require gradients, so autograd records nothing before the first
+    HcP layer of the U-Net.
+    """
+
+    name = "hcp"
+
+    def __init__(
+        self, pipeline: BasePipeline, config: TrainConfig, *, base_model: str | None = None
+    ) -> None:
+        device = torch.device(pipeline.device)
+        self._config = config.hcp
+        self.adapter = HcpAdapter.create(pipeline.unet, config.hcp, base_model=base_model)
+        self.adapter.to(device)
+        _log_sizes(self.adapter)
+        self._alignment = Alignment(
+            config.hcp.alignment,
+            num_train_timesteps=int(pipeline.scheduler.config.num_train_timesteps),
+            device=device,
+            resnet_weights=config.resnet_weights,
+        )
+        self.injection: Injection = self.adapter.inject(pipeline.unet)
+        self._lean = LeanBackward(pipeline.unet, self.adapter.card.sites)
+
+    def named_parameters(self) -> Sequence[tuple[str, nn.Parameter]]:
+        """The adapter's, ``hcp.<site>...``."""
+        return list(self.adapter.named_parameters())
+
+    def around(self, batch: Batch) -> AbstractContextManager[None]:
+        """Tell the layers which tokens are human, and keep the maps of the aligned stages."""
+        kinds, record = batch.token_kinds, aligned_stages(self._config.alignment)
+        return self.injection.tokens(kinds > 0, kinds=kinds, record=record)
+
+    def pixel_weight(self, batch: Batch, size: tuple[int, int]) -> Tensor | None:
+        """All pixels count alike."""
+        return None
+
+    def extra(self, batch: Batch, timesteps: Tensor, size: tuple[int, int]) -> Terms:
+        """``alpha * L_alignment`` of the maps M_h."""
+        maps = self.injection.maps(size)
+        return self._alignment.terms(maps, self.injection.selection(), batch, timesteps)
+
+    def save(self, uri: str, facts: Facts) -> tuple[str, ...]:
+        """Weights and card of the adapter."""
+        self.adapter.save_pretrained(uri, step=facts.step, dataset_version=facts.dataset_version)
+        return WEIGHTS, CARD
+
+    def check(self, uri: str) -> None:
+        """The adapter's settings are the same."""
+        card, _ = read_checkpoint(uri)
+        if card.config != self._config:
+            raise CheckpointError(f"checkpoint {uri} was trained with other HcP settings")
+
+    def close(self) -> None:
+        """Take the layers out of the U-Net."""
+        self._lean.remove()
+        self.injection.remove()
+
+
+def _log_sizes(adapter: HcpAdapter) -> None:
+    sizes = adapter.parameter_count()
+    stages = ", ".join(f"{stage}/{scale}: {n}" for (stage, scale), n in sizes.items())
+    logger.info("HcP layers: %d parameters; %s", sum(sizes.values()), stages)

@@ -1,0 +1,21 @@
+"""What is known of each optimizer step; plain data, no torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepMetrics:
+    """One optimizer step, as this worker saw it."""
+
+    step: int  # 1-based
+    loss: float
+    denoise: float
+    alignment: float  # weighted by lambda(t), before alpha
+    learning_rate: float
+    grad_norm: float  # before clipping
+    images_per_s: float  # of this worker, waiting for data included
+    epoch: int
+    alignment_by_stage: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Before lambda, of the samples with human words; stages without a loss are left out."""
+    attention_share: float | None = None  # of the human words' attention inside the person masks
