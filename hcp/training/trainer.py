@@ -168,14 +168,16 @@ def mean_losses(passes: Sequence[Losses]) -> dict[str, Any]:
         known = [float(value) for value in values if value is not None]
         return sum(known) / len(known) if known else None
 
-    stages = [stage for stage in STAGES if any(stage in p.terms.by_stage for p in passes)]
+    by_stage = {
+        stage: mean([each.terms.by_stage.get(stage) for each in passes])
+        for stage in STAGES
+        if any(stage in each.terms.by_stage for each in passes)
+    }
     return {
         "loss": mean([each.total for each in passes]),
         "denoise": mean([each.denoise for each in passes]),
         "alignment": mean([each.terms.alignment for each in passes]),
-        "alignment_by_stage": {
-            stage: mean([each.terms.by_stage.get(stage) for each in passes]) for stage in stages
-        },
+        "alignment_by_stage": by_stage,
         "attention_share": mean([each.terms.attention_share for each in passes]),
     }
 
