@@ -93,7 +93,7 @@ _AS_THEY_STAND = ("person_groups", "ing_nouns", "function_words", "habits")
 _SAME_PAST = frozenset(("sat", "stood", "swam", "sang"))  # past forms that rarely are participles
 
 
-def _entries(name: str) -> Iterator[tuple[str, str]]:
+def entries(name: str) -> Iterator[tuple[str, str]]:
     """Yield (section, word) of one list; lines are ``section: words`` or plain words."""
     for line in (_DATA / f"{name}.txt").read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
@@ -147,7 +147,7 @@ def _verb_forms(entry: str) -> dict[str, int]:
 
 
 def _all_forms() -> Iterator[tuple[str, int]]:
-    for section, entry in _entries("verbs"):
+    for section, entry in entries("verbs"):
         bits = _SECTIONS[section]
         if section == "participle":
             yield entry, bits
@@ -155,10 +155,10 @@ def _all_forms() -> Iterator[tuple[str, int]]:
         for form, reading in _verb_forms(entry).items():
             yield form, reading | bits
     for name in _AS_THEY_STAND:
-        for section, word in _entries(name):
+        for section, word in entries(name):
             yield word, _SECTIONS[section]
     for name in _INFLECTED:
-        for section, word in _entries(name):
+        for section, word in entries(name):
             bits = _SECTIONS[section]
             yield word, bits
             if not (word.endswith("men") or (bits & (WORN | PLACE) and word.endswith("s"))):
@@ -178,7 +178,7 @@ def words() -> dict[str, int]:
 
 @cache
 def _numbers() -> dict[str, int]:
-    return {word: int(number) for number, word in _entries("numbers")}
+    return {word: int(number) for number, word in entries("numbers")}
 
 
 def number_of(word: str) -> int | None:
@@ -188,7 +188,7 @@ def number_of(word: str) -> int | None:
 
 @cache
 def _not_person() -> frozenset[str]:
-    return frozenset(form for _, word in _entries("not_person") for form in (word, plural(word)))
+    return frozenset(form for _, word in entries("not_person") for form in (word, plural(word)))
 
 
 def _is_agent(word: str) -> bool:

@@ -1,8 +1,8 @@
 """From a sample of the dataset to a training example: crop, flip, pixels, keypoints, masks.
 
 Pure functions of a sample and an explicit random generator. Keypoints and masks always go through
-the same crop, resize and flip as the pixels; the flip is an augmentation only and swaps the left
-and right keypoints.
+the same crop, resize and flip as the pixels; the flip is an augmentation only, swaps the left and
+right keypoints and the caption's words for them, and is left out where it would make them false.
 
 Dimension legend: P people, H W the crop's height and width in pixels.
 """
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hcp.tokens.mirror import mirrored_caption
 from hcp.training.config import DataConfig
 from storage.records import COCO_FLIP, Box, Person, Sample
 
@@ -50,7 +51,8 @@ def crop_box(
     """A crop of the given aspect (width / height) that keeps the people in where they fit.
 
     Along each axis the crop is placed uniformly among the places that contain the people's common
-    box, or, where that is longer than the crop, among those inside it.
+    box, or, where that is longer than the crop, among those inside it. A crop that so came to lie
+    between people who stand far apart is moved to the nearest of them.
     """
     width, height = size_px
     crop_w = min(width, height * aspect)
@@ -60,7 +62,23 @@ def crop_box(
     low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
     left = _place(crop_w, width, span=(low[0], high[0]), rng=rng)
     top = _place(crop_h, height, span=(low[1], high[1]), rng=rng)
+    left, top = _to_someone((left, top), (crop_w, crop_h), boxes.clip(0, (width, height) * 2))
+    left, top = min(left, width - crop_w), min(top, height - crop_h)
     return left, top, left + crop_w, top + crop_h
+
+
+def _to_someone(
+    corner: tuple[float, float], crop: tuple[float, float], boxes: NDArray[np.float64]
+) -> tuple[float, float]:
+    """The corner, or the nearest one of a crop with someone's middle in it."""
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    if ((middles >= corner) & (middles <= np.add(corner, crop))).all(axis=1).any():
+        return corner
+    low, high = boxes[:, :2], boxes[:, 2:] - crop  # of the corners that hold them, each way round
+    corners = np.clip(corner, np.minimum(low, high), np.maximum(low, high))
+    nearest = np.abs(corners - corner).sum(axis=1).argmin()
+    left, top = corners[nearest].clip(0)
+    return float(left), float(top)
 
 
 def _place(
@@ -76,6 +94,8 @@ def make_example(
 ) -> Example:
     """Crop, resize and maybe flip one sample; the same generator state gives the same example.
 
+    A flip changes the caption with the photo (``hcp.tokens.mirror``), or is not done.
+
     Only people who passed the gate count as priors: the others have no mask.
     """
     indices = [i for i, person in enumerate(sample.people) if person.passes_gate]
@@ -89,6 +109,9 @@ def make_example(
         rng=rng,
     )
     flip, drop = rng.random(2) < (config.flip_probability, config.caption_dropout)
+    caption = mirrored_caption(sample.caption) if flip else sample.caption
+    if caption is None:
+        flip, caption = False, sample.caption
     with Image.open(io.BytesIO(sample.image_jpeg)) as photo:
         image = np.asarray(photo.convert("RGB").resize(size_px, Image.Resampling.LANCZOS, box=box))
     mask = crop_mask(relabel(sample.mask, indices), box=box, size_px=size_px)
@@ -99,7 +122,7 @@ def make_example(
     pixels = image.astype(np.float32).transpose(2, 0, 1) / 127.5 - 1.0
     return Example(
         key=sample.key,
-        caption="" if drop else sample.caption,
+        caption="" if drop else caption,
         pixels=np.ascontiguousarray(pixels),
         keypoints=keypoints,
         mask=np.ascontiguousarray(mask),

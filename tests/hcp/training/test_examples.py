@@ -143,3 +143,90 @@ def test_buckets_keep_the_area_and_the_grid() -> None:
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         DataConfig(**wrong)
+
+
+FLIPPED = dataclasses.replace(PLAIN, flip_probability=1.0)
+
+
+def test_the_caption_is_flipped_with_the_photo() -> None:
+    sample = make_sample(caption="a left-handed man with his right arm up")
+    plain = make_example(sample, config=PLAIN, rng=rng())
+    flipped = make_example(sample, config=FLIPPED, rng=rng())
+    assert (plain.caption, flipped.caption) == (
+        "a left-handed man with his right arm up",
+        "a right-handed man with his left arm up",
+    )
+    np.testing.assert_array_equal(flipped.pixels, plain.pixels[:, :, ::-1])
+
+
+def test_a_photo_with_writing_is_not_flipped() -> None:
+    sample = make_sample(caption='a man whose shirt reads "love"')
+    plain = make_example(sample, config=PLAIN, rng=rng())
+    kept = make_example(sample, config=FLIPPED, rng=rng())
+    np.testing.assert_array_equal(kept.pixels, plain.pixels)
+    np.testing.assert_array_equal(kept.keypoints, plain.keypoints)
+    assert (kept.caption, kept.crop_px) == (plain.caption, plain.crop_px)
+    config = dataclasses.replace(FLIPPED, caption_dropout=1.0)  # its photo still has the writing
+    dropped = make_example(sample, config=config, rng=rng())
+    np.testing.assert_array_equal(dropped.pixels, plain.pixels)
+    assert dropped.caption == ""
+
+
+@pytest.mark.parametrize("size_px", [(100, 400), (400, 100), (100, 1000), (333, 101)])
+@pytest.mark.parametrize("min_scale", [1.0, 0.5])
+@pytest.mark.parametrize(
+    "people",
+    [
+        [(0.0, 0.0, 0.1, 0.1)],
+        [(0.9, 0.9, 1.0, 1.0)],
+        [(-0.1, 0.4, 0.1, 1.2)],  # detections may reach over the edge
+        [(0.0, 0.0, 0.1, 0.2), (0.9, 0.8, 1.0, 1.0)],
+        [(0.0, 0.0, 1.0, 1.0)],
+        [],
+    ],
+)
+def test_a_crop_of_any_photo_lies_in_it_and_has_someone(
+    size_px: tuple[int, int], min_scale: float, people: list[tuple[float, float, float, float]]
+) -> None:
+    width, height = size_px
+    boxes = [(a * width, b * height, c * width, d * height) for a, b, c, d in people]
+    for seed in range(30):
+        for aspect in (1.0, 1.5, 2 / 3):
+            box = crop_box(size_px, boxes, aspect=aspect, min_scale=min_scale, rng=rng(seed))
+            assert 0 <= box[0] < box[2] <= width + 1e-6
+            assert 0 <= box[1] < box[3] <= height + 1e-6
+            assert (box[2] - box[0]) / (box[3] - box[1]) == pytest.approx(aspect)
+            seen = [_overlap(box, each, size_px) for each in boxes]
+            assert max(seen, default=1.0) > 0.2
+
+
+def _overlap(box: tuple[float, ...], person: tuple[float, ...], size_px: tuple[int, int]) -> float:
+    """Share of the crop or of the person, whichever is smaller, that the other one covers."""
+    share = 1.0
+    for axis in (0, 1):
+        start, end = max(person[axis], 0.0), min(person[axis + 2], float(size_px[axis]))
+        both = min(end, box[axis + 2]) - max(start, box[axis])
+        share *= max(both, 0.0) / min(end - start, box[axis + 2] - box[axis])
+    return share
+
+
+def test_people_far_apart_are_not_missed() -> None:
+    people = [(0.0, 20.0, 30.0, 90.0), (370.0, 20.0, 400.0, 90.0)]
+    lefts: set[float] = set()
+    for seed in range(40):
+        box = crop_box((400, 100), people, aspect=1.0, min_scale=1.0, rng=rng(seed))
+        assert box[0] <= 15 or box[2] >= 385  # the middle of one of them
+        lefts.add(round(box[0]))
+    assert min(lefts) == 0
+    assert max(lefts) >= 270
+
+
+@pytest.mark.parametrize("side", [512, 768, 1024])
+def test_buckets_of_the_bases_have_sides_that_they_take(side: int) -> None:
+    config = DataConfig(resolution_px=side)
+    for aspect in np.geomspace(1 / 3, 3, 25):
+        width, height = config.bucket_px(float(aspect))
+        assert width % 64 == height % 64 == 0
+        assert width * height == pytest.approx(side**2, rel=0.13)
+        assert width / height == pytest.approx(aspect, rel=0.13)
+    assert config.bucket_px(1.0) == (side, side)
