@@ -13,6 +13,8 @@ EXTRAS = {
     "train": ("jinja2", "mlflow", "pyarrow", "ray", "torchmetrics", "torchvision"),
     "flows": ("httpx", "jinja2", "prefect", "pyarrow", "pydantic", "rich", "typer", "yaml"),
     "s3": ("s3fs",),
+    "bnb": ("bitsandbytes",),
+    "schedule-free": ("schedulefree",),
 }  # fmt: skip
 
 

@@ -24,7 +24,11 @@ NOT_IMPORTED = {
     "s3fs": "fsspec opens it by the URL",
 }
 TOOLS = {"basedpyright", "moto", "pre_commit", "pytest_timeout", "pytest_xdist", "ruff"}
-EXTRA_OF_PACKAGE = {"hcp": {"train"}, "priors": {"extract"}, "flows": {"flows", "train"}}
+EXTRA_OF_PACKAGE = {
+    "hcp": {"train", "bnb", "schedule-free"},
+    "priors": {"extract"},
+    "flows": {"flows", "train"},
+}
 ADAPTER = ("hcp/adapter.py", "hcp/base.py", "hcp/training/trainer.py", "hcp/training/state.py")
 
 
