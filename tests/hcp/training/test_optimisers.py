@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from itertools import pairwise
 
 import pytest
@@ -23,7 +24,8 @@ from hcp.training.optimisers import (
 )
 from storage.errors import CheckpointError, MissingExtraError
 
-NAMES: tuple[OptimizerName, ...] = ("adamw", "adamw-8bit", "schedule-free")
+bnb = pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="needs the extra hcp[bnb]")
+NAMES = ("adamw", pytest.param("adamw-8bit", marks=bnb), "schedule-free")
 
 
 def named_parameters() -> dict[str, nn.Parameter]:
@@ -74,6 +76,7 @@ def test_a_restored_optimizer_takes_the_same_steps(name: OptimizerName) -> None:
         assert torch.equal(parameter, resumed[key])
 
 
+@bnb
 def test_eight_bits_are_saved_as_eight_bits() -> None:
     named, config = named_parameters(), OptimizerConfig(name="adamw-8bit")
     optimizer = optimizer_of(named, config)
@@ -151,6 +154,7 @@ def test_a_missing_library_says_what_to_install(
         optimizer_of(named_parameters(), OptimizerConfig(name=name))
 
 
+@bnb
 def test_eight_bits_where_the_library_cannot_are_refused_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
