@@ -44,7 +44,7 @@ class CompiledBlocks:
     def remove(self) -> None:
         """Let the blocks run as they are."""
         for block in self._blocks:
-            block._compiled_call_impl = None  # what nn.Module.compile set
+            block.__dict__["_compiled_call_impl"] = None  # what nn.Module.compile set
         self._blocks.clear()
         dynamo: Any = torch._dynamo.config  # pyright: ignore[reportPrivateUsage]
         dynamo.recompile_limit = self._limit

@@ -117,7 +117,7 @@ def _eight_bit(parameters: Sequence["nn.Parameter"], settings: dict[str, Any]) -
     import torch
 
     with explained_imports():
-        from bitsandbytes.optim import AdamW8bit
+        from bitsandbytes.optim import AdamW8bit  # pyright: ignore[reportMissingImports]
     probe = torch.nn.Parameter(torch.zeros(_PROBE_SIZE, device=parameters[0].device))
     probe.grad = torch.zeros_like(probe)
     try:

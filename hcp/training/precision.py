@@ -39,5 +39,5 @@ def gradient_scaler(precision: Precision, device: torch.device) -> torch.amp.Gra
 def keep_encoder_exact(pipeline: BasePipeline) -> None:
     """Hold a VAE that overflows in float16 in float32, as diffusers does where it decodes."""
     vae: Any = pipeline.vae
-    if vae.dtype == torch.float16 and vae.config.force_upcast:
+    if vae is not None and vae.dtype == torch.float16 and vae.config.force_upcast:
         vae.to(torch.float32)

@@ -1,4 +1,5 @@
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -8,7 +9,14 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from huggingface_hub import constants
 from transformers import CLIPTokenizer
 
-from hcp.base import ENCODERS, frozen_modules, load_base, native_size_px, text_encoders
+from hcp.base import (
+    ENCODERS,
+    frozen_modules,
+    load_base,
+    native_size_px,
+    text_encoders,
+    weights_variant,
+)
 from storage.errors import CheckpointError
 from tests.hcp.layouts import layout_pipeline
 
@@ -86,3 +94,75 @@ def test_a_base_without_its_encoders_keeps_its_scale(
     assert frozen_modules(alone) == [alone.unet]
     assert native_size_px(alone) == native_size_px(pipeline) == 32
     assert alone.tokenizer("a woman")["input_ids"] == pipeline.tokenizer("a woman")["input_ids"]
+
+
+@pytest.fixture
+def half(pipeline: StableDiffusionPipeline, tmp_path: Path) -> Path:
+    """A folder with nothing but float16 weights."""
+    pipeline.to(torch.float16).save_pretrained(tmp_path, variant="fp16")
+    assert not list(tmp_path.rglob("diffusion_pytorch_model.safetensors"))
+    return tmp_path
+
+
+def test_a_folder_of_float16_variants_loads(half: Path, pipeline: StableDiffusionPipeline) -> None:
+    loaded = load_base(half)
+    assert loaded.unet.dtype == torch.float32
+    for key, value in pipeline.unet.state_dict().items():
+        assert torch.equal(loaded.unet.state_dict()[key], value.float())
+
+
+def test_a_cached_hub_id_of_float16_variants_loads(
+    half: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path_factory.mktemp("hub")
+    repository = cache / "models--owner--tune"
+    shutil.copytree(half, repository / "snapshots" / ("a" * 40))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("a" * 40)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert load_base("owner/tune", dtype=torch.float16).unet.dtype == torch.float16
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ({"unet": ("",), "vae": ("", ".fp16")}, None),
+        ({"unet": (".fp16",), "vae": (".fp16",)}, "fp16"),
+        ({"unet": (".fp16",), "vae": ("",)}, "fp16"),
+        ({"unet": (".fp16", ".bf16"), "vae": ("",)}, "bf16"),
+        ({"unet": (".non_ema", ""), "vae": ("",)}, None),
+        ({"unet": (".fp16-00001-of-00002", ".fp16-00002-of-00002")}, "fp16"),
+        ({"unet": ("-00001-of-00002",), "safety_checker": (".fp16",)}, None),
+        ({}, None),
+    ],
+)
+def test_a_variant_is_taken_where_the_plain_weights_are_absent(
+    names: dict[str, tuple[str, ...]], expected: str | None
+) -> None:
+    files = [f"{part}/model{ending}.safetensors" for part in names for ending in names[part]]
+    assert weights_variant([*files, "v1-5.safetensors", "unet/config.json"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        (
+            "unet/diffusion_pytorch_model.safetensors",
+            "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3438167536\n",
+            "Git LFS pointer, not the file of 3,438,167,536 bytes: .*git lfs pull",
+        ),
+        ("vae/diffusion_pytorch_model.safetensors", "<!doctype html>", "HTML page"),
+        ("text_encoder/config.json", "version https://git-lfs.github.com/spec/v1\n", "LFS"),
+        ("model_index.json", "<html>", "HTML page"),
+    ],
+)
+def test_what_a_download_left_in_a_folder_is_named(
+    file: str, text: str, said: str, pipeline: StableDiffusionPipeline, tmp_path: Path
+) -> None:
+    pipeline.save_pretrained(tmp_path)
+    (tmp_path / "v1-5-pruned.safetensors").write_text("version https://git-lfs.github.com/spec/v1")
+    load_base(tmp_path)  # what is not read may be missing
+    (tmp_path / file).write_text(text)
+    with pytest.raises(CheckpointError, match=said):
+        load_base(tmp_path)
