@@ -53,7 +53,7 @@ class DataConfig:
         return max(step, round(width / step) * step), max(step, round(height / step) * step)
 
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
