@@ -3,10 +3,33 @@
 import os
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from storage.errors import RegistryError
 from storage.extras import explained_imports
+
+_SQLITE = "sqlite:///"
+
+
+def check_tracking_uri(uri: str) -> None:
+    """See that MLflow could keep a registry there; nothing is asked or made.
+
+    Raises:
+        RegistryError: it is a plain folder, or no URI at all.
+    """
+    if "://" not in uri or uri.startswith("file:"):
+        raise RegistryError(
+            f"registry must be sqlite:///PATH, another SQL URL or http(s)://, "
+            f"got {uri!r}: MLflow keeps no registry in plain files"
+        )
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The database file of a ``sqlite:///`` URI; None for any other."""
+    if not uri.startswith(_SQLITE):
+        return None
+    return Path(uri.removeprefix(_SQLITE).partition("?")[0]).absolute()
 
 
 class MlflowCalls:
@@ -21,14 +44,9 @@ class MlflowCalls:
             from mlflow import MlflowClient
 
         self.where = tracking_uri
-        if "://" not in tracking_uri or tracking_uri.startswith("file:"):
-            raise RegistryError(
-                f"registry must be sqlite:///PATH, another SQL URL or http(s)://, "
-                f"got {tracking_uri!r}: MLflow keeps no registry in plain files"
-            )
-        if tracking_uri.startswith("sqlite:///"):
-            database = tracking_uri.removeprefix("sqlite:///")
-            os.makedirs(os.path.dirname(os.path.abspath(database)), exist_ok=True)
+        check_tracking_uri(tracking_uri)
+        if (database := sqlite_file(tracking_uri)) is not None:
+            database.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._client: Any = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
             self._client.search_registered_models(max_results=1)
@@ -61,18 +79,24 @@ class MlflowCalls:
             if not token:
                 return found
 
+    def experiment(self, name: str, *, artifacts: str | None = None) -> str:
+        """The id of the experiment of this name, which is made, or restored, where it is not there.
+
+        Args:
+            artifacts: where the files of a new one's runs go; None: as MLflow has it.
+        """
+        found = self.ask("get_experiment_by_name", name)
+        if found is None:
+            return str(self.ask("create_experiment", name, artifact_location=artifacts))
+        if found.lifecycle_stage == "deleted":  # its name stays taken
+            self.ask("restore_experiment", found.experiment_id)
+        return str(found.experiment_id)
+
     def log_metrics(self, name: str, metrics: Mapping[str, float]) -> str:
         """An MLflow run with the metrics, so that MLflow's own pages can compare versions."""
         from mlflow.entities import Metric
 
-        experiment = self.ask("get_experiment_by_name", name)
-        if experiment is None:
-            experiment_id = self.ask("create_experiment", name)
-        else:
-            experiment_id = experiment.experiment_id
-            if experiment.lifecycle_stage == "deleted":  # its name stays taken
-                self.ask("restore_experiment", experiment_id)
-        run = self.ask("create_run", experiment_id)
+        run = self.ask("create_run", self.experiment(name))
         now_ms = int(time.time() * 1000)
         logged = [Metric(key, float(value), now_ms, 0) for key, value in metrics.items()]
         self.ask("log_batch", run.info.run_id, metrics=logged)

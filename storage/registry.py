@@ -13,7 +13,7 @@ from storage.canonical import canonical_json, plain_json
 from storage.checkpoints import content_digest, verify_checkpoint
 from storage.errors import CheckpointError, RegistryError
 from storage.exports import follow, kept_place
-from storage.mlflow_calls import MlflowCalls
+from storage.mlflow_calls import MlflowCalls, sqlite_file
 
 DEFAULT_NAME = "hcp"
 CHAMPION = "champion"
@@ -51,8 +51,8 @@ def existing(tracking_uri: str | None = None) -> "Registry":
         RegistryError: it is not there, or MLflow cannot use it.
     """
     where = default_tracking_uri(tracking_uri)
-    file = where.removeprefix("sqlite:///").partition("?")[0]
-    if where.startswith("sqlite:///") and not Path(file).exists():
+    file = sqlite_file(where)
+    if file is not None and not file.exists():
         raise RegistryError(
             f"there is no registry {where}: give the right one (--registry, or tracking_uri in "
             "Python), or set MLFLOW_TRACKING_URI"
