@@ -5,6 +5,7 @@ from typing import Literal
 
 from hcp.config import HcpConfig
 from hcp.training.methods.names import split_method, with_variants
+from hcp.training.watching import SamplesConfig, ValidationConfig
 
 _BUCKET_STEP_PX = 64
 
@@ -77,6 +78,9 @@ class TrainConfig:
     resnet_weights: str | None = "IMAGENET1K_V2"  # only read where the priors name "resnet50"
     data: DataConfig = field(default_factory=DataConfig)
     hcp: HcpConfig = field(default_factory=HcpConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    samples: SamplesConfig = field(default_factory=SamplesConfig)
+    tensorboard: bool = False  # also event files, in the run's folder
 
     def __post_init__(self) -> None:
         split_method(self.method)

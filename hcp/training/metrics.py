@@ -19,3 +19,6 @@ class StepMetrics:
     alignment_by_stage: Mapping[str, float] = field(default_factory=dict[str, float])
     """Before lambda, of the samples with human words; stages without a loss are left out."""
     attention_share: float | None = None  # of the human words' attention inside the person masks
+    data_wait: float | None = None  # share of the step's time that went by waiting for its batches
+    device_memory_mib: float | None = None
+    """Most at a time so far: what torch took of a GPU, on a CPU what the process has."""

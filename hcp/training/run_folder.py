@@ -25,7 +25,7 @@ _COUNTED = {
     "StageTable": "down mid up",
     "PriorTable": "person action body",
 }
-_NOT_COUNTED = ("steps", "checkpoint_every")
+_NOT_COUNTED = ("steps", "checkpoint_every", "validation", "samples", "tensorboard")
 _STORE_REWRITES = 4  # an object is written again when it has grown by a quarter: cost stays linear
 
 OnMetrics = Callable[[StepMetrics], None]

@@ -7,7 +7,10 @@ and two workers those of one that accumulates two batches.
 Dimension legend: B batch, C h w latent channels, height and width.
 """
 
+import resource
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -19,7 +22,6 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
 from hcp.base import BasePipeline, frozen_modules, native_size_px
-from hcp.config import STAGES
 from hcp.training.batches import Batch, LoaderState
 from hcp.training.config import TrainConfig
 from hcp.training.denoising import denoising_loss, encode, step_generator
@@ -29,6 +31,7 @@ from hcp.training.methods.table import make_method
 from hcp.training.metrics import StepMetrics
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
+_MAXRSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,15 +85,16 @@ class Trainer:
             self.ema = EMAModel(self.parameters, decay=config.ema_decay)
         self.step_done = 0
         self.loader = LoaderState()
-        self._last_end_s: float | None = None
 
-    def step(self, batches: Sequence[tuple[Batch, LoaderState]]) -> StepMetrics:
-        """One optimizer step over ``accumulate`` batches.
+    def step(
+        self, batches: Sequence[tuple[Batch, LoaderState]], *, waited_s: float = 0.0
+    ) -> StepMetrics:
+        """One optimizer step over ``accumulate`` batches, which took ``waited_s`` to come.
 
         Raises:
             FloatingPointError: the loss is not finite.
         """
-        start_s = perf_counter() if self._last_end_s is None else self._last_end_s
+        start_s = perf_counter() - waited_s
         rate = self._set_learning_rate()
         self.optimizer.zero_grad(set_to_none=False)
         passes = [
@@ -108,13 +112,15 @@ class Trainer:
         self.step_done += 1
         self.loader = batches[-1][1]
         images = sum(len(batch.keys) for batch, _ in batches)
-        self._last_end_s = perf_counter()
+        taken_s = perf_counter() - start_s
         return StepMetrics(
             step=self.step_done,
             learning_rate=rate,
             grad_norm=float(norm),
-            images_per_s=images / (self._last_end_s - start_s),
+            images_per_s=images / taken_s,
             epoch=self.loader.epoch,
+            data_wait=waited_s / taken_s,
+            device_memory_mib=peak_memory_mib(self.device),
             **losses,
         )
 
@@ -123,6 +129,12 @@ class Trainer:
         self.method.close()
         if self.config.gradient_checkpointing:
             self.pipeline.unet.disable_gradient_checkpointing()
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context in which the U-Net computes."""
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"
+        )
 
     def _set_learning_rate(self) -> float:
         rate = learning_rate(self.config, self.step_done)
@@ -144,9 +156,7 @@ class Trainer:
         noisy = self.scheduler.add_noise(latents, noise, timesteps)
         # The backward pass stays inside: gradient checkpointing runs the layers again.
         with self.method.around(batch):
-            with torch.autocast(
-                self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"
-            ):
+            with self.autocast():
                 prediction = encoded.predict(self.pipeline.unet, noisy, timesteps)
             size = (latents.shape[-2], latents.shape[-1])
             denoise = denoising_loss(
@@ -162,24 +172,37 @@ class Trainer:
 
 
 def mean_losses(passes: Sequence[Losses]) -> dict[str, Any]:
-    """The means over an optimizer step's forward passes, under ``StepMetrics``' names."""
+    """The means over an optimizer step's forward passes, under ``StepMetrics``' names.
 
-    def mean(values: Sequence[Tensor | None]) -> float | None:
-        known = [float(value) for value in values if value is not None]
-        return sum(known) / len(known) if known else None
+    Read from the device at once: each reading waits for it.
+    """
+    named = [(name, value) for each in passes for name, value in _scalars(each)]
+    numbers = torch.stack([value.detach().double() for _, value in named]).tolist()
+    found: dict[str, list[float]] = {}
+    for (name, _), number in zip(named, numbers, strict=True):
+        found.setdefault(name, []).append(number)
+    losses = {name: float(np.mean(found.pop(name))) for name in ("loss", "denoise", "alignment")}
+    # Not a number: none of the forward pass's samples has what would be measured.
+    known = {name: [v for v in values if v == v] for name, values in found.items()}
+    means = {name: float(np.mean(values)) for name, values in known.items() if values}
+    share = means.pop("attention_share", None)
+    return {**losses, "alignment_by_stage": means, "attention_share": share}
 
-    by_stage = {
-        stage: mean([each.terms.by_stage.get(stage) for each in passes])
-        for stage in STAGES
-        if any(stage in each.terms.by_stage for each in passes)
-    }
-    return {
-        "loss": mean([each.total for each in passes]),
-        "denoise": mean([each.denoise for each in passes]),
-        "alignment": mean([each.terms.alignment for each in passes]),
-        "alignment_by_stage": by_stage,
-        "attention_share": mean([each.terms.attention_share for each in passes]),
-    }
+
+def _scalars(losses: Losses) -> Iterator[tuple[str, Tensor]]:
+    yield "loss", losses.total
+    yield "denoise", losses.denoise
+    yield "alignment", losses.terms.alignment
+    yield from losses.terms.by_stage.items()
+    if losses.terms.attention_share is not None:
+        yield "attention_share", losses.terms.attention_share
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Most memory at a time so far: what torch took of a GPU, this process's on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MAXRSS_PER_MIB
 
 
 def _scheduler(pipeline: BasePipeline) -> Any:
@@ -200,7 +223,9 @@ def train_steps(
     `batches` must continue at ``trainer.loader`` (``iter_batches(state=...)``).
     """
     while trainer.step_done < until:
-        yield trainer.step([next(batches) for _ in range(trainer.config.accumulate)])
+        start_s = perf_counter()
+        taken = [next(batches) for _ in range(trainer.config.accumulate)]
+        yield trainer.step(taken, waited_s=perf_counter() - start_s)
 
 
 def learning_rate(config: TrainConfig, step_done: int) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hcp.config import AlignmentConfig
+from hcp.config import AlignmentConfig, Stage
 from hcp.inject import LayerMap
 from hcp.objective import alignment_terms
 from hcp.resnet_prior import ResnetPrior
@@ -62,35 +62,50 @@ class Alignment:
             num_train_timesteps=self._num_train_timesteps,
         )  # fmt: skip
         human = selection.valid.any(dim=1)
+        shares = attention_inside(maps, selection.valid, batch.masks)
         return Terms(
             total=self.config.alpha * found.total,
             alignment=found.total,
             by_stage={
-                stage: losses[human.to(losses.device)].mean()
+                stage: mean_where(losses, human.to(losses.device))
                 for stage, losses in found.by_stage.items()
             },
-            attention_share=attention_inside(maps, selection.valid, batch.masks),
+            attention_share=shares.pop(None, None),
+            share_by_stage={stage: share for stage, share in shares.items() if stage is not None},
         )
 
 
 @torch.no_grad()
-def attention_inside(maps: Sequence[LayerMap], valid: Tensor, masks: Tensor) -> Tensor | None:
+def attention_inside(
+    maps: Sequence[LayerMap], valid: Tensor, masks: Tensor
+) -> dict[Stage | None, Tensor]:
     """Share of the human words' attention inside the person masks.
+
+    Nothing here waits for the device: a training step asks for it.
 
     Args:
         maps: human maps of the layers.
         valid: [B, J], which selected tokens exist.
         masks: [B, H, W], non-zero on people.
     Returns:
-        The mean over layers, samples with people and their tokens, a scalar in [0, 1]; None where
-        there is no such map.
+        By stage, and of all under None, the mean over layers, samples with people and their
+        tokens: scalars in [0, 1], not a number where there is none; empty without maps.
     """
-    shares: list[Tensor] = []
+    found: dict[Stage | None, list[tuple[Tensor, Tensor]]] = {}
     for layer in maps:
         attn = layer.attn_map
         inside = mask_target(masks.to(attn.device), map_size=(layer.height, layer.width)).flatten(1)
         counted = valid.to(attn.device) & (inside.amax(dim=1) > 0)[:, None]
         share = torch.einsum("bqj,bq->bj", attn, inside.to(attn.dtype))
-        shares.append((share / attn.sum(dim=1).clamp_min(1e-12))[counted])
-    found = torch.cat(shares) if shares else torch.empty(0)
-    return found.mean() if found.numel() else None
+        share = share / attn.sum(dim=1).clamp_min(1e-12)
+        for stage in (None, layer.stage):
+            found.setdefault(stage, []).append((share, counted))
+    return {
+        stage: mean_where(*(torch.cat(part, dim=1) for part in zip(*parts, strict=True)))
+        for stage, parts in found.items()
+    }
+
+
+def mean_where(values: Tensor, counted: Tensor) -> Tensor:
+    """The mean of the counted values, a scalar; not a number where none is counted."""
+    return (values.float() * counted).sum() / counted.sum()

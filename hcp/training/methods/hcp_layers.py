@@ -1,8 +1,8 @@
 """The method ``hcp``: HcP layers in a frozen U-Net, with the alignment loss on their maps."""
 
 import logging
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from hcp.base import BasePipeline
 from hcp.checkpoint import CARD, WEIGHTS, read_checkpoint
 from hcp.inject import Injection
 from hcp.objective import aligned_stages
+from hcp.pipeline_tokens import PipelineTokens
 from hcp.training.batches import Batch
 from hcp.training.config import TrainConfig
 from hcp.training.frozen import LeanBackward
@@ -65,6 +66,15 @@ class HcpMethod:
         """``alpha * L_alignment`` of the maps M_h."""
         maps = self.injection.maps(size)
         return self._alignment.terms(maps, self.injection.selection(), batch, timesteps)
+
+    @contextmanager
+    def drawing(self, pipeline: BasePipeline) -> Generator[None]:
+        """Tell the layers which tokens of the pipeline's prompts are human."""
+        tokens = PipelineTokens(pipeline, self.injection)
+        try:
+            yield
+        finally:
+            tokens.remove()
 
     def save(self, uri: str, facts: Facts) -> tuple[str, ...]:
         """Weights and card of the adapter."""

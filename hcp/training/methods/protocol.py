@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from hcp.base import BasePipeline
 from hcp.config import Stage
 from hcp.training.batches import Batch
 
@@ -24,7 +25,10 @@ class Terms:
     by_stage: Mapping[Stage, Tensor] = field(default_factory=dict[Stage, Tensor])
     """Alignment loss of each stage before lambda, of samples that have human words; detached."""
     attention_share: Tensor | None = None
-    """Share of human words' attention inside the person masks; None: no such map; detached."""
+    """Share of human words' attention inside the person masks; not a number where no sample has
+    both, None where there are no maps; detached."""
+    share_by_stage: Mapping[Stage, Tensor] = field(default_factory=dict[Stage, Tensor])
+    """The same of each stage's layers."""
 
 
 def no_terms(device: torch.device) -> Terms:
@@ -64,6 +68,13 @@ class Method(Protocol):
 
     def extra(self, batch: Batch, timesteps: Tensor, size: tuple[int, int]) -> Terms:
         """The other losses, after the U-Net's call on latents of this height and width."""
+        ...
+
+    def drawing(self, pipeline: BasePipeline) -> AbstractContextManager[None]:
+        """The context in which the pipeline, which this method trains, draws with what it learnt.
+
+        For a look while the training runs; the training goes on afterwards.
+        """
         ...
 
     def save(self, uri: str, facts: Facts) -> tuple[str, ...]:

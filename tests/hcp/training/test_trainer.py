@@ -48,7 +48,8 @@ def stream(trainer: Trainer) -> Iterator[tuple[Batch, LoaderState]]:
 
 def run(trainer: Trainer, until: int) -> list[StepMetrics]:
     metrics = list(train_steps(trainer, stream(trainer), until=until))
-    return [dataclasses.replace(m, images_per_s=0.0) for m in metrics]
+    timed = {"images_per_s": 0.0, "data_wait": None, "device_memory_mib": None}
+    return [dataclasses.replace(m, **timed) for m in metrics]
 
 
 def state_of(pipeline: StableDiffusionPipeline) -> dict[str, torch.Tensor]:
