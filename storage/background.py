@@ -23,15 +23,22 @@ class Background(Generic[T]):
     A delivery that fails is said once, and tried again with growing pauses until ``close``.
     """
 
-    def __init__(self, receive: Callable[[Sequence[T]], None], *, to: str) -> None:
+    def __init__(
+        self,
+        receive: Callable[[Sequence[T]], None],
+        *,
+        to: str,
+        say: Callable[[str], None] = logger.warning,
+    ) -> None:
         """Start the thread.
 
         Args:
             receive: takes items in order; what it raises is a failed delivery, and the same items
                 come again, together with later ones.
             to: the receiver's name, for messages.
+            say: takes the messages.
         """
-        self._receive, self._to = receive, to
+        self._receive, self._to, self._say = receive, to, say
         self._waiting: deque[T] = deque(maxlen=MAX_WAITING)
         self._lock = threading.Lock()
         self._closing, self._idle = threading.Event(), threading.Event()
@@ -63,7 +70,7 @@ class Background(Generic[T]):
             lost = len(self._waiting) + self._dropped
             self._waiting.clear()
         if lost:
-            logger.warning("%s: %d items were not delivered", self._to, lost)
+            self._say(f"{self._to}: {lost} items were not delivered")
         return lost
 
     def _deliver(self) -> None:
@@ -79,14 +86,14 @@ class Background(Generic[T]):
                     self._receive(batch)
             except Exception as error:  # whatever the receiver's library raises
                 if not failing:
-                    logger.warning("%s: %s; trying again in the background", self._to, error)
+                    self._say(f"{self._to}: {error}; trying again in the background")
                 wait_s = min(2 * wait_s, LONGEST_WAIT_S) if failing else FIRST_WAIT_S
                 failing = True
                 if last:  # `wait` returns at once from now on
                     time.sleep(min(wait_s, FIRST_WAIT_S))
                 continue
             if failing:
-                logger.warning("%s: works again", self._to)
+                self._say(f"{self._to}: works again")
             wait_s, failing = PAUSE_S, False
             self._forget(len(batch), dropped)
             if last and not self._waiting:

@@ -6,14 +6,14 @@ MLflow, and a server that is away ends nothing.
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal
 
 from storage.background import Background
 from storage.errors import RegistryError
-from storage.mlflow_calls import MlflowCalls
+from storage.mlflow_calls import MlflowCalls, check_tracking_uri
 from storage.mlflow_runs import (
     MAX_KEY,
     MAX_METRICS,
@@ -64,8 +64,20 @@ _Item = _Metrics | _File | _Tags | _End
 class TrackedRun:
     """An MLflow run in the making; no method waits for MLflow or raises its errors."""
 
-    def __init__(self, tracking_uri: str, facts: RunFacts) -> None:
-        """Begin the run, or go on with the one of the same key, in the background."""
+    def __init__(
+        self,
+        tracking_uri: str,
+        facts: RunFacts,
+        *,
+        say: Callable[[str], None] = logger.warning,
+    ) -> None:
+        """Begin the run, or go on with the one of the same key, in the background.
+
+        Raises:
+            RegistryError: the URI is of no kind that MLflow could use.
+        """
+        check_tracking_uri(tracking_uri)
+        self._say = say
         self.tracking_uri = tracking_uri
         self._facts = facts
         self._calls: MlflowCalls | None = None
@@ -73,7 +85,7 @@ class TrackedRun:
         self._begun = False
         self._logged: dict[str, int] = {}
         self._refused: set[str] = set()
-        self._sender = Background[_Item](self._send, to=f"MLflow {tracking_uri}")
+        self._sender = Background[_Item](self._send, to=f"MLflow {tracking_uri}", say=say)
         self.tag({})  # begins at once, so that the run shows before its first step
 
     @property
@@ -183,5 +195,5 @@ class TrackedRun:
             if getattr(error.__cause__, "error_code", "") not in _REFUSED:
                 raise
             if str(error) not in self._refused:
-                logger.warning("left out: %s", error)
+                self._say(f"left out: {error}")
                 self._refused.add(str(error))

@@ -1,0 +1,179 @@
+"""A training's MLflow run: what the flow knows of it, and its events as they come."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from prefect import get_run_logger
+from prefect.runtime import flow_run
+
+from flows.params import TrainParams
+from storage.background import Background
+from storage.errors import HcpError
+from storage.locations import join
+from storage.mlflow_calls import check_tracking_uri, sqlite_file
+from storage.mlflow_runs import DatasetFacts, RunFacts, add_evaluation
+from storage.provenance import git_commit, library_versions
+from storage.registry import default_tracking_uri
+from storage.tracking import TrackedRun
+from storage.versions import DatasetVersion
+
+if TYPE_CHECKING:
+    from hcp.training.watching import Event
+
+ADAPTER_TAG = "hcp.adapter_sha256"
+LIBRARIES = ("hcp", "torch", "diffusers", "transformers", "ray", "prefect")
+EVALUATION_S = 60.0  # how long an evaluation waits for MLflow
+
+
+class TrainingRun:
+    """Takes a training's events; the run begins with the first. Nothing that fails here is raised.
+
+    With ``params.mlflow`` off it takes them and does nothing.
+    """
+
+    def __init__(self, params: TrainParams, version: DatasetVersion) -> None:
+        """See that there could be a run.
+
+        Raises:
+            RegistryError: ``params.registry`` is of no kind that MLflow could use.
+        """
+        self._params, self._version = params, version
+        self.tracking_uri = default_tracking_uri(params.registry) if params.mlflow else None
+        if self.tracking_uri is not None:
+            check_tracking_uri(self.tracking_uri)
+        self._run: TrackedRun | None = None
+
+    def __call__(self, event: "Event") -> None:
+        """Hand on one event."""
+        from hcp.training.metrics import StepMetrics
+        from hcp.training.watching import RunStart, SampleGrid, curves
+
+        if isinstance(event, RunStart):
+            self._begin(event)
+        elif self._run is None:
+            return
+        elif isinstance(event, SampleGrid):
+            self._run.file(event.name, event.png)
+        else:
+            series = "train" if isinstance(event, StepMetrics) else "validation"
+            self._run.metrics(event.step, curves(event), series=series)
+
+    @property
+    def run_id(self) -> str | None:
+        """MLflow's id of it; None until MLflow was reached."""
+        return None if self._run is None else self._run.run_id
+
+    def place(self) -> tuple[str | None, str] | None:
+        """The run's page, where a server shows it, and a sentence; None until MLflow was reached."""
+        if self._run is None or self._run.run_id is None:
+            return None
+        how = ""
+        if self._run.url is None:
+            how = f"; `mlflow ui --backend-store-uri {self.tracking_uri}` shows it"
+        text = f"MLflow run `{self._run.run_id}` of `{self._params.experiment}`{how}"
+        return self._run.url, text
+
+    def trained(self, adapter: str, *, digest: str, checkpoint: str) -> None:
+        """Say what the training made."""
+        if self._run is not None:
+            tags = {"hcp.adapter": adapter, ADAPTER_TAG: digest, "hcp.checkpoint": checkpoint}
+            self._run.tag(tags)
+
+    def __enter__(self) -> "TrainingRun":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._run is not None:
+            self._run.__exit__(*error)
+
+    def _begin(self, start: Any) -> None:
+        from hcp.training.look_files import VALIDATION_NAME, read_validations
+        from hcp.training.run_folder import METRICS_NAME, read_metrics
+        from hcp.training.watching import curves
+
+        if self.tracking_uri is None:
+            return
+        say = get_run_logger().warning
+        self._run = TrackedRun(self.tracking_uri, self._facts(start), say=say)
+        if start.last_step:  # what an earlier part of the run could not deliver
+            for metrics in read_metrics(join(start.folder, METRICS_NAME)):
+                self._run.metrics(metrics.step, curves(metrics))
+            for seen in read_validations(join(start.folder, VALIDATION_NAME)):
+                self._run.metrics(seen.step, curves(seen), series="validation")
+
+    def _facts(self, start: Any) -> RunFacts:
+        params, version = self._params, self._version
+        return RunFacts(
+            name=start.run,
+            key=start.folder,
+            experiment=params.experiment,
+            settings=params.model_dump(mode="json"),
+            datasets=[dataset_facts(version)],
+            tags=code_tags("train-hcp") | {"hcp.run_folder": start.folder},
+            parent=params.parent_run,
+            steps_before=start.last_step,
+        )
+
+
+def dataset_facts(version: DatasetVersion) -> DatasetFacts:
+    """A dataset version as an input of a run."""
+    root = str(version.root)
+    return DatasetFacts(
+        name=root.rstrip("/").rsplit("/", 1)[-1],
+        version=version.id,
+        uri=f"{root}@{version.id}",
+        profile={
+            "samples": version.n_samples,
+            "rejects": version.n_rejects,
+            "shards": len(version.shards),
+            "train": sum(count.train for count in version.counts),
+            "val": sum(count.val for count in version.counts),
+        },
+    )
+
+
+def code_tags(flow_name: str) -> dict[str, str]:
+    """The code that runs and the flow run that runs it, as MLflow's own tags where it has such."""
+    tags = {"mlflow.source.name": flow_name, "mlflow.source.type": "JOB"}
+    commit = git_commit()
+    if commit is not None:
+        tags |= {"mlflow.source.git.commit": commit[0], "hcp.git_changed": str(commit[1]).lower()}
+    tags |= {f"version.{name}": known for name, known in library_versions(LIBRARIES).items()}
+    identity = {"prefect.flow_run_id": flow_run.get_id(), "prefect.flow_run": flow_run.get_name()}
+    return tags | {name: str(value) for name, value in identity.items() if value}
+
+
+def add_report(
+    registry: str | None, digest: str, *, html: str, metrics: Mapping[str, float]
+) -> None:
+    """Add an evaluation to the MLflow run of the training that made the adapter, if there is one.
+
+    Args:
+        registry: as the evaluation's parameters have it.
+        digest: of the adapter's files.
+        html: the report.
+        metrics: the figures.
+    """
+    where = default_tracking_uri(registry)
+    database, logger = sqlite_file(where), get_run_logger()
+    if database is not None and not database.exists():
+        return
+
+    def add(_: object) -> None:
+        files = {"evaluation/report.html": html.encode()}
+        try:
+            run = add_evaluation(where, {ADAPTER_TAG: digest}, files=files, metrics=metrics)
+        except HcpError as error:
+            logger.warning("the report is not added to the training's MLflow run: %s", error)
+        else:
+            if run is not None:
+                logger.info("report added to the training's MLflow run %s", run)
+
+    in_time(add, to=f"MLflow {where}")
+
+
+def in_time(act: Callable[[object], None], *, to: str) -> None:
+    """Do it in a thread that is left alone after ``EVALUATION_S``."""
+    sender = Background[None](act, to=to, say=get_run_logger().warning)
+    sender.put(None)
+    sender.close(EVALUATION_S)
