@@ -64,7 +64,7 @@ class TrainingRun:
         return None if self._run is None else self._run.run_id
 
     def place(self) -> tuple[str | None, str] | None:
-        """The run's page, where a server shows it, and a sentence; None until MLflow was reached."""
+        """The run's page, where a server has it, and a sentence; None before MLflow was reached."""
         if self._run is None or self._run.run_id is None:
             return None
         how = ""
