@@ -10,7 +10,9 @@ EXTRAS = {
         "cv2", "imagehash", "pyarrow", "ray", "segment_anything", "torchvision", "ultralytics",
         "yaml",
     ),
-    "train": ("jinja2", "mlflow", "pyarrow", "ray", "torchmetrics", "torchvision"),
+    "train": (
+        "jinja2", "mlflow", "pyarrow", "ray", "tensorboardX", "torchmetrics", "torchvision",
+    ),
     "flows": ("httpx", "jinja2", "prefect", "pyarrow", "pydantic", "rich", "typer", "yaml"),
     "s3": ("s3fs",),
     "bnb": ("bitsandbytes",),

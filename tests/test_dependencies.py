@@ -17,7 +17,9 @@ from storage.extras import EXTRAS, explained_imports
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OWN = {"flows", "priors", "hcp", "storage", "demo", "benchmarks", "tests", "priors_stubs"}
-MODULE_OF = {"opencv-python": "cv2", "pillow": "PIL", "pyyaml": "yaml"}
+MODULE_OF = {
+    "opencv-python": "cv2", "pillow": "PIL", "pyyaml": "yaml", "tensorboardx": "tensorboardX",
+}  # fmt: skip
 NOT_IMPORTED = {
     "fastapi": "a bound on what prefect takes",
     "sqlalchemy": "a bound on what prefect takes",
