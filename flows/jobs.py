@@ -1,4 +1,4 @@
-"""What an evaluation or a picture needs from both `priors` and `hcp`: functions for one process.
+"""What an evaluation needs from both `priors` and `hcp`: functions for one process.
 
 They run where the GPU is (a Ray task) and know neither Prefect nor Ray.
 """
@@ -6,8 +6,7 @@ They run where the GPU is (a Ray task) and know neither Prefect nor Ray.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flows.names import model_path, split_dataset
 from flows.params import EvaluateParams
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from storage.records import Sample
     from storage.versions import DatasetVersion
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 SCAN_PER_PHOTO = 4  # val photos looked through for one with a human word
 
 
@@ -169,59 +167,3 @@ def render_page(
             },
         )
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PictureJob:
-    """One picture: what is drawn, with what, where to."""
-
-    base: str
-    prompt: str
-    out: Path
-    checkpoint: str | None = None  # folder or registry URI; None: the base alone
-    registry: str | None = None  # MLflow URI, for a registry URI
-    seed: int = 0
-    steps: int = 30
-    guidance: float = 7.5
-    device: str = "auto"
-    maps: bool = False  # also ``<out>.maps.png`` (hcp.pages.map_sheet)
-
-
-def generate_picture(job: PictureJob) -> list[Path]:
-    """Draw one picture and write it.
-
-    Returns:
-        The files written; the maps' one is absent where the prompt has no human word.
-    Raises:
-        HcpError: the base or the checkpoint cannot be used, or ``out`` is no picture's name. What
-            is quick to tell is told before the base is loaded.
-    """
-    from PIL import Image
-
-    from hcp import HcpAdapter
-    from hcp.base import load_base, sampling_dtype
-    from hcp.evaluation.generation import generate, record_picture
-    from hcp.pages.map_sheet import map_sheet
-    from priors.device import resolve_device
-
-    out, device = job.out, resolve_device(job.device)
-    if out.suffix.lower() not in PICTURE_SUFFIXES:
-        raise HcpError(f"out: expected a name ending in {' or '.join(PICTURE_SUFFIXES)}, got {out}")
-    adapter = None
-    if job.checkpoint:
-        adapter = HcpAdapter.from_pretrained(job.checkpoint, tracking_uri=job.registry)
-    dtype = sampling_dtype("auto", device)
-    pipeline = load_base(model_path(job.base, "base"), device=device, dtype=dtype)
-    settings: Any = {"steps": job.steps, "guidance": job.guidance, "adapter": adapter}
-    files: dict[Path, Any] = {}
-    if job.maps:
-        drawn = record_picture(pipeline, job.prompt, seed=job.seed, **settings)
-        files[out] = drawn.image
-        if drawn.words:
-            files[out.with_name(f"{out.stem}.maps.png")] = map_sheet(drawn)
-    else:
-        files[out] = generate(pipeline, [job.prompt], seeds=[job.seed], **settings)[0]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    for path, image in files.items():
-        Image.fromarray(image).save(path)
-    return list(files)

@@ -51,6 +51,11 @@ class HcpAdapter(nn.Module):
         return self.card.config
 
     @property
+    def pipeline(self) -> Any | None:
+        """The pipeline that it is attached to."""
+        return None if self._pipeline_tokens is None else self._pipeline_tokens.pipeline
+
+    @property
     def strength(self) -> float:
         """Multiplies the human term while drawing: 0 gives the base's bits, 1 what was trained.
 

@@ -190,9 +190,11 @@ def _without_checker(config: Any) -> dict[str, Any]:
 
 
 def sampling_dtype(precision: str, device: str) -> torch.dtype:
-    """The dtype that pictures are drawn in: ``auto`` is half precision on a GPU, else float32."""
-    half = precision == "float16" or (precision == "auto" and device.startswith("cuda"))
-    return torch.float16 if half else torch.float32
+    """The dtype that pictures are drawn in: ``auto`` is float16 on a GPU, else float32."""
+    if precision == "auto":
+        precision = "float16" if device.startswith("cuda") else "float32"
+    dtypes = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+    return dtypes[precision]
 
 
 def native_size_px(pipeline: BasePipeline) -> int:

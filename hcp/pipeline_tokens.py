@@ -26,7 +26,7 @@ class PipelineTokens:
         for name in _HOOKED:
             if not callable(getattr(pipeline, name, None)):
                 raise ValueError(f"{type(pipeline).__name__} has no {name}(): cannot attach HcP")
-        self._pipeline = pipeline
+        self.pipeline = pipeline
         self._injection = injection
         self._before = {name: pipeline.__dict__.get(name) for name in _HOOKED}
         self._originals: dict[str, Callable[..., Any]] = {
@@ -41,9 +41,9 @@ class PipelineTokens:
         """Give the pipeline its own methods back."""
         for name, before in self._before.items():
             if before is None:
-                self._pipeline.__dict__.pop(name, None)
+                self.pipeline.__dict__.pop(name, None)
             else:
-                setattr(self._pipeline, name, before)
+                setattr(self.pipeline, name, before)
 
     def _encode_prompt(self, *args: Any, **kwargs: Any) -> Any:
         self._injection.reinstall()
@@ -74,17 +74,17 @@ class PipelineTokens:
             second = self._mask_by("tokenizer_2", other)
             mask = second if mask is None else mask if second is None else mask | second
         if mask is None:
-            raise ValueError(f"{type(self._pipeline).__name__} has no tokenizer: cannot tell "
+            raise ValueError(f"{type(self.pipeline).__name__} has no tokenizer: cannot tell "
                              "which tokens are human")  # fmt: skip
         return mask
 
     def _mask_by(self, name: str, prompt: str | Sequence[str]) -> Tensor | None:
-        tokenizer = getattr(self._pipeline, name, None)
+        tokenizer = getattr(self.pipeline, name, None)
         if tokenizer is None:
             return None
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        if hasattr(self._pipeline, "maybe_convert_prompt"):  # textual inversion adds tokens
-            prompts = self._pipeline.maybe_convert_prompt(prompts, tokenizer)
+        if hasattr(self.pipeline, "maybe_convert_prompt"):  # textual inversion adds tokens
+            prompts = self.pipeline.maybe_convert_prompt(prompts, tokenizer)
         return human_token_mask(tokenizer, prompts)
 
     def _end_call(self) -> Any:

@@ -105,7 +105,8 @@ def check_base(
         raise CheckpointError(
             f"the adapter was trained on a base model with other weights: {len(changed)} of "
             f"{len(sites)} layers differ, first {changed[0]} (fingerprint {now[changed[0]]:.4f}, "
-            f"adapter {fingerprint[changed[0]]:.4f})"
+            f"adapter {fingerprint[changed[0]]:.4f}); any_base=True (--any-base) takes a "
+            "fine-tune of that base all the same"
         )
 
 

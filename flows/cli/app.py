@@ -4,7 +4,7 @@ import os
 
 import typer
 
-from flows.cli import local, runs
+from flows.cli import adapters, local, runs
 from flows.cli.console import fail
 from storage.errors import HcpError
 
@@ -17,7 +17,7 @@ COMMANDS = (
     runs.ablate,
     local.promote,
     local.rollback,
-    local.generate,
+    adapters.generate,
     local.inspect,
     local.verify,
     local.gc,

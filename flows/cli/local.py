@@ -1,10 +1,10 @@
-"""The commands that start no flow of their own: champions, pictures, pages, checks, the demo."""
+"""The commands that start no flow of their own: champions, pages, checks, the demo."""
 
 import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -13,7 +13,6 @@ from storage.errors import RegistryError
 from storage.registry import CHAMPION, ModelEntry, existing, parse_model
 from storage.registry import Registry as Models
 
-Device = Literal["auto", "cpu", "cuda"]
 Registry = Annotated[
     str | None, typer.Option(help="MLflow URI; default MLFLOW_TRACKING_URI, or ./hcp-registry.db.")
 ]
@@ -56,36 +55,6 @@ def _move(name: str, registry: str | None, move: Callable[[Models], ModelEntry])
     before = models.champion(name)
     was = f"version {before.version}" if before else "none"
     say(f"champion of {name}: version {move(models).version} (before: {was})")
-
-
-def generate(
-    base: Annotated[str, typer.Option(help="Diffusers id, folder or 'embedded'.")],
-    prompt: Annotated[str, typer.Option(help="What to draw.")],
-    out: Annotated[Path, typer.Option(help="The picture's file, .png or .jpg.")],
-    checkpoint: Annotated[
-        str | None, typer.Option(help="HcP adapter: folder or registry URI; none: the base.")
-    ] = None,
-    registry: Registry = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same picture.")] = 0,
-    steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 30,
-    guidance: Annotated[float, typer.Option(min=1, help="Classifier-free guidance.")] = 7.5,
-    device: Annotated[Device, typer.Option(help="auto: the GPU where there is one.")] = "auto",
-    maps: Annotated[
-        bool, typer.Option("--maps", help="Also OUT.maps.png: each human word's attention on it.")
-    ] = False,
-) -> None:
-    """Draw one picture with a base model and an HcP adapter."""
-    from flows.jobs import PictureJob, generate_picture
-
-    job = PictureJob(
-        base=base, prompt=prompt, out=out, checkpoint=checkpoint,
-        registry=registry, seed=seed, steps=steps, guidance=guidance, device=device, maps=maps,
-    )  # fmt: skip
-    written = generate_picture(job)
-    for path in written:
-        say(path)
-    if maps and len(written) == 1:
-        say("no human word in the prompt, so no maps")
 
 
 def inspect(

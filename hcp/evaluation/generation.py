@@ -20,6 +20,15 @@ from hcp.training.batches import tokenize
 Image8 = NDArray[np.uint8]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureOptions:
+    """What else a picture depends on."""
+
+    negative_prompt: str | None = None
+    width_px: int | None = None  # None: what the base was trained on
+    height_px: int | None = None
+
+
 def generate(
     pipeline: BasePipeline,
     prompts: Sequence[str],
@@ -28,6 +37,7 @@ def generate(
     steps: int = 30,
     guidance: float = 7.5,
     adapter: HcpAdapter | None = None,
+    options: PictureOptions | None = None,
     batch_size: int = 4,
     on_progress: Callable[[int], None] | None = None,
 ) -> list[Image8]:
@@ -39,6 +49,7 @@ def generate(
     Args:
         pipeline: the base; an adapter that is attached to it already stays and takes part.
         adapter: attached for this call, detached afterwards.
+        options: negative prompt and size.
         batch_size: pictures per U-Net call.
         on_progress: called with the number of pictures done.
     Raises:
@@ -48,11 +59,17 @@ def generate(
     if len(prompts) != len(seeds):
         raise ValueError(f"one seed per prompt: got {len(prompts)} prompts, {len(seeds)} seeds")
     images: list[Image8] = []
+    options = options or PictureOptions()
     with attached(pipeline, adapter):
         for start in range(0, len(prompts), batch_size):
             part = slice(start, start + batch_size)
+            chosen = list(prompts[part])
+            negative = options.negative_prompt
             result: Any = pipeline(
-                list(prompts[part]),
+                chosen,
+                negative_prompt=None if negative is None else [negative] * len(chosen),
+                width=options.width_px,
+                height=options.height_px,
                 num_inference_steps=steps,
                 guidance_scale=guidance,
                 generator=[torch.Generator().manual_seed(seed) for seed in seeds[part]],
@@ -65,13 +82,18 @@ def generate(
 
 
 @contextmanager
-def attached(pipeline: BasePipeline, adapter: HcpAdapter | None) -> Generator[None]:
-    """The pipeline with the adapter inside, for the block."""
-    if adapter is None:
+def attached(
+    pipeline: BasePipeline, adapter: HcpAdapter | None, *, any_base: bool = False
+) -> Generator[None]:
+    """The pipeline with the adapter inside, for the block; one that is inside already stays.
+
+    ``any_base`` accepts a base of the same layout with other weights.
+    """
+    if adapter is None or adapter.pipeline is pipeline:
         yield
         return
     adapter.to(pipeline.device)
-    adapter.attach(pipeline)
+    adapter.attach(pipeline, any_base=any_base)
     try:
         yield
     finally:
@@ -95,6 +117,7 @@ def record_picture(
     steps: int = 30,
     guidance: float = 7.5,
     adapter: HcpAdapter | None = None,
+    options: PictureOptions | None = None,
 ) -> Recording:
     """Draw one picture and keep the maps of all layers and steps.
 
@@ -111,8 +134,9 @@ def record_picture(
     recorder = MapRecorder(pipeline.unet, sites, columns, adapter=adapter)
     with recorder.recording():
         image = generate(
-            pipeline, [prompt], seeds=[seed], steps=steps, guidance=guidance, adapter=adapter
-        )[0]
+            pipeline, [prompt], seeds=[seed], steps=steps, guidance=guidance, adapter=adapter,
+            options=options,
+        )[0]  # fmt: skip
     return Recording(image=image, words=tuple(words[0]), maps=recorder)
 
 

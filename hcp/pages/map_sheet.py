@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from hcp.config import STAGES, Stage
 from hcp.evaluation.attention_maps import Which, Word, word_map
 from hcp.evaluation.generation import Image8, Recording
 from hcp.pages.figures import heat_overlay
+from hcp.pages.labelled_grid import labelled_grid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +64,8 @@ def map_sheet(drawn: Recording, *, config: SheetConfig | None = None) -> Image8:
         for kind in which
     ]
     heads = ["picture", *(f"t {max(part)} to {min(part)}" for part in parts), "all steps"]
-    return _paste([[picture, *row] for _, row in rows], [label for label, _ in rows], heads,
-                  config=config)  # fmt: skip
+    pictures = [(label, [picture, *row]) for label, row in rows]
+    return labelled_grid(pictures, heads, label_px=config.label_px, gap_px=config.gap_px)
 
 
 def sampling_parts(drawn: Recording, parts: int) -> list[list[int]]:
@@ -78,20 +79,3 @@ def _shrunk(image: Image8, longer_px: int) -> Image8:
     scale = longer_px / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
-
-
-def _paste(
-    rows: list[list[Image8]], labels: list[str], heads: list[str], *, config: SheetConfig
-) -> Image8:
-    height, width = rows[0][0].shape[:2]
-    step_x, step_y = width + config.gap_px, height + config.label_px + config.gap_px
-    sheet = Image.new("RGB", (step_x * len(heads), config.label_px + step_y * len(rows)), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=config.label_px * 2 / 3)
-    for column, head in enumerate(heads):
-        draw.text((column * step_x + 2, 2), head, fill="black", font=font)
-    for line, (tiles, label) in enumerate(zip(rows, labels, strict=True)):
-        top = config.label_px + line * step_y
-        draw.text((2, top + 2), label, fill="black", font=font)
-        for column, tile in enumerate(tiles):
-            sheet.paste(Image.fromarray(tile), (column * step_x, top + config.label_px))
-    return np.asarray(sheet)

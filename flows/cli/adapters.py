@@ -1,0 +1,83 @@
+"""What one does with a finished adapter: draw pictures with it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import typer
+
+from flows.cli.console import say
+from flows.cli.local import Registry
+from storage.errors import HcpError
+
+N = TypeVar("N", int, float)
+
+
+def generate(
+    base: Annotated[str, typer.Option(help="Diffusers id, folder or 'embedded'.")],
+    out: Annotated[Path, typer.Option(help="A picture's file, .png or .jpg, or a folder.")],
+    prompt: Annotated[str | None, typer.Option(help="What to draw.")] = None,
+    prompts: Annotated[
+        str | None, typer.Option(help="Instead: a file, one prompt a line; --out is a folder.")
+    ] = None,
+    negative_prompt: Annotated[str | None, typer.Option(help="What not to draw.")] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="Adapter: folder, registry URI or hub id; none: the base.")
+    ] = None,
+    registry: Registry = None,
+    any_base: Annotated[
+        bool, typer.Option("--any-base", help="Take a fine-tune of the adapter's base too.")
+    ] = False,
+    strength: Annotated[
+        float, typer.Option(help="Of the adapter: 0 is the base, 1 as it was trained.")
+    ] = 1.0,
+    strengths: Annotated[
+        str | None, typer.Option(metavar="0,0.5,1", help="Side by side, in one labelled grid.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same picture.")] = 0,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="0,1,2", help="Instead: one picture for each.")
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(help="px, a multiple of 8; default the base's.")
+    ] = None,
+    height: Annotated[int | None, typer.Option(help="px, a multiple of 8.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 30,
+    guidance: Annotated[float, typer.Option(min=1, help="Classifier-free guidance.")] = 7.5,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="auto: the GPU where there is one.")
+    ] = "auto",
+    dtype: Annotated[
+        Literal["auto", "float32", "float16", "bfloat16"],
+        typer.Option(help="auto: float16 on a GPU, else float32."),
+    ] = "auto",
+    maps: Annotated[
+        bool, typer.Option("--maps", help="Also PICTURE.maps.png: where each human word looks.")
+    ] = False,
+) -> None:
+    """Draw pictures with a base model and an adapter: one, one for each prompt and seed, a grid."""
+    from flows.pictures import PictureJob, draw_pictures
+
+    if seeds is not None and seed:
+        raise HcpError("seed: give --seed or --seeds, not both")
+    job = PictureJob(
+        base=base, out=out, prompt=prompt, prompts=prompts, negative_prompt=negative_prompt,
+        seeds=_numbers(int, seeds) or (seed,), checkpoint=checkpoint, registry=registry,
+        any_base=any_base, strength=strength, strengths=_numbers(float, strengths), width=width,
+        height=height, steps=steps, guidance=guidance, device=device, dtype=dtype, maps=maps,
+    )  # fmt: skip
+    written = 0
+    for path in draw_pictures(job):
+        written += 1
+        say(path)
+    if maps and prompt is not None and seeds is None and written == 1:
+        say("no human word in the prompt, so no maps")
+
+
+def _numbers(kind: Callable[[str], N], text: str | None) -> tuple[N, ...]:
+    try:
+        return () if text is None else tuple(kind(part) for part in text.split(","))
+    except ValueError as error:
+        raise HcpError(
+            f"expected numbers with commas between, such as 0,1,2, got {text!r}"
+        ) from error
