@@ -22,7 +22,7 @@ def test_a_file_of_prompts_and_several_seeds(tmp_path: Path) -> None:
     done = hcp("generate", *QUICK, "--prompts", str(tmp_path / "prompts.txt"), "--seeds", "3,4",
                "--negative-prompt", "ugly", "--out", str(out))  # fmt: skip
     names = [f"00{number}-seed{seed}.png" for number in (1, 2) for seed in (3, 4)]
-    assert done.output.split() == [str(out / name) for name in names]
+    assert done.stdout.split() == [str(out / name) for name in names]
     with Image.open(out / names[0]) as picture:
         assert picture.size == (64, 48)
 
