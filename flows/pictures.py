@@ -88,50 +88,49 @@ def check(job: PictureJob, *, pictures: int) -> None:
     Raises:
         HcpError: it does not; the message names the option that helps.
     """
-    folder, grid = _is_folder(job.out), bool(job.strengths)
-    strengths = job.strengths or (job.strength,)
-    sides = [side for side in (job.width, job.height) if side is not None]
-    problems = (
-        (
-            not folder and job.out.suffix.lower() not in SUFFIXES,
-            f"out: expected a folder, or a name ending in {' or '.join(SUFFIXES)}, got {job.out}",
-        ),
-        (
-            not folder and not grid and pictures > 1,
-            f"out: {pictures} pictures need a folder, got the file {job.out}",
-        ),
-        (
-            not folder and grid and job.maps,
-            f"maps lie beside pictures: with --strengths, --out must be a folder, got {job.out}",
-        ),
-        (grid and job.strength != 1, "strength: give --strength or --strengths, not both"),
-        (not all(map(isfinite, strengths)), f"strength must be finite, got {strengths}"),
-        (_repeats(job.strengths), f"strengths: each once, got {job.strengths}"),
-        (
-            not job.checkpoint and (grid or job.strength != 1),
-            "strength is the adapter's: give --checkpoint",
-        ),
-        (
-            not job.checkpoint and job.any_base,
-            "any_base is about the adapter's base: give --checkpoint",
-        ),
-        (
-            not job.seeds or not all(-(2**63) <= seed < 2**64 for seed in job.seeds),
-            f"seeds: expected one or more numbers of 64 bits, got {job.seeds}",
-        ),
-        (_repeats(job.seeds), f"seeds: each once, got {job.seeds}"),
-        (
-            any(side < SIDE_PX or side % SIDE_PX for side in sides),
-            f"width and height must be multiples of {SIDE_PX} px, at least {SIDE_PX}, got {sides}",
-        ),
-        (
-            job.negative_prompt is not None and job.guidance <= 1,
-            f"negative_prompt needs guidance above 1 to do anything, got {job.guidance}",
-        ),
-    )
-    for wrong, message in problems:
+    for wrong, message in (*_of_places(job, pictures), *_of_values(job)):
         if wrong:
             raise HcpError(message)
+
+
+def _of_places(job: PictureJob, pictures: int) -> Iterator[tuple[bool, str]]:
+    folder, grid = _is_folder(job.out), bool(job.strengths)
+    yield (
+        not folder and job.out.suffix.lower() not in SUFFIXES,
+        f"out: expected a folder, or a name ending in {' or '.join(SUFFIXES)}, got {job.out}",
+    )
+    yield (
+        not folder and not grid and pictures > 1,
+        f"out: {pictures} pictures need a folder, got the file {job.out}",
+    )
+    yield (
+        not folder and grid and job.maps,
+        f"maps lie beside pictures: with --strengths, --out must be a folder, got {job.out}",
+    )
+
+
+def _of_values(job: PictureJob) -> Iterator[tuple[bool, str]]:
+    strengths, alone = job.strengths or (job.strength,), not job.checkpoint
+    sides = [side for side in (job.width, job.height) if side is not None]
+    both = bool(job.strengths) and job.strength != 1
+    yield both, "strength: give --strength or --strengths, not both"
+    yield not all(map(isfinite, strengths)), f"strength must be finite, got {strengths}"
+    yield _repeats(job.strengths), f"strengths: each once, got {job.strengths}"
+    yield alone and strengths != (1.0,), "strength is the adapter's: give --checkpoint"
+    yield alone and job.any_base, "any_base is about the adapter's base: give --checkpoint"
+    yield (
+        not job.seeds or not all(-(2**63) <= seed < 2**64 for seed in job.seeds),
+        f"seeds: expected one or more numbers of 64 bits, got {job.seeds}",
+    )
+    yield _repeats(job.seeds), f"seeds: each once, got {job.seeds}"
+    yield (
+        any(side < SIDE_PX or side % SIDE_PX for side in sides),
+        f"width and height must be multiples of {SIDE_PX} px, at least {SIDE_PX}, got {sides}",
+    )
+    yield (
+        job.negative_prompt is not None and job.guidance <= 1,
+        f"negative_prompt needs guidance above 1 to do anything, got {job.guidance}",
+    )
 
 
 @dataclass(frozen=True, slots=True)
