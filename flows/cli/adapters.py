@@ -13,47 +13,53 @@ from storage.errors import HcpError
 N = TypeVar("N", int, float)
 
 
+Checkpoint = Annotated[
+    str | None, typer.Option(help="Adapter: folder, registry URI or hub id; none: the base.")
+]
+Prompts = Annotated[
+    str | None, typer.Option(help="Instead: a file, one prompt a line; --out is a folder.")
+]
+AnyBase = Annotated[
+    bool, typer.Option("--any-base", help="Take a fine-tune of the adapter's base too.")
+]
+Strength = Annotated[float, typer.Option(help="Of the adapter: 0 is the base, 1 as trained.")]
+Strengths = Annotated[
+    str | None, typer.Option(metavar="0,0.5,1", help="Side by side, in one labelled grid.")
+]
+Seeds = Annotated[str | None, typer.Option(metavar="0,1,2", help="Instead: one picture for each.")]
+Side = Annotated[int | None, typer.Option(help="px, a multiple of 8; default the base's.")]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option(help="auto: the GPU where there is one.")
+]
+Dtype = Annotated[
+    Literal["auto", "float32", "float16", "bfloat16"],
+    typer.Option(help="auto: float16 on a GPU, else float32."),
+]
+Maps = Annotated[
+    bool, typer.Option("--maps", help="Also PICTURE.maps.png: where each human word looks.")
+]
+
+
 def generate(
     base: Annotated[str, typer.Option(help="Diffusers id, folder or 'embedded'.")],
     out: Annotated[Path, typer.Option(help="A picture's file, .png or .jpg, or a folder.")],
     prompt: Annotated[str | None, typer.Option(help="What to draw.")] = None,
-    prompts: Annotated[
-        str | None, typer.Option(help="Instead: a file, one prompt a line; --out is a folder.")
-    ] = None,
+    prompts: Prompts = None,
     negative_prompt: Annotated[str | None, typer.Option(help="What not to draw.")] = None,
-    checkpoint: Annotated[
-        str | None, typer.Option(help="Adapter: folder, registry URI or hub id; none: the base.")
-    ] = None,
+    checkpoint: Checkpoint = None,
     registry: Registry = None,
-    any_base: Annotated[
-        bool, typer.Option("--any-base", help="Take a fine-tune of the adapter's base too.")
-    ] = False,
-    strength: Annotated[
-        float, typer.Option(help="Of the adapter: 0 is the base, 1 as it was trained.")
-    ] = 1.0,
-    strengths: Annotated[
-        str | None, typer.Option(metavar="0,0.5,1", help="Side by side, in one labelled grid.")
-    ] = None,
+    any_base: AnyBase = False,
+    strength: Strength = 1.0,
+    strengths: Strengths = None,
     seed: Annotated[int, typer.Option(help="Same seed, same picture.")] = 0,
-    seeds: Annotated[
-        str | None, typer.Option(metavar="0,1,2", help="Instead: one picture for each.")
-    ] = None,
-    width: Annotated[
-        int | None, typer.Option(help="px, a multiple of 8; default the base's.")
-    ] = None,
-    height: Annotated[int | None, typer.Option(help="px, a multiple of 8.")] = None,
+    seeds: Seeds = None,
+    width: Side = None,
+    height: Side = None,
     steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 30,
     guidance: Annotated[float, typer.Option(min=1, help="Classifier-free guidance.")] = 7.5,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="auto: the GPU where there is one.")
-    ] = "auto",
-    dtype: Annotated[
-        Literal["auto", "float32", "float16", "bfloat16"],
-        typer.Option(help="auto: float16 on a GPU, else float32."),
-    ] = "auto",
-    maps: Annotated[
-        bool, typer.Option("--maps", help="Also PICTURE.maps.png: where each human word looks.")
-    ] = False,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    maps: Maps = False,
 ) -> None:
     """Draw pictures with a base model and an adapter: one, one for each prompt and seed, a grid."""
     from flows.pictures import PictureJob, draw_pictures
