@@ -104,17 +104,13 @@ class TrainSettings(ComputeParams, RegistryParams):
     resume: Annotated[
         bool, Field(description="go on from the last checkpoint of the same settings")
     ] = False
-    init_from: Annotated[
-        File | None,
-        Field(description="weights to begin with: folder, registry URI or 'champion'; none: new"),
-    ] = None
     workers: Annotated[Workers, Field(description="Ray Train workers")] = Workers()
     export: Annotated[
         FileDtype, Field(description="the numbers of the finished adapter's file")
     ] = "float16"
     training: Annotated[
         TrainConfig,
-        AfterValidator(with_places("resnet_weights")),
+        AfterValidator(with_places("resnet_weights", "init_from")),
         Field(description="the loop, its data and the method"),
     ] = TrainConfig()
     mlflow: Annotated[bool, Field(description="keep an MLflow run of the training")] = True

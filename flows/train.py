@@ -12,7 +12,9 @@ from flows.names import Dataset, model_path, split_dataset
 from flows.outcomes import TrainOutcome
 from flows.params import TrainParams
 from hcp.config import FileDtype
+from storage.checkpoints import verify_checkpoint
 from storage.exports import export_files
+from storage.registry import CHAMPION, champion_of, checkpoint_place
 from storage.versions import DatasetVersion, open_version
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def train_hcp(params: TrainParams, dataset: Dataset | None = None) -> TrainOutco
     """
     version = open_version(*split_dataset(dataset or params.dataset))
     get_run_logger().info("dataset version %s: %d samples", version.id, version.n_samples)
-    result = fit_layers(params, version)
+    result = fit_layers(starting_point(params), version)
     adapter = export_adapter(result.checkpoint, params.out, params.export)
     first, last = loss_ends(result.metrics)
     rows = [{"steps": "first tenth", **first}, {"steps": "last tenth", **last}]
@@ -49,6 +51,32 @@ def train_hcp(params: TrainParams, dataset: Dataset | None = None) -> TrainOutco
         first=first,
         last=last,
     )
+
+
+@task(name="starting-point")
+def starting_point(params: TrainParams) -> TrainParams:
+    """The parameters with the place of the checkpoint that ``training.init_from`` names.
+
+    ``champion`` is that of ``model_name`` in ``registry``; where there is none yet, as before the
+    first night, the training begins with new weights.
+
+    Raises:
+        HcpError: no such checkpoint, or it changed since it was registered.
+    """
+    given, logger = params.training.init_from, get_run_logger()
+    if given is None:
+        return params
+    if given == CHAMPION:
+        found = champion_of(params.model_name, params.registry)
+        if found is None:
+            logger.info("no champion of %s yet: new weights", params.model_name)
+    else:
+        found = checkpoint_place(given, params.registry)
+        verify_checkpoint(found)
+    if found is not None:
+        logger.info("begins with the weights of %s", found)
+    training = replace(params.training, init_from=found)
+    return params.model_copy(update={"training": training})
 
 
 @task(name="fit")

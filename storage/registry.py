@@ -60,6 +60,20 @@ def existing(tracking_uri: str | None = None) -> "Registry":
     return Registry(where)
 
 
+def champion_of(name: str = DEFAULT_NAME, tracking_uri: str | None = None) -> str | None:
+    """The place of the champion's checkpoint, checked; None: no champion, or no registry yet.
+
+    Raises:
+        RegistryError: the registry cannot be used, or the checkpoint changed or is gone.
+    """
+    file = sqlite_file(default_tracking_uri(tracking_uri))
+    if file is not None and not file.exists():
+        return None
+    registry = Registry(tracking_uri)
+    entry = registry.champion(name)
+    return None if entry is None else registry.verified(entry).uri
+
+
 def parse_model(text: str) -> tuple[str, str]:
     """``[hcp-registry:]NAME[/VERSION]`` as (name, version); without a version, that is ""."""
     name, _, version = text.removeprefix(URI_SCHEME).partition("/")

@@ -32,7 +32,7 @@ Trust = Annotated[
 Base = Annotated[str | None, typer.Option(help="Diffusers id, folder or 'embedded'.")]
 
 _REBUILD = {name: f"extractor.{name}" for name in ("pose_model", "mask_model", "trust_weights")}
-_TRAIN = {"steps": "training.steps", "workers": "workers.count"}
+_TRAIN = {"steps": "training.steps", "workers": "workers.count", "init_from": "training.init_from"}
 _EVALUATE = {"pose_model": "judge.weights", "trust_weights": "judge.trust_weights"}
 """Where an option stands in the parameters, if not under its own name at the top."""
 
@@ -101,6 +101,10 @@ def train(
     resume: Annotated[
         bool | None, typer.Option("--resume", help="Go on from the last checkpoint.")
     ] = None,
+    init_from: Annotated[
+        str | None, typer.Option(help="Weights to begin with: folder, registry URI or 'champion'.")
+    ] = None,
+    registry: Registry = None,
     device: Device = None,
     ray_address: RayAddress = None,
     config: Config = None,

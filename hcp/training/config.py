@@ -75,6 +75,7 @@ class TrainConfig:
     gradient_checkpointing: bool = False
     checkpoint_every: int = 500  # optimizer steps
     seed: int = 0
+    init_from: str | None = None  # checkpoint to begin with: folder, registry URI, "champion"
     resnet_weights: str | None = "IMAGENET1K_V2"  # only read where the priors name "resnet50"
     data: DataConfig = field(default_factory=DataConfig)
     hcp: HcpConfig = field(default_factory=HcpConfig)

@@ -235,6 +235,9 @@ def _start(loop: dict[str, Any], *, rank: int, world_size: int) -> Trainer:
         base_model=loop["base"], dataset_version=loop["version"],
     )  # fmt: skip
     checkpoint = ray.train.get_checkpoint()
+    if checkpoint is None and config.init_from:
+        trainer.start_from(config.init_from)
+        logger.info("rank %d begins with %s", rank, config.init_from)
     if checkpoint is not None:
         with checkpoint.as_directory() as path:
             load_checkpoint(path, trainer)

@@ -80,11 +80,18 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        self.ema: EMAModel | None = None
-        if config.ema_decay is not None:
-            self.ema = EMAModel(self.parameters, decay=config.ema_decay)
+        self.ema = self._new_ema()
         self.step_done = 0
         self.loader = LoaderState()
+
+    def start_from(self, uri: str) -> None:
+        """Begin with the weights of a checkpoint; call it before the first step.
+
+        Raises:
+            CheckpointError: it does not fit the method, its settings or the base.
+        """
+        self.method.start_from(uri)
+        self.ema = self._new_ema()
 
     def step(
         self, batches: Sequence[tuple[Batch, LoaderState]], *, waited_s: float = 0.0
@@ -135,6 +142,10 @@ class Trainer:
         return torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"
         )
+
+    def _new_ema(self) -> EMAModel | None:
+        decay = self.config.ema_decay
+        return None if decay is None else EMAModel(self.parameters, decay=decay)
 
     def _set_learning_rate(self) -> float:
         rate = learning_rate(self.config, self.step_done)

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from flows.train import export_adapter, loss_ends
+from flows.params import TrainParams
+from flows.train import export_adapter, loss_ends, starting_point
 from hcp import HcpAdapter
 from hcp.training.metrics import StepMetrics
+from storage.errors import HcpError
 from storage.registry import Registry
 
 GOLDEN_STEP = next((Path(__file__).parents[1] / "golden" / "training").glob("train-*/step-*"))
@@ -67,3 +69,52 @@ def test_an_adapter_is_exported_in_half_precision_unless_told_otherwise(tmp_path
     assert found[half].card == found[exact].card
     size = {place: (Path(place) / "adapter.safetensors").stat().st_size for place in found}
     assert size[half] < 0.6 * size[exact]  # of a tiny one, most is the header
+
+
+def train_params(tmp_path: Path, **training: object) -> TrainParams:
+    return TrainParams.model_validate(
+        {
+            "dataset": str(tmp_path), "base": "embedded", "out": str(tmp_path / "out"),
+            "registry": f"sqlite:///{tmp_path / 'registry.db'}", "training": training,
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a run logs, outside a run."""
+    lines: list[str] = []
+
+    class Logger:
+        def info(self, text: str, *values: object) -> None:
+            lines.append(text % values)
+
+    monkeypatch.setattr("flows.train.get_run_logger", Logger)
+    return lines
+
+
+def test_a_training_begins_with_the_champion_once_there_is_one(
+    tmp_path: Path, said: list[str]
+) -> None:
+    params = train_params(tmp_path, init_from="champion")
+    assert starting_point.fn(params).training.init_from is None
+    assert said == ["no champion of hcp yet: new weights"]
+    place = export_adapter.fn(str(GOLDEN_STEP), str(tmp_path / "out"))
+    registry = Registry(params.registry)
+    registry.register("hcp", checkpoint_uri=place, metrics={}, tags={})
+    registry.promote("hcp", 1)
+    assert starting_point.fn(params).training.init_from == place
+    by_uri = train_params(tmp_path, init_from="hcp-registry:hcp/1")
+    assert starting_point.fn(by_uri).training.init_from == place
+    by_pointer = train_params(tmp_path, init_from=f"{tmp_path}/out/latest")
+    assert starting_point.fn(by_pointer).training.init_from == place
+    alone = train_params(tmp_path)
+    assert starting_point.fn(alone) == alone
+
+
+def test_what_cannot_be_begun_with_is_told_before_the_training(
+    tmp_path: Path, said: list[str]
+) -> None:
+    for given in ("nowhere", str(tmp_path), "hcp-registry:hcp/9"):
+        with pytest.raises(HcpError):
+            starting_point.fn(train_params(tmp_path, init_from=given))

@@ -11,7 +11,7 @@ import pytest
 from storage.checkpoints import mark_complete, verify_checkpoint
 from storage.errors import CheckpointError, RegistryError
 from storage.exports import export_files
-from storage.registry import Registry, checkpoint_place, default_tracking_uri
+from storage.registry import Registry, champion_of, checkpoint_place, default_tracking_uri
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -215,3 +215,18 @@ def test_the_registry_is_the_one_given_then_the_environments_then_here(
     uri = registry._mlflow.where
     assert checkpoint_place("hcp-registry:place/1", uri) == str(checkpoint)
     assert checkpoint_place(checkpoint, uri) == str(checkpoint)
+
+
+def test_the_champion_is_none_until_there_is_one_and_asking_makes_no_file(
+    registry, checkpoint, tmp_path
+):
+    where = registry._mlflow.where
+    assert champion_of("first-night", f"sqlite:///{tmp_path}/none.db") is None
+    assert not (tmp_path / "none.db").exists()
+    entry = _register(registry, "first-night", checkpoint)
+    assert champion_of("first-night", where) is None
+    registry.promote("first-night", entry.version)
+    assert champion_of("first-night", where) == str(checkpoint)
+    _change(checkpoint)
+    with pytest.raises(RegistryError, match="changed or is gone"):
+        champion_of("first-night", where)

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from hcp.adapter import HcpAdapter
 from hcp.base import BasePipeline
 from hcp.checkpoint import CARD, WEIGHTS, read_checkpoint
+from hcp.config import HcpConfig
 from hcp.inject import Injection
 from hcp.objective import aligned_stages
 from hcp.pipeline_tokens import PipelineTokens
+from hcp.sites import check_base
 from hcp.training.batches import Batch
 from hcp.training.config import TrainConfig
 from hcp.training.frozen import LeanBackward
@@ -21,6 +23,8 @@ from hcp.training.methods.protocol import Facts, Terms
 from storage.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
+
+_LAYOUT = ("width", "activation", "gate", "start", "value", "stages", "map_scales")
 
 
 class HcpMethod:
@@ -36,7 +40,7 @@ class HcpMethod:
         self, pipeline: BasePipeline, config: TrainConfig, *, base_model: str | None = None
     ) -> None:
         device = torch.device(pipeline.device)
-        self._config = config.hcp
+        self._config, self._unet = config.hcp, pipeline.unet
         self.adapter = HcpAdapter.create(pipeline.unet, config.hcp, base_model=base_model)
         self.adapter.to(device)
         _log_sizes(self.adapter)
@@ -81,6 +85,23 @@ class HcpMethod:
         self.adapter.save_pretrained(uri, step=facts.step, dataset_version=facts.dataset_version)
         return WEIGHTS, CARD
 
+    def start_from(self, uri: str) -> None:
+        """Take an adapter's weights; gamma and the alignment's settings stay this training's."""
+        card, tensors = read_checkpoint(uri)
+        there, here = (_layout(config) for config in (card.config, self._config))
+        differences = [f"{name} {there[name]}, here {here[name]}" for name in here
+                       if there[name] != here[name]]  # fmt: skip
+        if differences:
+            raise CheckpointError(
+                f"init_from {uri}: the adapter has another layout than training.hcp asks for: "
+                f"{'; '.join(differences)}; set training.hcp to its values, or leave init_from out"
+            )
+        try:
+            check_base(self._unet, self._config, card.sites, card.base_fingerprint)
+        except CheckpointError as error:
+            raise CheckpointError(f"init_from {uri}: {error}") from error
+        self.adapter.load_state_dict(tensors)
+
     def check(self, uri: str) -> None:
         """The adapter's settings are the same."""
         card, _ = read_checkpoint(uri)
@@ -91,6 +112,12 @@ class HcpMethod:
         """Take the layers out of the U-Net."""
         self._lean.remove()
         self.injection.remove()
+
+
+def _layout(config: HcpConfig) -> dict[str, object]:
+    """What the shapes and the meaning of an adapter's weights depend on."""
+    fields = config.to_json()
+    return {name: fields[name] for name in _LAYOUT}
 
 
 def _log_sizes(adapter: HcpAdapter) -> None:

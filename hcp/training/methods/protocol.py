@@ -81,6 +81,15 @@ class Method(Protocol):
         """Write the files that a checkpoint for use holds, without its marker; their names."""
         ...
 
+    def start_from(self, uri: str) -> None:
+        """Take the weights of a checkpoint for use, of this method or of one with its layout.
+
+        Raises:
+            CheckpointError: incomplete or changed, of another method or layout (the message says
+                what differs), or made for another base.
+        """
+        ...
+
     def check(self, uri: str) -> None:
         """See that a checkpoint was trained with the same settings of the method.
 
