@@ -130,7 +130,7 @@ def hcp_trainer(base: Base, step: Step) -> Trained:
     config = HcpConfig(width=WIDTH)
     adapter = HcpAdapter.create(unet, config).to(base.device)
     injection = adapter.inject(unet)
-    LeanBackward(unet, adapter.card.sites)
+    LeanBackward(unet)
     optimizer = torch.optim.AdamW(adapter.parameters(), lr=1e-4)
     kinds = torch.zeros(len(step.text), TOKENS, dtype=torch.long)
     kinds[:, 2], kinds[:, 4:6] = 1, 2

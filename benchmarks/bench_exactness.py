@@ -72,7 +72,7 @@ def gradient_difference() -> float:
     injection = adapter.inject(unet)
     grads: list[Tensor] = []
     for lean in (False, True):
-        blocks = LeanBackward(unet, adapter.card.sites) if lean else None
+        blocks = LeanBackward(unet) if lean else None
         adapter.zero_grad(set_to_none=True)
         with injection.tokens(mask, record=("mid", "up")):
             out = unet(noisy.double(), torch.tensor([100, 800]), text.double()).sample

@@ -102,18 +102,16 @@ def human_attention_map(query: Tensor, key_h: Tensor) -> Tensor:
     return attention_probs(query, key_h).mean(dim=1)
 
 
-def attention_probs(query: Tensor, key: Tensor, *, n_maps: int = 1) -> Tensor:
+def attention_probs(query: Tensor, key: Tensor) -> Tensor:
     """``softmax(Q K^T / sqrt d)``, explicit.
 
     Args:
         query: [..., Q, d].
-        key: [..., n K, d], the keys of n maps after each other.
-        n_maps: the n; each map has a softmax of its own.
+        key: [..., K, d].
     Returns:
-        [..., Q, n K], the maps side by side.
+        [..., Q, K].
     """
-    logits = (query * query.shape[-1] ** -0.5) @ key.mT
-    return logits.unflatten(-1, (n_maps, -1)).softmax(dim=-1).flatten(-2)
+    return ((query * query.shape[-1] ** -0.5) @ key.mT).softmax(dim=-1)
 
 
 def map_columns(query: Tensor, key: Tensor, columns: Tensor) -> Tensor:

@@ -2,13 +2,13 @@
 
 The formulas are those of ``hcp.attention``; the backward pass is written out. Left to autograd,
 three fused kernels (the frozen term, the human term, the columns of its map) would each compute a
-softmax again, and gradients of keys and values that nobody wants. Here both softmaxes are computed
-side by side, a few heads at a time, and never kept.
+softmax again, and gradients of keys and values that nobody wants. Here the maps are made a few
+heads at a time, once in each direction, and never kept.
 
 B rows, R of them with human tokens, H heads, Q latent pixels, K text tokens, J human tokens, d
 head width. P = M and G the gradient of its term; P_h = M_h, and G_J the gradient of its human
-columns P_J. A softmax couples all its columns: ``dS = P (G V^T - r)``, r the rows' sums of G times
-the term; ``dS_h = P_J G_J (in the human columns) - r_h P_h``, r_h the rows' sums of P_J G_J.
+columns P_J. A softmax couples all its columns: ``dS = P (G V^T - r)``, r the rows' sums of P G V^T;
+``dS_h = P_J G_J (in the human columns) - r_h P_h``, r_h the rows' sums of P_J G_J.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,9 @@ from torch.autograd.function import once_differentiable
 from hcp.attention import attention_probs, human_attention, map_columns, map_dtype, wide_attention
 from hcp.token_state import RowPlan
 
-_CHUNK_CPU, _CHUNK = 1 << 18, 1 << 24
+aten: Any = torch.ops.aten  # what torch's own derivatives are made of
+
+_CHUNK_CPU, _CHUNK = 1 << 17, 1 << 24
 """Elements of the maps in memory at a time, about; at least one head's. Fits a CPU's cache."""
 
 
@@ -72,15 +74,9 @@ class _Attention(torch.autograd.Function):
         ctx.plan = plan
         with torch.autocast(query.device.type, enabled=False):
             out = wide_attention(query, key, value)
-            rows = plan.take(query)
-            heads, pixels = rows.shape[1:3]
-            index = plan.columns.repeat_interleave(heads, dim=0)[:, None].expand(-1, pixels, -1)
-            maps = _softmax(_flat(rows), _flat(key_h), n_maps=1)
-            picked = torch.cat([human.gather(2, index[some]) for some, human in maps])
-            picked = picked.view(*rows.shape[:3], -1)  # P_J [R, H, Q, J]
+            picked = _human_columns(plan.take(query), key_h, plan.columns)
             update = picked @ human_values
-        term = out.to(query.dtype)
-        ctx.save_for_backward(query, key, value, key_h, human_values, term, picked)
+        ctx.save_for_backward(query, key, value, key_h, human_values, picked)
         return out, update, picked.mean(dim=1)
 
     @staticmethod
@@ -89,54 +85,68 @@ class _Attention(torch.autograd.Function):
         ctx: Any, grad: Tensor, grad_update: Tensor, grad_columns: Tensor
     ) -> tuple[Any, ...]:
         plan: RowPlan = ctx.plan
-        query, key, value, key_h, human_values, out, picked = ctx.saved_tensors
-        wide = picked.dtype
+        query, key, value, key_h, human_values, picked = ctx.saved_tensors
         with torch.autocast(query.device.type, enabled=False):
-            rows, wide_h = plan.take(query).to(wide), key_h.to(wide)
+            rows, wide_h = plan.take(query).to(picked.dtype), key_h.to(picked.dtype)
             grad_values = picked.mT @ grad_update if ctx.needs_input_grad[4] else None
             through = grad_update @ human_values.mT  # G_J
             through = (through + grad_columns[:, None] / picked.shape[1]) * picked
-            sums_h = through.sum(dim=-1, keepdim=True)
-            # in rows without human tokens r_h is 0, and so is all that comes through M_h
-            both = torch.cat([key.to(wide), plan.spread(wide_h)], dim=2)
-            grad_q, grad_h = _through_softmax(
-                query, both, value, grad=grad, term=out, sums_h=plan.spread(sums_h)
-            )
-            grad_q = plan.add(grad_q, through @ _take(wide_h, plan.columns))
-            own = _spread(through.mT @ rows, plan.columns, like=wide_h)
-            grad_h = plan.take(grad_h) + own
+            grad_q = _frozen_gradient(query, key, value, grad)
+            human_q, grad_h = _human_gradients(rows, wide_h, through)
+            human_q = human_q + through @ _take(wide_h, plan.columns)
+            grad_h = grad_h + _spread(through.mT @ rows, plan.columns, like=wide_h)
+            grad_q = plan.add(grad_q, human_q)
             scale = query.shape[-1] ** -0.5
         grad_q, grad_h = (grad_q * scale).to(query.dtype), (grad_h * scale).to(key_h.dtype)
         return grad_q, None, None, grad_h, grad_values, None
 
 
-def _through_softmax(
-    query: Tensor, both: Tensor, value: Tensor, *, grad: Tensor, term: Tensor, sums_h: Tensor
-) -> tuple[Tensor, Tensor]:
-    # Gradients of queries and K_h, times sqrt d, without what the human columns have of their own.
-    # `both`: K and K_h [B, H, 2 K, d]. Products with maps are computed transposed, where their
-    # long side stays last: narrow results are slow on CPUs.
-    queries, keys, values, grads = (_flat(each) for each in (query, both, value, grad))
-    sums, minus_sums_h = (grads * _flat(term)).sum(dim=-1, keepdim=True), -_flat(sums_h)
+def _human_columns(query: Tensor, key_h: Tensor, columns: Tensor) -> Tensor:
+    # The human columns P_J of M_h, [R, H, Q, J].
+    heads, pixels = query.shape[1:3]
+    index = columns.repeat_interleave(heads, dim=0)[:, None].expand(-1, pixels, -1)
+    maps = _softmax(_flat(query), _flat(key_h))
+    found = torch.cat([each.gather(2, index[some]) for some, each in maps])
+    return found.unflatten(0, query.shape[:2])
+
+
+# Products with maps are computed transposed, where their long side stays last: narrow results are
+# slow on CPUs. Gradients of logits: those of queries and keys times sqrt d.
+
+
+def _frozen_gradient(query: Tensor, key: Tensor, value: Tensor, grad: Tensor) -> Tensor:
+    # Of queries by the frozen term, dS K: [B, H, Q, d].
+    queries, keys, values, grads = (_flat(each) for each in (query, key, value, grad))
+    found: list[Tensor] = []
+    for some, maps in _softmax(queries, keys):
+        weights = grads[some] @ values[some].mT
+        by_logit = aten._softmax_backward_data(weights, maps, -1, maps.dtype)
+        found.append(keys[some].mT @ by_logit.mT)
+    return torch.cat(found).mT.unflatten(0, query.shape[:2])
+
+
+def _human_gradients(query: Tensor, key_h: Tensor, through: Tensor) -> tuple[Tensor, Tensor]:
+    # Of queries and K_h, without what the human columns have of their own: dS_h = - r_h P_h
+    queries, keys = _flat(query), _flat(key_h)
+    minus_sums = _flat(-through.sum(dim=-1, keepdim=True))
     to_query: list[Tensor] = []
     to_human: list[Tensor] = []
-    for some, maps in _softmax(queries, keys, n_maps=2):
-        frozen, human = maps.chunk(2, dim=2)
-        frozen.mul_((grads[some] @ values[some].mT).sub_(sums[some]))
-        human.mul_(minus_sums_h[some])
+    for some, maps in _softmax(queries, keys):
+        maps.mul_(minus_sums[some])
         to_query.append(keys[some].mT @ maps.mT)
-        to_human.append(queries[some].mT @ human)
-    grad_q = torch.cat(to_query).mT.unflatten(0, query.shape[:2])
-    return grad_q, torch.cat(to_human).mT.unflatten(0, query.shape[:2])
+        to_human.append(queries[some].mT @ maps)
+    shape = query.shape[:2]
+    grad_q, grad_h = (torch.cat(each).mT.unflatten(0, shape) for each in (to_query, to_human))
+    return grad_q, grad_h
 
 
-def _softmax(queries: Tensor, keys: Tensor, *, n_maps: int) -> Iterator[tuple[slice, Tensor]]:
-    # Slices of the B * H heads, row after row, and their maps [., Q, n K]; from _flat.
+def _softmax(queries: Tensor, keys: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    # Slices of heads and their maps [., Q, K].
     chunk = _CHUNK_CPU if queries.device.type == "cpu" else _CHUNK
     step = max(1, chunk // (queries.shape[1] * keys.shape[1]))
     for start in range(0, len(queries), step):
         some = slice(start, start + step)
-        yield some, attention_probs(queries[some], keys[some], n_maps=n_maps)
+        yield some, attention_probs(queries[some], keys[some])
 
 
 def _flat(tensor: Tensor) -> Tensor:

@@ -1,49 +1,56 @@
 """A frozen U-Net's backward pass, with no more time and memory than gradients of inputs take.
 
-Autograd keeps for a convolution what the gradient of its weights would need, and differentiates
-the skip connections from a down path that nothing trainable comes before. Here the blocks that
-gradients pass through keep only their inputs, redo the pointwise parts, and leave skips out.
-Same forward pass, same gradients; not from the paper. N batch, C channels, h w height and width.
+Autograd keeps what the gradients of weights would need, and all that lies between. Here the blocks
+that gradients pass through keep only their inputs, and redo the pointwise parts. The same forward
+pass to a rounding, the same gradients; not from the paper. N batch, C channels, h w height and
+width.
+
+Each trick brings 3 % of a step's time or memory or more; ``benchmarks/bench_adapter.py`` measures
+a step without each. Leaving out the gradients of the skip connections from a frozen down path
+brought 1 %, and went.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, Literal, get_args
 
 import torch
-from diffusers.models.activations import GEGLU
+from diffusers.models.attention import FeedForward
+from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import conv2d, group_norm, pad, silu
+from torch.nn.functional import conv2d, group_norm, silu
 from torch.nn.grad import conv2d_input
 
-from hcp.sites import Site, plain
+from hcp.sites import plain
+from hcp.training.frozen_attention import lean_feed_forward, lean_self_attention
 
 aten: Any = torch.ops.aten  # what torch's own derivatives are made of
+
+Trick = Literal["convolutions", "resnets", "feed_forward", "self_attention"]
+TRICKS: tuple[Trick, ...] = get_args(Trick)
+"""What ``LeanBackward`` makes lean."""
 
 
 class LeanBackward:
     """Lean forms of a frozen U-Net's middle and up blocks, until ``remove``.
 
-    For training the layers of ``sites`` alone: where gradients are wanted for the U-Net's own
-    inputs, use the blocks as they are.
+    Gradients reach whatever trains before or inside of them; blocks with weights that train are
+    left as they are.
     """
 
-    def __init__(self, unet: nn.Module, sites: Sequence[Site]) -> None:
+    def __init__(self, unet: nn.Module, *, tricks: Collection[Trick] = TRICKS) -> None:
         """Change the blocks that are frozen and of the plain kind; the others stay as they are.
 
         Args:
             unet: a diffusers U-Net.
-            sites: where its trainable layers are. With one in the down path, or with weights of
-                the U-Net itself that train, skips have gradients.
+            tricks: which to use; all but in measurements.
         """
         self._changed: list[nn.Module] = []
         whole: Any = plain(unet)
-        skips = any(site.stage == "down" for site in sites) or not _is_frozen(whole)
-        widths = {} if skips else _hidden_widths(whole)
         for part in (whole.mid_block, whole.up_blocks, whole.conv_out):
             for module in () if part is None else part.modules():
-                lean = _lean_form(module, widths)
+                lean = _lean_form(module, tricks)
                 if lean is not None and _is_frozen(module) and not _is_hooked(module):
                     self._replace(module, lean)
 
@@ -63,13 +70,16 @@ class LeanBackward:
         self._changed.append(module)
 
 
-def _lean_form(module: Any, widths: Mapping[nn.Module, int]) -> Callable[..., Tensor] | None:
-    if type(module) is GEGLU:
-        return lambda x: _Geglu.apply(module.proj(x))  # pyright: ignore[reportReturnType]
-    if type(module) is nn.Conv2d and module.padding_mode == "zeros" and module.groups == 1:
-        return lambda x: _conv(x, module, None)
-    if type(module) is ResnetBlock2D and _is_plain(module):
-        return lambda x, temb: _resnet(module, x, temb, width=widths.get(module))
+def _lean_form(module: Any, tricks: Collection[Trick]) -> Callable[..., Tensor] | None:
+    if type(module) is nn.Conv2d and "convolutions" in tricks:
+        plain_conv = module.padding_mode == "zeros" and module.groups == 1
+        return (lambda x: _conv(x, module)) if plain_conv else None
+    if type(module) is ResnetBlock2D and "resnets" in tricks and _is_plain(module):
+        return lambda x, temb: _resnet(module, x, temb)
+    if type(module) is FeedForward and "feed_forward" in tricks:
+        return lean_feed_forward(module)
+    if type(module) is Attention and "self_attention" in tricks:
+        return lean_self_attention(module)
     return None
 
 
@@ -78,8 +88,11 @@ def _is_frozen(module: nn.Module) -> bool:
 
 
 def _is_hooked(module: nn.Module) -> bool:
-    # Others, as accelerate, replace forward passes too; what is inside a block counts.
-    return any("forward" in vars(part) for part in module.modules())
+    # Others, as accelerate, replace forward passes too, or watch them; what is inside counts.
+    return any(
+        "forward" in vars(part) or vars(part)["_forward_hooks"] or vars(part)["_forward_pre_hooks"]
+        for part in module.modules()
+    )
 
 
 def _is_plain(block: Any) -> bool:
@@ -97,24 +110,13 @@ def _is_plain(block: Any) -> bool:
     )
 
 
-def _hidden_widths(unet: Any) -> dict[nn.Module, int]:
-    # How many of the first channels of an up block's input come from the block before.
-    widths: dict[nn.Module, int] = {}
-    width = unet.config.block_out_channels[-1]
-    for block in unet.up_blocks:
-        for resnet in block.resnets:
-            widths[resnet] = width
-            width = resnet.out_channels
-    return widths
-
-
-def _resnet(block: Any, x: Tensor, temb: Tensor, *, width: int | None) -> Tensor:
-    # ResnetBlock2D.forward; gradients reach the first `width` channels of x, or all.
-    hidden = _norm_silu_conv(x, block.norm1, block.conv1, width)
+def _resnet(block: Any, x: Tensor, temb: Tensor) -> Tensor:
+    # ResnetBlock2D.forward
+    hidden = _norm_silu_conv(x, block.norm1, block.conv1)
     hidden = hidden + block.time_emb_proj(silu(temb))[:, :, None, None]
-    hidden = _norm_silu_conv(hidden, block.norm2, block.conv2, None)
+    hidden = _norm_silu_conv(hidden, block.norm2, block.conv2)
     if block.conv_shortcut is not None:
-        x = _conv(x, block.conv_shortcut, width)
+        x = _conv(x, block.conv_shortcut)
     out = x + hidden
     return out if block.output_scale_factor == 1 else out / block.output_scale_factor
 
@@ -124,19 +126,17 @@ class _Conv(torch.autograd.Function):
 
     @staticmethod
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride] - torch types it as *args
-        ctx: Any, x: Tensor, conv: nn.Conv2d, width: int | None
+        ctx: Any, x: Tensor, conv: nn.Conv2d
     ) -> Tensor:
         ctx.conv, ctx.shape, ctx.dtype = conv, x.shape, x.dtype
-        ctx.width = x.shape[1] if width is None else width
         return conv2d(x, conv.weight, conv.bias, conv.stride, conv.padding, conv.dilation)
 
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, grad: Tensor
-    ) -> tuple[Tensor, None, None]:
-        found = _conv_grad(ctx.conv, grad, ctx.shape, ctx.width)
-        return _widen(found.to(ctx.dtype), ctx.shape[1]), None, None
+    ) -> tuple[Tensor, None]:
+        return _conv_grad(ctx.conv, grad, ctx.shape).to(ctx.dtype), None
 
 
 class _NormSiluConv(torch.autograd.Function):
@@ -144,12 +144,10 @@ class _NormSiluConv(torch.autograd.Function):
 
     @staticmethod
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride] - torch types it as *args
-        ctx: Any, x: Tensor, norm: nn.GroupNorm, conv: nn.Conv2d, width: int | None
+        ctx: Any, x: Tensor, norm: nn.GroupNorm, conv: nn.Conv2d
     ) -> Tensor:
         ctx.save_for_backward(x)
         ctx.norm, ctx.conv = norm, conv
-        size = x.shape[1] // norm.num_groups  # gradients go through whole groups
-        ctx.width = x.shape[1] if width is None else min(-(-width // size) * size, x.shape[1])
         hidden = silu(group_norm(x, norm.num_groups, norm.weight, norm.bias, norm.eps))
         return conv2d(hidden, conv.weight, conv.bias, conv.stride, conv.padding)
 
@@ -157,62 +155,29 @@ class _NormSiluConv(torch.autograd.Function):
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, grad: Tensor
-    ) -> tuple[Tensor, None, None, None]:
+    ) -> tuple[Tensor, None, None]:
         (x,) = ctx.saved_tensors
-        norm, width = ctx.norm, ctx.width
-        through = _conv_grad(ctx.conv, grad, x.shape, width)
-        groups = width * norm.num_groups // x.shape[1]
-        part = x[:, :width].contiguous().to(norm.weight.dtype)
-        weight, bias = norm.weight[:width], norm.bias[:width]
-        size = (*part.shape[:2], part[0, 0].numel(), groups)
-        hidden, *moments = aten.native_group_norm(part, weight, bias, *size, norm.eps)
+        norm: nn.GroupNorm = ctx.norm
+        through = _conv_grad(ctx.conv, grad, x.shape)
+        wide = x.contiguous().to(norm.weight.dtype)
+        size = (*wide.shape[:2], wide[0, 0].numel(), norm.num_groups)
+        hidden, *moments = aten.native_group_norm(wide, norm.weight, norm.bias, *size, norm.eps)
         through = aten.silu_backward(through.to(hidden.dtype), hidden)
         only_input = [True, False, False]
         found, _, _ = aten.native_group_norm_backward(
-            through, part, *moments, weight, *size, only_input
+            through, wide, *moments, norm.weight, *size, only_input
         )
-        return _widen(found.to(x.dtype), x.shape[1]), None, None, None
-
-
-class _Geglu(torch.autograd.Function):
-    """``a * gelu(b)`` of the two halves of the last axis; its two derivatives are kept."""
-
-    @staticmethod
-    def forward(  # pyright: ignore[reportIncompatibleMethodOverride] - torch types it as *args
-        ctx: Any, halves: Tensor
-    ) -> Tensor:
-        hidden, gate = halves.chunk(2, dim=-1)
-        slopes = halves.new_empty(*halves.shape[:-1], 2, hidden.shape[-1])
-        by_hidden, by_gate = slopes.unbind(dim=-2)
-        aten.gelu.out(gate, out=by_hidden)
-        aten.gelu_backward.grad_input(hidden, gate, grad_input=by_gate)
-        ctx.save_for_backward(slopes)
-        return hidden * by_hidden
-
-    @staticmethod
-    @once_differentiable
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, grad: Tensor
-    ) -> Tensor:
-        (slopes,) = ctx.saved_tensors
-        return (slopes * grad.unsqueeze(-2)).flatten(-2)
+        return found.to(x.dtype), None, None
 
 
 _conv: Any = _Conv.apply  # typed as any object's function
 _norm_silu_conv: Any = _NormSiluConv.apply
 
 
-def _conv_grad(conv: nn.Conv2d, grad: Tensor, shape: torch.Size, width: int) -> Tensor:
-    # The gradient of the first `width` input channels, [N, width, h, w].
-    batch, _, *size = shape
-    weight = conv.weight[:, :width].to(grad.dtype)
+def _conv_grad(conv: nn.Conv2d, grad: Tensor, shape: torch.Size) -> Tensor:
+    # The gradient of the input, [N, C, h, w].
+    weight = conv.weight.to(grad.dtype)
     if conv.kernel_size == (1, 1) == conv.stride and conv.padding == (0, 0):
-        return (weight.flatten(1).mT @ grad.flatten(2)).unflatten(2, tuple(size))
+        return (weight.flatten(1).mT @ grad.flatten(2)).unflatten(2, tuple(shape[2:]))
     how: Any = (conv.stride, conv.padding, conv.dilation)
-    return conv2d_input([batch, width, *size], weight, grad, *how)
-
-
-def _widen(grad: Tensor, channels: int) -> Tensor:
-    # [N, width, h, w] -> [N, C, h, w], zero in the rest.
-    more = channels - grad.shape[1]
-    return pad(grad, (0, 0, 0, 0, 0, more)) if more else grad
+    return conv2d_input(list(shape), weight, grad, *how)

@@ -51,7 +51,7 @@ class HcpMethod:
             resnet_weights=config.resnet_weights,
         )
         self.injection: Injection = self.adapter.inject(pipeline.unet)
-        self._lean = LeanBackward(pipeline.unet, self.adapter.card.sites)
+        self._lean = LeanBackward(pipeline.unet)
 
     def named_parameters(self) -> Sequence[tuple[str, nn.Parameter]]:
         """The adapter's, ``hcp.<site>...``."""

@@ -22,7 +22,7 @@ MASK[:, 2:5] = True
 
 def step(unet: Any, adapter: HcpAdapter, *, lean: bool = False) -> tuple[Tensor, list[Tensor]]:
     injection = adapter.inject(unet)
-    blocks = LeanBackward(unet, adapter.card.sites) if lean else None
+    blocks = LeanBackward(unet) if lean else None
     adapter.zero_grad()
     with injection.tokens(MASK):
         out = unet(NOISY, torch.tensor([5, 700]), TEXT).sample

@@ -41,7 +41,7 @@ def _step(
     # Prediction and the gradients of the adapter's parameters.
     adapter.zero_grad(set_to_none=True)
     injection = adapter.inject(unet)
-    blocks = LeanBackward(unet, adapter.card.sites) if lean else None
+    blocks = LeanBackward(unet) if lean else None
 
     def note(tensor: Tensor) -> Tensor:
         if kept is not None:
@@ -156,11 +156,10 @@ def test_bfloat16_autocast_gives_gradients_near_float32s() -> None:
 
 def test_remove_gives_the_blocks_back() -> None:
     unet = layout_unet("sd1")
-    adapter = HcpAdapter.create(unet, HcpConfig(width=8))
     inputs = _inputs(unet, torch.float32)
     with torch.no_grad():
         before = unet(**inputs).sample
-        blocks = LeanBackward(unet, adapter.card.sites)
+        blocks = LeanBackward(unet)
         changed = [m for m in unet.modules() if "forward" in vars(m)]
         within = unet(**inputs).sample
         blocks.remove()
