@@ -128,6 +128,17 @@ def test_forward_passes_that_others_replaced_stay() -> None:
     assert convolution.forward is counted
 
 
+def test_those_who_watch_a_part_still_see_it() -> None:
+    unet = layout_unet("sd1").double()
+    adapter, calls = HcpAdapter.create(unet, HcpConfig(width=8)).double(), list[int]()
+    expected = _step(unet, adapter, lean=False)
+    block = unet.up_blocks[1].attentions[0].transformer_blocks[0]
+    for part in (block.ff.net[0].proj, block.attn1.to_q, unet.up_blocks[1].resnets[0].conv1):
+        part.register_forward_hook(lambda *_: calls.append(1))
+    _same(_step(unet, adapter, lean=True), expected)
+    assert len(calls) == 3
+
+
 def test_far_less_is_kept() -> None:
     unet = layout_unet("sd1")
     weights = {p.data_ptr() for p in unet.parameters()}
