@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator
 
+from hcp.training.config import TrainConfig
 from storage.locations import exists, is_local, normalised
+from storage.versions import split_dataset
 
 C = TypeVar("C")
 
@@ -25,14 +27,6 @@ def model_path(name: str, kind: Model) -> str:
         return name
     # Found as files: no package imports `demo`, which stands above them all.
     return str(files("demo").joinpath("weights", EMBEDDED_FOLDERS[kind]))
-
-
-def split_dataset(dataset: str) -> tuple[str, str]:
-    """``ROOT[@VERSION]`` as (root, version); without a version, the latest."""
-    root, separator, version = dataset.rpartition("@")
-    if separator and "/" not in version:
-        return root, version or "latest"
-    return dataset, "latest"
 
 
 def _given(text: str) -> str:
@@ -66,6 +60,15 @@ File = Annotated[str, AfterValidator(_file)]
 """A path where one exists, else a name that something else knows."""
 Dataset = Annotated[str, AfterValidator(_dataset)]
 """``ROOT`` or ``ROOT@VERSION``."""
+
+
+def with_datasets(config: TrainConfig) -> TrainConfig:
+    """A validator of a training's settings: the versions that it mixes in are named as Dataset."""
+    try:
+        also = tuple(replace(each, dataset=_dataset(each.dataset)) for each in config.data.also)
+    except ValueError as error:
+        raise ValueError(f"data.also: dataset {error}") from error
+    return replace(config, data=replace(config.data, also=also))
 
 
 def with_places(*fields: str) -> Callable[[C], C]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from flows.legacy import moved
-from flows.names import Dataset, File, Name, Place, with_places
+from flows.names import Dataset, File, Name, Place, with_datasets, with_places
 from flows.tree import check_names
 from hcp.config import FileDtype
 from hcp.evaluation.promotion import PromotionConfig
@@ -111,6 +111,7 @@ class TrainSettings(ComputeParams, RegistryParams):
     training: Annotated[
         TrainConfig,
         AfterValidator(with_places("resnet_weights", "init_from")),
+        AfterValidator(with_datasets),
         Field(description="the loop, its data and the method"),
     ] = TrainConfig()
     mlflow: Annotated[bool, Field(description="keep an MLflow run of the training")] = True

@@ -32,6 +32,12 @@ def nested(annotation: Any) -> type | None:
     return annotation if is_config else None
 
 
+def _element(annotation: Any) -> type | None:
+    """The config of which a field holds several."""
+    found = get_args(annotation) if get_origin(annotation) is tuple else ()
+    return nested(found[0]) if found else None
+
+
 def leaves(kind: type, above: Path = ()) -> Iterator[tuple[Path, Any]]:
     """Every setting below a class: its path and its type."""
     for name, annotation in branches(kind).items():
@@ -56,6 +62,10 @@ def check_names(kind: type, data: Any, above: Path = ()) -> None:
         below = nested(branches(kind)[name])
         if below is not None:
             check_names(below, value, (*above, name))
+        each = _element(branches(kind)[name])
+        if each is not None and isinstance(value, list | tuple):
+            for entry in value:
+                check_names(each, entry, (*above, name))
 
 
 def _unknown(kind: type, name: str, above: Path) -> str:

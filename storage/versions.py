@@ -145,6 +145,14 @@ def open_version(root: Place, version: str = "latest") -> DatasetVersion:
         raise VersionError(f"{uri}: not a readable version: {error}") from error
 
 
+def split_dataset(dataset: str) -> tuple[str, str]:
+    """``ROOT[@VERSION]`` as (root, version); without a version, the latest."""
+    root, separator, version = dataset.rpartition("@")
+    if separator and "/" not in version:
+        return root, version or "latest"
+    return dataset, "latest"
+
+
 def list_versions(root: Place) -> list[str]:
     """Ids of all published versions, sorted."""
     stems = stems_in(Root.of(root).versions, ".json")

@@ -11,6 +11,38 @@ _BUCKET_STEP_PX = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mixed:
+    """A dataset version beside the one that a training names as its ``dataset``.
+
+    How much of it comes is said in one of two ways, both against that ``dataset``.
+    """
+
+    dataset: str  # ROOT or ROOT@VERSION
+    weight: float | None = None  # its samples for each sample of `dataset`: 0.25 is one in five
+    repeats: float | None = (
+        None  # its passes for each pass over `dataset`; 1 where neither is given
+    )
+
+    def __post_init__(self) -> None:
+        if self.weight is not None and self.repeats is not None:
+            raise ValueError(
+                f"Mixed({self.dataset}): weight and repeats both say how much comes; give one, "
+                f"got {self.weight} and {self.repeats}"
+            )
+        for name in ("weight", "repeats"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(f"Mixed({self.dataset}).{name} must be > 0, got {value}")
+
+    @property
+    def amount(self) -> str:
+        """How much of it comes, in words."""
+        if self.weight is not None:
+            return f"weight {self.weight:g}"
+        return f"repeats {self.repeats or 1:g}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DataConfig:
     """How photos become training examples."""
 
@@ -21,6 +53,7 @@ class DataConfig:
     caption_dropout: float = 0.1  # share of captions replaced by "" (classifier-free guidance)
     min_crop_scale: float = 1.0  # 1: always the largest crop of the bucket's aspect
     decode_threads: int = 4
+    also: tuple[Mixed, ...] = ()  # further dataset versions, mixed with the training's `dataset`
 
     def __post_init__(self) -> None:
         side = self.resolution_px
