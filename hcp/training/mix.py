@@ -3,25 +3,49 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hcp.training.config import Mixed
+from hcp.training.config import Mixed, TrainConfig
+from hcp.training.methods.names import split_method
 from storage.errors import VersionError
 from storage.mixing import MixedStream
 from storage.people import people_in
 from storage.streaming import SampleStream, split_size
 from storage.versions import DatasetVersion, open_version, split_dataset
 
+_WITHOUT_PRIORS = ("lora", "full")
+"""Methods that learn from any photo; the others learn from people whom a caption names."""
 
-def settle_mix(also: Sequence[Mixed]) -> tuple[Mixed, ...]:
+
+def settle_mix(config: TrainConfig) -> TrainConfig:
     """The same with exact versions: ``latest`` is looked up here, once, and nowhere later.
 
     Raises:
         VersionError: a version does not exist.
     """
-    versions = [open_version(*split_dataset(each.dataset)) for each in also]
-    return tuple(
-        replace(each, dataset=f"{version.root}@{version.id}")
-        for each, version in zip(also, versions, strict=True)
-    )
+    also = [(each, open_version(*split_dataset(each.dataset))) for each in config.data.also]
+    settled = tuple(replace(each, dataset=f"{v.root}@{v.id}") for each, v in also)
+    return replace(config, data=replace(config.data, also=settled))
+
+
+def check_data(version: DatasetVersion, config: TrainConfig) -> None:
+    """See that the data can train the method, before anything is loaded or started.
+
+    Raises:
+        VersionError: a version of the mix is missing, named twice or has no training sample; or
+            the method needs people with human words, and there are none in the whole mix.
+    """
+    versions = open_mix(version, config.data.also)
+    if split_method(config.method)[0] not in _WITHOUT_PRIORS:
+        require_people(versions)
+
+
+def open_stream(version: DatasetVersion, config: TrainConfig) -> SampleStream | MixedStream:
+    """The training samples of a training's versions, in their one order.
+
+    Raises:
+        VersionError: as ``open_mix``.
+    """
+    versions = open_mix(version, config.data.also)
+    return mixed_stream(versions, config.data.also, seed=config.seed)
 
 
 def open_mix(version: DatasetVersion, also: Sequence[Mixed]) -> tuple[DatasetVersion, ...]:
