@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
-from hcp.training.config import TrainConfig
+from hcp.training.config import Mixed, TrainConfig
 from hcp.training.metrics import StepMetrics
 from storage.canonical import digest_of
 from storage.locations import exists, filesystem, is_local, local_path, read_bytes, write_atomic
-from storage.versions import DatasetVersion
+from storage.versions import DatasetVersion, split_dataset
 
 METRICS_NAME = "metrics.jsonl"
 # What every name counts, by class. Fields that came later count where they differ from their
@@ -106,10 +106,19 @@ def _settings(config: Any) -> dict[str, object]:
     counted, default = _COUNTED.get(type(config).__name__, "").split(), type(config)()
     values = {field.name: getattr(config, field.name) for field in fields(config)}
     return {
-        name: _settings(value) if is_dataclass(value) else value
+        name: _value(value)
         for name, value in values.items()
         if name in counted or (name not in _NOT_COUNTED and value != getattr(default, name))
     }
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, tuple):
+        parts: tuple[Any, ...] = value
+        return [_value(part) for part in parts]
+    if isinstance(value, Mixed):  # by its version alone, as the training's own dataset
+        return asdict(value) | {"dataset": split_dataset(value.dataset)[1]}
+    return _settings(value) if is_dataclass(value) else value
 
 
 def _folders(uri: str) -> list[str]:

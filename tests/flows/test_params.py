@@ -24,7 +24,7 @@ from flows.params import (
 from flows.tree import leaves
 from hcp.evaluation.promotion import PromotionConfig
 from hcp.evaluation.results import EvaluationConfig
-from hcp.training.config import TrainConfig, Workers
+from hcp.training.config import Mixed, TrainConfig, Workers
 from priors.config import ExtractorConfig, ModelConfig, PoolConfig
 from priors.gate import GateConfig
 
@@ -112,6 +112,31 @@ def test_an_unknown_field_deep_in_a_pipeline_is_named_with_its_path() -> None:
     data = {"rebuild": RUN, "train": train, "evaluate": {"base": "b", "out": "/o"}}
     with pytest.raises(ValidationError, match=r"train\.training\.hcp\.alignment\.alhpa: .*alpha"):
         RebuildAndTrainParams.model_validate(data)
+
+
+def mixing(*also: dict[str, Any]) -> TrainParams:
+    given = {"dataset": "/d", "base": "b", "out": "/o", "training": {"data": {"also": also}}}
+    return TrainParams.model_validate(given)
+
+
+def test_versions_that_are_mixed_in_are_places_like_the_dataset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = mixing({"dataset": "more@abc", "weight": 0.25}, {"dataset": "s3://b/x/", "repeats": 2})
+    assert params.training.data.also == (
+        Mixed(dataset=f"{tmp_path}/more@abc", weight=0.25),
+        Mixed(dataset="s3://b/x", repeats=2),
+    )
+    assert TrainParams.model_validate_json(params.model_dump_json()) == params
+    for wrong, said in [
+        ({"dataset": "x", "wieght": 2}, r"training\.data\.also\.wieght: .* did you mean .*weight"),
+        ({"dataset": " "}, "data.also: dataset is empty"),
+        ({"dataset": "x", "weight": 1, "repeats": 1}, "give one"),
+        ({"weight": 1}, "dataset"),
+    ]:
+        with pytest.raises(ValidationError, match=said):
+            mixing(wrong)
 
 
 @pytest.mark.parametrize("field", ["source", "root", "images", "ray_address"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hcp.training.config import DataConfig, TrainConfig
+from hcp.training.config import DataConfig, Mixed, TrainConfig
 from hcp.training.metrics import StepMetrics
 from hcp.training.run_folder import METRICS_NAME, MetricsLog, read_metrics, run_name
 from storage.versions import DatasetVersion
@@ -48,6 +48,22 @@ def test_the_name_of_a_run(dataset: DatasetVersion, tmp_path: Path) -> None:
     assert name(dataclasses.replace(CONFIG, steps=9, checkpoint_every=1), resume=True) == first
     assert name(dataclasses.replace(CONFIG, seed=1), resume=True) != first
     assert name(base="other", resume=True) != first
+
+
+def test_the_name_counts_the_versions_that_are_mixed_in_wherever_they_lie(
+    dataset: DatasetVersion,
+) -> None:
+    def name(*also: Mixed) -> str:
+        return name_of(dataclasses.replace(CONFIG, data=DataConfig(also=also)), dataset)
+
+    one, other, third = (Mixed(dataset=f"/d@{letter * 16}") for letter in "abc")
+    names = [
+        name(), name(one), name(other), name(one, third), name(third, one),
+        name(dataclasses.replace(one, weight=0.5)), name(dataclasses.replace(one, repeats=2)),
+    ]  # fmt: skip
+    assert len(set(names)) == len(names)
+    assert name(Mixed(dataset="s3://moved/d@" + "a" * 16)) == name(one)
+    assert name() == name_of(CONFIG, dataset)
 
 
 def test_attempts_are_counted_as_numbers(dataset: DatasetVersion, tmp_path: Path) -> None:
