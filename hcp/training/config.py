@@ -5,6 +5,7 @@ from typing import Literal
 
 from hcp.config import HcpConfig
 from hcp.training.methods.names import split_method, with_variants
+from hcp.training.optimisers import OptimizerConfig
 from hcp.training.watching import SamplesConfig, ValidationConfig
 
 _BUCKET_STEP_PX = 64
@@ -99,17 +100,20 @@ class TrainConfig:
     batch_size: int = 8  # samples per worker and forward pass
     accumulate: int = 1  # forward passes per optimizer step
     learning_rate: float = 1e-4
-    warmup_steps: int = 50  # linear, then constant
+    warmup_steps: int = 50  # linear, then as optimizer.schedule says
     weight_decay: float = 1e-2
     max_grad_norm: float = 1.0
     ema_decay: float | None = 0.999  # None: no moving average; else it is what a checkpoint holds
     min_snr_gamma: float | None = None  # min-SNR weighting of the denoising loss; None: off
+    noise_offset: float = 0.0  # standard deviations by which each channel's noise is shifted
     precision: Precision = "auto"  # auto: bfloat16 on a GPU, else float32
     gradient_checkpointing: bool = False
+    compile: bool = False  # torch.compile of the base's blocks: slow first steps, faster ones then
     checkpoint_every: int = 500  # optimizer steps
     seed: int = 0
     init_from: str | None = None  # checkpoint to begin with: folder, registry URI, "champion"
     resnet_weights: str | None = "IMAGENET1K_V2"  # only read where the priors name "resnet50"
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     data: DataConfig = field(default_factory=DataConfig)
     hcp: HcpConfig = field(default_factory=HcpConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
@@ -128,6 +132,14 @@ class TrainConfig:
             raise ValueError(f"TrainConfig.warmup_steps must be >= 0, got {self.warmup_steps}")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise ValueError(f"TrainConfig.ema_decay must be in (0, 1), got {self.ema_decay}")
+        if self.noise_offset < 0:
+            raise ValueError(f"TrainConfig.noise_offset must be >= 0, got {self.noise_offset}")
+
+    def rate(self, step_done: int) -> float:
+        """The learning rate of the step after ``step_done`` others; of a resumed run too."""
+        return self.learning_rate * self.optimizer.rate_factor(
+            step_done, warmup_steps=self.warmup_steps, steps=self.steps
+        )
 
     def plain(self) -> "TrainConfig":
         """The same with the variants that ``method`` names as fields of ``hcp``."""
@@ -135,12 +147,16 @@ class TrainConfig:
         return replace(self, method=name, hcp=with_variants(self.hcp, self.method))
 
     def resolved(self, *, on_gpu: bool, native_px: int) -> "TrainConfig":
-        """``plain``, with the precision and resolution that the device and the base settle."""
+        """``plain``, with the precision and resolution that the device and the base settle.
+
+        An optimizer that averages the weights itself leaves no moving average beside its own.
+        """
         precision = self.precision
         if precision == "auto":
             precision = "bfloat16" if on_gpu else "float32"
         data = replace(self.data, resolution_px=self.data.resolution_px or native_px)
-        return replace(self.plain(), precision=precision, data=data)
+        ema_decay = None if self.optimizer.averages else self.ema_decay
+        return replace(self.plain(), precision=precision, data=data, ema_decay=ema_decay)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

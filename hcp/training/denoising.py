@@ -92,6 +92,19 @@ def encode_text(
     return text, pooled
 
 
+def draw_noise(latents: Tensor, generator: torch.Generator, *, offset: float = 0.0) -> Tensor:
+    """Noise as the latents, [B, C, h, w], of standard deviation 1.
+
+    With ``offset`` each channel is shifted as a whole by so many standard deviations, so that the
+    base learns to change a picture's overall brightness: Guttenberg 2023, Diffusion with Offset
+    Noise.
+    """
+    noise = torch.randn(latents.shape, generator=generator)
+    if offset:
+        noise = noise + offset * torch.randn(*latents.shape[:2], 1, 1, generator=generator)
+    return noise.to(latents)
+
+
 def denoising_loss(
     scheduler: Any,
     prediction: Tensor,

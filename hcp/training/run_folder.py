@@ -25,7 +25,9 @@ _COUNTED = {
     "StageTable": "down mid up",
     "PriorTable": "person action body",
 }
-_NOT_COUNTED = ("steps", "checkpoint_every", "validation", "samples", "tensorboard")
+_NOT_COUNTED = (
+    "steps", "checkpoint_every", "compile", "validation", "samples", "tensorboard",
+)  # fmt: skip
 _STORE_REWRITES = 4  # an object is written again when it has grown by a quarter: cost stays linear
 
 OnMetrics = Callable[[StepMetrics], None]

@@ -6,9 +6,10 @@ covers all of them. No pickles.
 """
 
 import json
+import logging
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,19 @@ from torch import Tensor
 
 from hcp.training.batches import LoaderState
 from hcp.training.methods.protocol import Facts
+from hcp.training.optimisers import (
+    check_same_optimizer,
+    restore_state,
+    state_numbers,
+    state_tensors,
+    weights_for_use,
+)
 from hcp.training.trainer import Trainer
 from storage.checkpoints import COMPLETE_NAME, listed_files, mark_complete, verify_checkpoint
 from storage.errors import CheckpointError
 from storage.locations import join, normalised, read_bytes, remove, write_atomic
+
+logger = logging.getLogger(__name__)
 
 STATE_DIR = "trainer_state"
 _TENSORS, _JSON = "state.safetensors", "state.json"
@@ -45,9 +55,10 @@ def save_checkpoint(uri: str | Path, trainer: Trainer) -> None:
 
 @contextmanager
 def averaged(trainer: Trainer) -> Generator[None]:
-    """What trains with its moving average inside, where there is one."""
+    """What trains with its average inside: the optimizer's own, the moving one, or none."""
     if trainer.ema is None:
-        yield
+        with weights_for_use(trainer.optimizer, trainer.parameters):
+            yield
         return
     trainer.ema.store(trainer.parameters)
     trainer.ema.copy_to(trainer.parameters)
@@ -80,6 +91,8 @@ def load_checkpoint(uri: str | Path, trainer: Trainer) -> None:
             f"{trainer.method.name!r}: the optimizer's state would not fit"
         )
     trainer.method.check(uri)
+    check_same_optimizer(state.get("optimizer", {}), trainer.config.optimizer, uri)
+    _tell_other_rates(state, trainer)
     expected = _layout(trainer)
     if state["layout"] != expected:
         raise CheckpointError(
@@ -109,35 +122,55 @@ def _state(trainer: Trainer) -> dict[str, object]:
         "loader": asdict(trainer.loader),
         "ema_steps": 0 if trainer.ema is None else trainer.ema.optimization_step,
         "layout": _layout(trainer),
+        "steps": trainer.config.steps,
+        "optimizer": state_numbers(
+            trainer.optimizer, trainer.config.optimizer, dict(trainer.method.named_parameters())
+        ),
+        "scaler": trainer.scaler.state_dict(),
     }
+
+
+def _tell_other_rates(state: dict[str, Any], trainer: Trainer) -> None:
+    # The rate is a function of the step and the settings: of a decay over all steps, their number.
+    config, step = trainer.config, int(state["step"])
+    before = replace(config, steps=int(state.get("steps", config.steps)))
+    was, now = before.rate(step), config.rate(step)
+    if was != now:
+        logger.warning(
+            "the learning rate decays over %d steps now, over %d before: after step %d it is %g "
+            "instead of %g (training.optimizer.decay_steps keeps it)",
+            config.steps, before.steps, step, now, was,
+        )  # fmt: skip
 
 
 def _tensors(trainer: Trainer) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
-    for i, (name, parameter) in enumerate(trainer.method.named_parameters()):
+    named = dict(trainer.method.named_parameters())
+    for i, (name, parameter) in enumerate(named.items()):
         tensors[f"raw.{name}"] = parameter.detach()
         if trainer.ema is not None:
             tensors[f"ema.{name}"] = trainer.ema.shadow_params[i]
-        state: dict[str, Tensor] = trainer.optimizer.state[parameter]
-        tensors |= {f"optimizer.{key}.{name}": value for key, value in state.items()}
+    for name, tensor in state_tensors(trainer.optimizer, named).items():
+        tensors[f"optimizer.{name}"] = tensor
     return {name: tensor.cpu().clone().contiguous() for name, tensor in tensors.items()}
 
 
 def _restore(trainer: Trainer, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    moments: dict[str, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("optimizer."):
-            _, kind, name = key.split(".", 2)
-            moments.setdefault(name, {})[kind] = value
-    optimizer_state: dict[int, dict[str, Tensor]] = {}
+    named = dict(trainer.method.named_parameters())
     with torch.no_grad():
-        for i, (name, parameter) in enumerate(trainer.method.named_parameters()):
+        for i, (name, parameter) in enumerate(named.items()):
             parameter.copy_(tensors[f"raw.{name}"])
             if trainer.ema is not None:
                 trainer.ema.shadow_params[i].copy_(tensors[f"ema.{name}"])
-            optimizer_state[i] = moments.get(name, {})
-    groups = trainer.optimizer.state_dict()["param_groups"]
-    trainer.optimizer.load_state_dict({"state": optimizer_state, "param_groups": groups})
+    of_optimizer = {
+        name.removeprefix("optimizer."): tensor
+        for name, tensor in tensors.items()
+        if name.startswith("optimizer.")
+    }
+    numbers = state.get("optimizer", {})
+    restore_state(trainer.optimizer, named, tensors=of_optimizer, numbers=numbers)
+    if scale := state.get("scaler"):
+        trainer.scaler.load_state_dict(scale)
     if trainer.ema is not None:
         trainer.ema.optimization_step = int(state["ema_steps"])
     trainer.step_done = int(state["step"])

@@ -17,20 +17,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
 from hcp.base import BasePipeline, frozen_modules, native_size_px
 from hcp.training.batches import Batch, LoaderState
+from hcp.training.compiled import CompiledBlocks
 from hcp.training.config import TrainConfig
-from hcp.training.denoising import denoising_loss, encode, step_generator
+from hcp.training.denoising import denoising_loss, draw_noise, encode, step_generator
 from hcp.training.gradients import average_gradients
 from hcp.training.methods.protocol import Method, Terms
 from hcp.training.methods.table import make_method
 from hcp.training.metrics import StepMetrics
+from hcp.training.optimisers import make_optimizer
+from hcp.training.precision import autocast, gradient_scaler, keep_encoder_exact
+from hcp.training.scheduler import training_scheduler
 
-PREDICTION_TYPES = ("epsilon", "v_prediction")
 _MAXRSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
 
 
@@ -59,8 +61,9 @@ class Trainer:
         """Freeze the pipeline and put into it what the method trains.
 
         Raises:
-            ValueError: the base predicts neither noise nor velocity, or has no place for what the
-                method trains.
+            ValueError: the base's noise cannot be served, the base has no place for what the method
+                trains, or the optimizer cannot run on the device.
+            MissingExtraError: the optimizer's library is not installed.
             WeightsError: the resnet50 prior is wanted and its weights cannot be had.
         """
         self.pipeline, self.device = pipeline, torch.device(pipeline.device)
@@ -72,14 +75,18 @@ class Trainer:
         self.dataset_version = dataset_version
         for module in frozen_modules(pipeline):
             module.requires_grad_(requires_grad=False)
-        self.scheduler = _scheduler(pipeline)
+        self.scheduler = training_scheduler(pipeline)
+        keep_encoder_exact(pipeline)
         self.method: Method = make_method(pipeline, config, base_model=base_model)
         if config.gradient_checkpointing:
             pipeline.unet.enable_gradient_checkpointing()
+        self._compiled = CompiledBlocks(pipeline.unet) if config.compile else None
         self.parameters: list[nn.Parameter] = [p for _, p in self.method.named_parameters()]
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        self.optimizer = make_optimizer(
+            self.parameters, config.optimizer,
+            learning_rate=config.learning_rate, weight_decay=config.weight_decay,
+        )  # fmt: skip
+        self.scaler = gradient_scaler(config.precision, self.device)
         self.ema = self._new_ema()
         self.step_done = 0
         self.loader = LoaderState()
@@ -112,10 +119,13 @@ class Trainer:
         if not np.isfinite(losses["loss"]):
             raise FloatingPointError(f"loss is {losses['loss']} at step {self.step_done + 1}")
         average_gradients(self.parameters, self.world_size)
+        self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
-        self.optimizer.step()
-        if self.ema is not None:
-            self.ema.step(self.parameters)
+        if norm.isfinite():  # else float16 overflowed: a smaller scale follows
+            self.scaler.step(self.optimizer)
+            if self.ema is not None:
+                self.ema.step(self.parameters)
+        self.scaler.update()
         self.step_done += 1
         self.loader = batches[-1][1]
         images = sum(len(batch.keys) for batch, _ in batches)
@@ -133,22 +143,22 @@ class Trainer:
 
     def close(self) -> None:
         """Take out of the pipeline what the method put into it."""
+        if self._compiled is not None:
+            self._compiled.remove()
         self.method.close()
         if self.config.gradient_checkpointing:
             self.pipeline.unet.disable_gradient_checkpointing()
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context in which the U-Net computes."""
-        return torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"
-        )
+        return autocast(self.config.precision, self.device)
 
     def _new_ema(self) -> EMAModel | None:
         decay = self.config.ema_decay
         return None if decay is None else EMAModel(self.parameters, decay=decay)
 
     def _set_learning_rate(self) -> float:
-        rate = learning_rate(self.config, self.step_done)
+        rate = self.config.rate(self.step_done)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         return rate
@@ -160,7 +170,7 @@ class Trainer:
     def _backward(self, batch: Batch, generator: torch.Generator, *, share: float) -> Losses:
         encoded = encode(self.pipeline, batch, generator)
         latents = encoded.latents
-        noise = torch.randn(latents.shape, generator=generator).to(latents)
+        noise = draw_noise(latents, generator, offset=self.config.noise_offset)
         total_steps = int(self.scheduler.config.num_train_timesteps)
         timesteps = torch.randint(total_steps, (len(latents),), generator=generator)
         timesteps = timesteps.to(self.device)
@@ -178,7 +188,7 @@ class Trainer:
             terms = self.method.extra(batch, timesteps, size)
             losses = Losses(total=denoise + terms.total, denoise=denoise, terms=terms)
             if losses.total.requires_grad:  # not if no caption of the batch has a human word
-                (losses.total * share).backward()
+                self.scaler.scale(losses.total * share).backward()
         return losses
 
 
@@ -216,16 +226,6 @@ def peak_memory_mib(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MAXRSS_PER_MIB
 
 
-def _scheduler(pipeline: BasePipeline) -> Any:
-    scheduler: Any = DDPMScheduler.from_config(pipeline.scheduler.config)
-    if scheduler.config.prediction_type not in PREDICTION_TYPES:
-        raise ValueError(
-            f"the base predicts {scheduler.config.prediction_type!r}; "
-            f"training knows {', '.join(PREDICTION_TYPES)}"
-        )
-    return scheduler
-
-
 def train_steps(
     trainer: Trainer, batches: Iterator[tuple[Batch, LoaderState]], *, until: int
 ) -> Iterator[StepMetrics]:
@@ -237,8 +237,3 @@ def train_steps(
         start_s = perf_counter()
         taken = [next(batches) for _ in range(trainer.config.accumulate)]
         yield trainer.step(taken, waited_s=perf_counter() - start_s)
-
-
-def learning_rate(config: TrainConfig, step_done: int) -> float:
-    """Linear warm-up to the constant rate; never 0, so that the first step counts."""
-    return config.learning_rate * min(1.0, (step_done + 1) / max(config.warmup_steps, 1))

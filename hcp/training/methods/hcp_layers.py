@@ -51,7 +51,8 @@ class HcpMethod:
             resnet_weights=config.resnet_weights,
         )
         self.injection: Injection = self.adapter.inject(pipeline.unet)
-        self._lean = LeanBackward(pipeline.unet)
+        # Compiled blocks choose themselves what to keep for the backward pass.
+        self._lean = None if config.compile else LeanBackward(pipeline.unet)
 
     def named_parameters(self) -> Sequence[tuple[str, nn.Parameter]]:
         """The adapter's, ``hcp.<site>...``."""
@@ -110,7 +111,8 @@ class HcpMethod:
 
     def close(self) -> None:
         """Take the layers out of the U-Net."""
-        self._lean.remove()
+        if self._lean is not None:
+            self._lean.remove()
         self.injection.remove()
 
 

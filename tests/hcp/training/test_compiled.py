@@ -1,18 +1,24 @@
 """Compiled blocks compute what the others do, beside whatever lives in the attentions."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from time import process_time
 from typing import Any
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from hcp import HcpAdapter, HcpConfig
 from hcp.training.compiled import CompiledBlocks
 from hcp.training.frozen import LeanBackward
+from hcp.training.trainer import Trainer
 from tests.hcp.conftest import tiny_unet
+from tests.hcp.training.tiny_runs import CONFIG, run
+
+MakePipeline = Callable[[int], StableDiffusionPipeline]
 
 INPUTS = torch.Generator().manual_seed(0)
 NOISY, TEXT = torch.randn(2, 4, 16, 16, generator=INPUTS), torch.randn(2, 16, 32, generator=INPUTS)
@@ -96,3 +102,21 @@ def seconds_of_steps(unet: Any, adapter: HcpAdapter, *, lean: bool) -> float:
     for _ in range(20):
         step(unet, adapter, lean=lean)
     return process_time() - start
+
+
+@pytest.mark.slow
+def test_a_training_with_compiled_blocks_has_the_same_losses(
+    make_pipeline: MakePipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = run(Trainer(make_pipeline(0), CONFIG), 2)
+    # Traced and run as it is: what the compiler makes of it is tested above.
+    monkeypatch.setattr(CompiledBlocks.__init__, "__kwdefaults__", {"backend": "eager"})
+    pipeline = make_pipeline(0)
+    trainer = Trainer(pipeline, replace(CONFIG, compile=True, gradient_checkpointing=True))
+    for ours, theirs in zip(run(trainer, 2), plain, strict=True):
+        assert ours.loss == pytest.approx(theirs.loss, rel=1e-5)
+        assert ours.grad_norm == pytest.approx(theirs.grad_norm, rel=1e-4)
+    compiled = [m for m in pipeline.unet.modules() if m._compiled_call_impl is not None]
+    assert len(compiled) > 10
+    trainer.close()
+    assert not [m for m in pipeline.unet.modules() if m._compiled_call_impl is not None]

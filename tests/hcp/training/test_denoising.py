@@ -13,7 +13,13 @@ from hcp import HcpConfig
 from hcp.config import AlignmentConfig, PriorTable
 from hcp.training.batches import Batch, collate, iter_batches, sample_rng
 from hcp.training.config import DataConfig, TrainConfig
-from hcp.training.denoising import denoising_loss, encode, prior_batch, step_generator
+from hcp.training.denoising import (
+    denoising_loss,
+    draw_noise,
+    encode,
+    prior_batch,
+    step_generator,
+)
 from hcp.training.examples import make_example
 from hcp.training.trainer import Trainer
 from tests.hcp.layouts import LAYOUTS, Layout, layout_pipeline
@@ -45,6 +51,18 @@ def test_denoising_loss_by_hand(prediction_type: Prediction) -> None:
     snr = a / (1 - a)
     divisor = snr if prediction_type == "epsilon" else snr + 1
     assert weighted.item() == pytest.approx(target**2 * min(snr, 0.1) / divisor, rel=1e-4)
+
+
+def test_noise_offset_shifts_whole_channels_and_is_off_by_default() -> None:
+    latents = torch.zeros(2, 4, 64, 64)
+    plain = draw_noise(latents, torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    assert torch.equal(plain, torch.randn(latents.shape, generator=generator))
+    shifted = draw_noise(latents, torch.Generator().manual_seed(0), offset=0.5)
+    shifts = (shifted - plain).flatten(2)
+    assert shifts.std(dim=2).max() < 1e-6
+    expected = 0.5 * torch.randn(2, 4, 1, generator=generator)
+    torch.testing.assert_close(shifts.mean(dim=2, keepdim=True), expected)
 
 
 def test_noise_depends_on_seed_step_rank_and_part() -> None:

@@ -2,19 +2,24 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
+from diffusers import StableDiffusionPipeline
 from diffusers.optimization import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from hcp import HcpAdapter
 from hcp.training.optimisers import (
     OptimizerConfig,
     OptimizerName,
+    Schedule,
     check_same_optimizer,
     make_optimizer,
     restore_state,
@@ -22,7 +27,12 @@ from hcp.training.optimisers import (
     state_tensors,
     weights_for_use,
 )
+from hcp.training.state import load_checkpoint, save_checkpoint
+from hcp.training.trainer import Trainer
 from storage.errors import CheckpointError, MissingExtraError
+from tests.hcp.training.tiny_runs import CONFIG, run
+
+MakePipeline = Callable[[int], StableDiffusionPipeline]
 
 bnb = pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="needs the extra hcp[bnb]")
 NAMES = ("adamw", pytest.param("adamw-8bit", marks=bnb), "schedule-free")
@@ -221,3 +231,69 @@ def test_a_warm_up_longer_than_the_run_is_no_decay() -> None:
 def test_settings_that_cannot_be_are_refused(wrong) -> None:
     with pytest.raises(ValueError, match="OptimizerConfig"):
         OptimizerConfig(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "schedule"),
+    [
+        ("adamw", "cosine"),
+        pytest.param("adamw-8bit", "linear", marks=bnb),
+        ("schedule-free", "constant"),
+    ],
+)
+def test_a_resumed_training_takes_the_same_steps(
+    name: OptimizerName, schedule: Schedule, make_pipeline: MakePipeline, tmp_path: Path
+) -> None:
+    config = replace(CONFIG, optimizer=OptimizerConfig(name=name, schedule=schedule))
+    whole = run(Trainer(make_pipeline(0), config), 6)
+    first = Trainer(make_pipeline(0), config)
+    head = run(first, 3)
+    save_checkpoint(tmp_path, first)
+    assert head + run(first, 6) == whole  # saving changed nothing
+    second = Trainer(make_pipeline(0), config)
+    load_checkpoint(tmp_path, second)
+    assert head + run(second, 6) == whole
+
+
+def test_schedule_free_saves_its_average_and_keeps_no_other(
+    make_pipeline: MakePipeline, tmp_path: Path
+) -> None:
+    config = replace(CONFIG, optimizer=OptimizerConfig(name="schedule-free"))
+    trainer = Trainer(make_pipeline(0), config)
+    assert trainer.ema is None
+    run(trainer, 3)
+    save_checkpoint(tmp_path, trainer)
+    saved = HcpAdapter.from_pretrained(tmp_path)
+    with weights_for_use(trainer.optimizer, trainer.parameters):
+        for ours, theirs in zip(saved.parameters(), trainer.parameters, strict=True):
+            assert torch.equal(ours, theirs)
+    assert not all(map(torch.equal, saved.parameters(), trainer.parameters))
+
+
+def test_another_optimizers_checkpoint_is_refused_before_the_first_step(
+    make_pipeline: MakePipeline, tmp_path: Path
+) -> None:
+    trainer = Trainer(make_pipeline(0), CONFIG)
+    run(trainer, 1)
+    save_checkpoint(tmp_path, trainer)
+    config = replace(CONFIG, ema_decay=None, optimizer=OptimizerConfig(name="schedule-free"))
+    with pytest.raises(CheckpointError, match=r"'adamw', this run has 'schedule-free'"):
+        load_checkpoint(tmp_path, Trainer(make_pipeline(0), config))
+
+
+@pytest.mark.parametrize(("decay_steps", "told"), [(None, True), (6, False)])
+def test_another_length_of_a_decaying_run_is_told(
+    decay_steps: int | None,
+    told: bool,
+    make_pipeline: MakePipeline,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    optimizer = OptimizerConfig(schedule="cosine", decay_steps=decay_steps)
+    config = replace(CONFIG, optimizer=optimizer)
+    trainer = Trainer(make_pipeline(0), config)
+    run(trainer, 4)
+    save_checkpoint(tmp_path, trainer)
+    longer = Trainer(make_pipeline(0), replace(config, steps=12))
+    load_checkpoint(tmp_path, longer)
+    assert ("decays over 12 steps now, over 6 before" in caplog.text) is told

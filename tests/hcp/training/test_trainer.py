@@ -16,7 +16,7 @@ from hcp.training.config import DataConfig, TrainConfig
 from hcp.training.denoising import step_generator
 from hcp.training.metrics import StepMetrics
 from hcp.training.state import STATE_TENSORS, load_checkpoint, save_checkpoint
-from hcp.training.trainer import Trainer, learning_rate, train_steps
+from hcp.training.trainer import Trainer, train_steps
 from storage.errors import CheckpointError
 from tests.hcp.samples import epoch_source, make_sample
 
@@ -226,4 +226,4 @@ def test_a_loss_that_is_not_finite_stops_the_run(pipeline: StableDiffusionPipeli
 
 def test_learning_rate_warms_up_linearly() -> None:
     config = TrainConfig(learning_rate=1.0, warmup_steps=4)
-    assert [learning_rate(config, s) for s in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert [config.rate(s) for s in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
