@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hcp.config import FileDtype, HcpConfig
 from hcp.sites import Site
-from storage.checkpoints import COMPLETE_NAME, mark_complete, read_listed
+from storage.checkpoints import COMPLETE_NAME, listed_files, mark_complete, read_listed
 from storage.errors import CheckpointError
 from storage.locations import join, remove, write_atomic
 
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 WEIGHTS = "adapter.safetensors"
 CARD = "adapter_config.json"
+METHOD_CARD = "method.json"  # of checkpoints of other methods (hcp.training.methods)
 FORMAT = 1
 
 
@@ -38,6 +39,17 @@ class AdapterCard:
     base_model: str | None = None  # id or directory, for people
     dataset_version: str | None = None
     step: int = 0
+
+    @property
+    def method(self) -> str:
+        """As ``TrainConfig.method`` has it, with the variants of the layers."""
+        config = self.config
+        variants = {
+            "residual": config.start == "residual",
+            "value": config.value == "learned",
+            "gate": config.gate == "zero",
+        }
+        return "+".join(["hcp", *(name for name, on in variants.items() if on)])
 
     def to_json(self) -> dict[str, object]:
         """The card as JSON-able data."""
@@ -131,6 +143,12 @@ def read_checkpoint(uri: str) -> tuple[AdapterCard, dict[str, Tensor]]:
     Raises:
         CheckpointError: incomplete, changed since it was written, or not an adapter.
     """
+    if METHOD_CARD in listed_files(uri):
+        method = json.loads(read_listed(uri, (METHOD_CARD,))[METHOD_CARD]).get("method")
+        raise CheckpointError(
+            f"checkpoint {uri} is no HcP adapter but of the method {method!r}: load it with "
+            "hcp.training.methods.load_trained(uri)"
+        )
     blobs = read_listed(uri, (WEIGHTS, CARD))
     try:
         card = AdapterCard.from_json(json.loads(blobs[CARD]))

@@ -27,6 +27,35 @@ class LayerMap:
     attn_map: Tensor  # [B, Q, J], head mean of M_h at the selected tokens; 0 in rows without
 
 
+def layer_maps(
+    sites: Sequence[Site], maps: Mapping[str, Tensor], latent_size: tuple[int, int]
+) -> list[LayerMap]:
+    """Maps [B, Q, J] by the sites' names, with their places; in the sites' order.
+
+    Args:
+        latent_size: height and width of the latents that the U-Net got.
+    Raises:
+        ValueError: the maps are not of latents of that size.
+    """
+    found: list[LayerMap] = []
+    for site in sites:
+        attn_map = maps.get(site.name)
+        if attn_map is None:
+            continue
+        height, width = site.map_size(latent_size)
+        if height * width != attn_map.shape[1]:
+            raise ValueError(
+                f"{site.name}: {attn_map.shape[1]} map pixels, expected {height} x {width} "
+                f"for latents of {latent_size}"
+            )
+        found.append(
+            LayerMap(
+                site=site.name, stage=site.stage, height=height, width=width, attn_map=attn_map
+            )
+        )
+    return found
+
+
 class Injection:
     """HcP layers inside one U-Net, until ``remove``.
 
@@ -94,23 +123,7 @@ class Injection:
         Raises:
             ValueError: the maps are not of latents of that size.
         """
-        found: list[LayerMap] = []
-        for site in self._sites:
-            attn_map = self.state.maps.get(site.name)
-            if attn_map is None:
-                continue
-            height, width = site.map_size(latent_size)
-            if height * width != attn_map.shape[1]:
-                raise ValueError(
-                    f"{site.name}: {attn_map.shape[1]} map pixels, expected {height} x {width} "
-                    f"for latents of {latent_size}"
-                )
-            found.append(
-                LayerMap(
-                    site=site.name, stage=site.stage, height=height, width=width, attn_map=attn_map
-                )
-            )
-        return found
+        return layer_maps(self._sites, self.state.maps, latent_size)
 
     def selection(self) -> TokenSelection:
         """The human tokens that the maps' last axis stands for.

@@ -11,8 +11,9 @@ EXTRAS = {
         "yaml",
     ),
     "train": (
-        "jinja2", "mlflow", "pyarrow", "ray", "tensorboardX", "torchmetrics", "torchvision",
+        "jinja2", "mlflow", "peft", "pyarrow", "ray", "tensorboardX", "torchmetrics", "torchvision",
     ),
+    "lora": ("peft",),
     "flows": ("httpx", "jinja2", "prefect", "pyarrow", "pydantic", "rich", "typer", "yaml"),
     "s3": ("s3fs",),
     "bnb": ("bitsandbytes",),

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from hcp.config import HcpConfig
-from hcp.training.methods.names import split_method, with_variants
+from hcp.training.methods.names import LoraConfig, RegionConfig, split_method, with_variants
 from hcp.training.optimisers import OptimizerConfig
 from hcp.training.watching import SamplesConfig, ValidationConfig
 
@@ -95,7 +95,8 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 class TrainConfig:
     """How a method is trained: the loop here, the photos in ``data``, HcP layers in ``hcp``."""
 
-    method: str = "hcp"  # hcp, hcp+residual, hcp+value, hcp+gate or several: hcp.training.methods
+    method: str = "hcp"  # hcp, hcp+residual+value+gate (each or several), lora, attention, region,
+    #                      full: see hcp.training.methods.names
     steps: int = 2000  # optimizer steps
     batch_size: int = 8  # samples per worker and forward pass
     accumulate: int = 1  # forward passes per optimizer step
@@ -116,6 +117,8 @@ class TrainConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     data: DataConfig = field(default_factory=DataConfig)
     hcp: HcpConfig = field(default_factory=HcpConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)  # of lora, attention and region
+    region: RegionConfig = field(default_factory=RegionConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     samples: SamplesConfig = field(default_factory=SamplesConfig)
     tensorboard: bool = False  # also event files, in the run's folder
@@ -144,6 +147,8 @@ class TrainConfig:
     def plain(self) -> "TrainConfig":
         """The same with the variants that ``method`` names as fields of ``hcp``."""
         name, _ = split_method(self.method)
+        if name != "hcp":
+            return self
         return replace(self, method=name, hcp=with_variants(self.hcp, self.method))
 
     def resolved(self, *, on_gpu: bool, native_px: int) -> "TrainConfig":

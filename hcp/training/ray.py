@@ -219,14 +219,19 @@ def _train_worker(loop: dict[str, Any]) -> str | None:
 
 def _start(loop: dict[str, Any], *, rank: int, world_size: int) -> Trainer:
     import ray.train.torch
+    import torch
 
     from hcp.base import load_base
+    from hcp.training.methods.names import trains_unet
     from hcp.training.precision import base_dtype
     from hcp.training.state import load_checkpoint
 
     config: TrainConfig = loop["config"]
     device = str(ray.train.torch.get_device())
-    pipeline = load_base(loop["base"], device=device, dtype=base_dtype(config.precision, device))
+    dtype = base_dtype(config.precision, device)
+    if trains_unet(config.method):  # what trains is float32, and begins with the base's every bit
+        dtype = torch.float32
+    pipeline = load_base(loop["base"], device=device, dtype=dtype)
     trainer = Trainer(
         pipeline, config, rank=rank, world_size=world_size,
         base_model=loop["base"], dataset_version=loop["version"],

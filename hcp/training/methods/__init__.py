@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hcp.training.methods.protocol import Method, Terms
     from hcp.training.methods.table import make_method
+    from hcp.training.methods.trained import Trained, load_trained
 
-__all__ = ["Method", "Terms", "make_method"]
+__all__ = ["Method", "Terms", "Trained", "load_trained", "make_method"]
 
-_HOMES = {"Method": "protocol", "Terms": "protocol", "make_method": "table"}
+_HOMES = {
+    "Method": "protocol", "Terms": "protocol", "make_method": "table",
+    "Trained": "trained", "load_trained": "trained",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> object:

@@ -6,8 +6,15 @@ import pytest
 
 from hcp.config import HcpConfig
 from hcp.training.config import TrainConfig
-from hcp.training.methods.names import METHODS, split_method, with_variants
-from hcp.training.methods.table import MAKERS
+from hcp.training.methods.names import (
+    METHODS,
+    VARIANTS,
+    LoraConfig,
+    RegionConfig,
+    split_method,
+    with_variants,
+)
+from hcp.training.methods.table import OBJECTIVES
 
 
 def test_suffixes_set_the_fields_of_the_layers() -> None:
@@ -32,9 +39,10 @@ def test_a_name_and_the_fields_that_it_stands_for_are_the_same_settings() -> Non
     [
         ("lorra", "unknown method 'lorra': there are hcp, lora, attention, region, full"),
         ("", "unknown method ''"),
-        ("hcp+values", r"no variant 'values'; hcp has \+residual, \+value, \+gate"),
+        ("hcp+values", r"no variant 'values'; there are: \+residual, \+value, \+gate"),
         ("hcp+", "no variant ''"),
-        ("lora+value", "lora has no variant 'value'"),
+        ("lora+value", "lora has no variant 'value'; there are: none"),
+        ("region+half", r"region has no variant 'half'; there are: \+full"),
         ("HCP", "unknown method 'HCP'"),
     ],
 )
@@ -43,6 +51,29 @@ def test_what_is_no_method_is_said_with_what_there_is(wrong: str, said: str) -> 
         TrainConfig(method=wrong)
 
 
-def test_every_name_has_its_maker() -> None:
-    assert set(MAKERS) <= set(METHODS)
+def test_every_name_has_its_place_in_each_table() -> None:
+    assert set(METHODS) == set(VARIANTS) == {"hcp", *OBJECTIVES}
     assert all(split_method(name) == (name, ()) for name in METHODS)
+
+
+def test_methods_without_hcp_layers_keep_their_names_and_settings() -> None:
+    for method in ("lora", "attention+full", "region", "full"):
+        config = TrainConfig(method=method)
+        assert config.plain() is config
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [
+        (LoraConfig, {"rank": 0}),
+        (LoraConfig, {"alpha": 0.0}),
+        (LoraConfig, {"alpha": float("nan")}),
+        (LoraConfig, {"targets": ()}),
+        (RegionConfig, {"inside": -1.0}),
+        (RegionConfig, {"inside": 0.0, "outside": 0.0}),
+        (RegionConfig, {"inside": float("inf")}),
+    ],
+)
+def test_settings_that_cannot_be(kind: type, wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=f"{kind.__name__}.{next(iter(wrong))}"):
+        kind(**wrong)
