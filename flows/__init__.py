@@ -7,6 +7,7 @@ from storage.extras import explained_imports
 
 if TYPE_CHECKING:
     from flows.ablate import ablate_hcp
+    from flows.cache import cache_dataset
     from flows.evaluate import evaluate_hcp
     from flows.pipeline import rebuild_and_train
     from flows.rebuild import rebuild_dataset
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ablate_hcp",
+    "cache_dataset",
     "evaluate_hcp",
     "rebuild_and_train",
     "rebuild_dataset",
@@ -24,6 +26,7 @@ __all__ = [
 
 _MODULES = {
     "ablate_hcp": "flows.ablate",
+    "cache_dataset": "flows.cache",
     "evaluate_hcp": "flows.evaluate",
     "rebuild_and_train": "flows.pipeline",
     "rebuild_dataset": "flows.rebuild",

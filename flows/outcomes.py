@@ -13,6 +13,17 @@ class Outcome(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class CacheOutcome(Outcome):
+    """A dataset version, encoded for a base."""
+
+    cache: str  # its folder; the last part is its digest
+    dataset: str  # ROOT@VERSION
+    shards: int
+    samples: int
+    bad: int  # samples that could not be encoded
+    bytes: int
+
+
 class TrainOutcome(Outcome):
     """A finished training run."""
 

@@ -131,6 +131,19 @@ class TrainParams(TrainSettings):
     dataset: Annotated[Dataset, Field(description="ROOT or ROOT@VERSION")]
 
 
+class CacheParams(ComputeParams):
+    """Encode a dataset version for a base: latents and text embeddings that training reads."""
+
+    dataset: Annotated[Dataset, Field(description="ROOT or ROOT@VERSION")]
+    base: Annotated[File, Field(description="diffusers id or folder, or 'embedded'")]
+    training: Annotated[
+        TrainConfig,
+        AfterValidator(with_places("resnet_weights")),
+        Field(description="as of the training that reads it: its data and cache count"),
+    ] = TrainConfig()
+    workers: Annotated[PoolConfig, Field(description="the encoders on Ray")] = PoolConfig()
+
+
 class EvaluateSettings(ComputeParams, RegistryParams):
     """How a checkpoint is evaluated, whatever the checkpoint."""
 

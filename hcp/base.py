@@ -209,6 +209,6 @@ def text_encoders(pipeline: BasePipeline) -> list[Any]:
 
 
 def frozen_modules(pipeline: BasePipeline) -> list[Any]:
-    """The networks that are loaded: the U-Net, and the VAE and text encoders where they are."""
-    vae: Any = getattr(pipeline, "vae", None)
-    return [pipeline.unet, *([] if vae is None else [vae]), *text_encoders(pipeline)]
+    """The networks that are loaded, of U-Net, VAE and text encoders."""
+    networks: list[Any] = [pipeline.unet, pipeline.vae]
+    return [each for each in networks if each is not None] + text_encoders(pipeline)

@@ -9,14 +9,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set, Sized
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 import ray
 import torch
 from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayActorError
 
 from priors.config import PoolConfig
-from priors.extract import UNITS_IN_FLIGHT, Extractor
+from priors.extract import UNITS_IN_FLIGHT
 from priors.poison import UnitTask
 from priors.reports import PoolReport, ReportSum, UnitReport
 from storage.errors import HcpError
@@ -33,10 +33,22 @@ class PoolError(HcpError):
     """Workers keep dying and no single photo explains it."""
 
 
+class UnitWorker(Protocol):
+    """What an actor holds: ``priors.extract.Extractor``, or another that works unit by unit."""
+
+    def process(self, unit: Unit, *, poison: Set[str]) -> UnitReport:
+        """Compute and commit one unit without its poison."""
+        ...
+
+    def probe(self, records: Sequence[SourceRecord]) -> int:
+        """Do all but the commit, to find out whether these records kill the process."""
+        ...
+
+
 class _Worker:
     """The actor: loads an extractor once and delegates."""
 
-    def __init__(self, make_extractor: Callable[[], Extractor]) -> None:
+    def __init__(self, make_extractor: Callable[[], UnitWorker]) -> None:
         self._make_extractor = make_extractor
 
     def start(self) -> None:
@@ -63,7 +75,7 @@ class _Slot:
 def run_units(
     units: Iterable[Unit],
     *,
-    make_extractor: Callable[[], Extractor],
+    make_extractor: Callable[[], UnitWorker],
     on_report: Callable[[UnitReport], None],
     config: PoolConfig | None = None,
 ) -> PoolReport:

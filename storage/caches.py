@@ -9,9 +9,8 @@ adds what is new. What the members are is known to their writer alone (``hcp.tra
 import hashlib
 import io
 import json
-import mmap
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -30,8 +29,11 @@ from storage.locations import (
     write_atomic,
 )
 from storage.markers import read_shard_info
+from storage.shard_cache import OpenTar
 
 CARD = "cache.json"
+EMPTY = "empty.safetensors"
+"""What the text encoders make of no caption, the same for all samples."""
 BAD = "bad.json"
 """The only member of a sample that could not be encoded: ``{"reason": ...}``."""
 FORMAT = 1
@@ -222,7 +224,7 @@ def verify_cached(cache: Cache, fingerprint: str) -> None:
 
 
 class CachedTar:
-    """An open tar of cached samples; threads may read it at once, and it closes with its last user.
+    """An open tar of cached samples; threads may read it at once.
 
     Of an object store the whole tar is fetched first: samples are wanted in another order.
     """
@@ -237,23 +239,22 @@ class CachedTar:
         self.uri = cache.file(f"{fingerprint}.tar")
         try:
             info = read_cached_shard(cache, fingerprint)
-            if info.source != read_shard_info(cache.root, fingerprint).digests["tar"]:
-                raise CacheError(f"{self.uri} was made of another shard than {fingerprint} is now")
-            with local_copy(self.uri) as path, path.open("rb") as file:
-                self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            if len(self._bytes) != info.size_bytes:
-                raise CacheError(f"{info.size_bytes} bytes were written, {len(self._bytes)} found")
-            self._places = dict(_index(self._bytes))
-        except (CacheError, tarfile.TarError, OSError, ValueError, EOFError) as error:
-            raise ShardError(f"cached shard {self.uri} cannot be read: {error}") from error
+        except CacheError as error:
+            raise ShardError(str(error)) from error
+        if info.source != read_shard_info(cache.root, fingerprint).digests["tar"]:
+            raise ShardError(f"{self.uri} was made of another shard than {fingerprint} is now")
+        self._tar = OpenTar(self.uri)
+        if self._tar.size_bytes != info.size_bytes:
+            got = f"{info.size_bytes} bytes were written, {self._tar.size_bytes} found"
+            raise ShardError(f"cached shard {self.uri} cannot be read: {got}")
 
-    def list_keys(self) -> list[str]:
+    def list_keys(self) -> tuple[str, ...]:
         """The samples' keys, in the shard's order."""
-        return list(self._places)
+        return self._tar.list_keys()
 
     def suffixes(self, key: str) -> tuple[str, ...]:
         """The members that a sample has."""
-        return tuple(self._places[key])
+        return tuple(self._tar.places[key])
 
     def read(self, key: str, suffix: str) -> bytes:
         """One member of one sample.
@@ -261,22 +262,7 @@ class CachedTar:
         Raises:
             ShardError: the sample could not be encoded, or has no such member.
         """
-        place = self._places[key].get(suffix)
-        if place is None:
-            bad = self._places[key].get(BAD)
-            why = f"there is no member {suffix}"
-            if bad is not None:
-                why = f"it could not be encoded: {json.loads(self._bytes[bad])['reason']}"
-            raise ShardError(f"{self.uri} sample {key}: {why}")
-        return self._bytes[place]
-
-
-def _index(content: mmap.mmap) -> Iterator[tuple[str, dict[str, slice]]]:
-    places: dict[str, dict[str, slice]] = {}
-    file: Any = content
-    with tarfile.open(fileobj=file, mode="r:") as tar:
-        for member in tar:
-            key, _, suffix = member.name.partition(".")
-            end = member.offset_data + member.size
-            places.setdefault(key, {})[suffix] = slice(member.offset_data, end)
-    yield from places.items()
+        if BAD in self._tar.places.get(key, {}):
+            reason = json.loads(self._tar.read(key, BAD))["reason"]
+            raise ShardError(f"{self.uri} sample {key}: it could not be encoded: {reason}")
+        return self._tar.read(key, suffix)

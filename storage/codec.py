@@ -59,13 +59,8 @@ def decode_sample(members: Mapping[str, bytes], *, where: str) -> Sample:
     """
     try:
         facts = json.loads(members["json"])
-        sample = Sample(
-            **{name: facts[name] for name in _PLAIN_FIELDS},
-            people=tuple(_person(fields) for fields in facts["people"]),
-            human_spans=tuple(Span(**fields) for fields in facts["human_spans"]),
-            image_jpeg=members["jpg"],
-            mask=_decode_mask(members["mask.png"]),
-        )
+        mask = _decode_mask(members["mask.png"])
+        sample = Sample(**sample_fields(facts), image_jpeg=members["jpg"], mask=mask)
         problem = _problem(sample)
         if problem is not None:
             raise ValueError(problem)
@@ -74,6 +69,15 @@ def decode_sample(members: Mapping[str, bytes], *, where: str) -> Sample:
         raise ShardError(
             f"{where}: not a sample of contract {CONTRACT_VERSION}: {type(error).__name__}: {error}"
         ) from error
+
+
+def sample_fields(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What :func:`sample_facts` was given, as fields of a sample: all but photo and mask."""
+    return {
+        **{name: facts[name] for name in _PLAIN_FIELDS},
+        "people": tuple(_person(fields) for fields in facts["people"]),
+        "human_spans": tuple(Span(**fields) for fields in facts["human_spans"]),
+    }
 
 
 _PLAIN_FIELDS = (

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Set
 
-from storage.caches import CARD, cache_files
+from storage.caches import CARD, EMPTY, cache_files
 from storage.errors import VersionError
 from storage.layout import DATA_SUFFIXES, MARKER_SUFFIX, Place, Root
 from storage.locations import (
@@ -76,14 +76,16 @@ def _unnamed_shards(root: Root, kept: Set[str]) -> Iterator[str]:
 
 
 def _unnamed_caches(root: Root, kept: Set[str]) -> Iterator[str]:
-    """Cached shards; the card of a cache in which none is left; files that were never finished."""
+    """Cached shards; what else is in a cache in which none is left; what was never finished."""
     files = cache_files(root)
     used = {folder for folder, name in files if name.partition(".")[0] in kept}
     for folder, name in sorted(files, key=lambda each: _marker_first(each[1])):
         fingerprint, _, suffix = name.partition(".")
-        of_shard = suffix in ("tar", MARKER_SUFFIX) and fingerprint not in kept and name != CARD
-        unused_card = name == CARD and folder not in used
-        if of_shard or unused_card or name.startswith(TEMPORARY_PREFIX):
+        if name in (CARD, EMPTY):
+            unused = folder not in used
+        else:
+            unused = suffix in ("tar", MARKER_SUFFIX) and fingerprint not in kept
+        if unused or name.startswith(TEMPORARY_PREFIX):
             yield root.cached(folder, name)
 
 

@@ -11,10 +11,11 @@ import os
 import tarfile
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from functools import partial
 from threading import Lock
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 from weakref import finalize
 
 from storage.codec import decode_sample
@@ -27,22 +28,27 @@ OPEN_SHARDS = 3  # of one version and process: the current one, the next, and on
 _ATTEMPTS, _WAIT_S = 3, 0.5  # of fetching an object; the wait doubles
 
 
-class OpenShard:
-    """A tar of samples; closed when nobody holds it any more."""
+class OpenTar:
+    """A tar whose members are read at will; closed when nobody holds it any more."""
 
-    def __init__(self, root: Root, fingerprint: str) -> None:
+    def __init__(self, uri: str) -> None:
         """Open the tar.
 
         Raises:
             ShardError: it is missing, or cannot be read at all.
         """
-        self.uri = root.shard(fingerprint, "tar")
+        self.uri = uri
         try:
             self._file = _opened(self.uri)
         except OSError as error:
             raise ShardError(f"shard {self.uri} cannot be read: {error}") from error
         finalize(self, self._file.close)
-        self._members = self._listed()
+        self.places = self._listed()
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the file."""
+        return os.fstat(self._file.fileno()).st_size
 
     def _listed(self) -> Mapping[str, Mapping[str, tuple[int, int]]]:
         """(offset, size) of each member by key and suffix, as far as the tar can be read."""
@@ -60,7 +66,34 @@ class OpenShard:
 
     def list_keys(self) -> tuple[str, ...]:
         """The samples' keys in the tar's order, from its headers alone."""
-        return tuple(self._members)
+        return tuple(self.places)
+
+    def read(self, key: str, suffix: str) -> bytes:
+        """One member of one sample.
+
+        Raises:
+            ShardError: there is none, or it cannot be read.
+        """
+        place = self.places.get(key, {}).get(suffix)
+        if place is None:
+            raise ShardError(f"{self.uri} sample {key}: there is no member {suffix}")
+        offset, size = place
+        try:
+            return os.pread(self._file.fileno(), size, offset)
+        except OSError as error:
+            raise ShardError(f"shard {self.uri} cannot be read: {error}") from error
+
+
+class OpenShard(OpenTar):
+    """A tar of samples."""
+
+    def __init__(self, root: Root, fingerprint: str) -> None:
+        """Open a shard of a data set.
+
+        Raises:
+            ShardError: it is missing, or cannot be read at all.
+        """
+        super().__init__(root.shard(fingerprint, "tar"))
 
     def sample(self, key: str) -> Sample:
         """One sample.
@@ -68,15 +101,25 @@ class OpenShard:
         Raises:
             ShardError: it is not in the tar, or broken.
         """
-        where = f"{self.uri} sample {key}"
-        members = {name: self._content(*at) for name, at in self._members.get(key, {}).items()}
-        return decode_sample(members, where=where)
+        members = {suffix: self.read(key, suffix) for suffix in self.places.get(key, {})}
+        return decode_sample(members, where=f"{self.uri} sample {key}")
 
-    def _content(self, offset: int, size: int) -> bytes:
-        try:
-            return os.pread(self._file.fileno(), size, offset)
-        except OSError as error:
-            raise ShardError(f"shard {self.uri} cannot be read: {error}") from error
+
+class Readable(Protocol):
+    """A shard that can be read at will: ``OpenShard``, or one of a cache."""
+
+    @property
+    def uri(self) -> str:
+        """The tar's location."""
+        ...
+
+    def list_keys(self) -> tuple[str, ...]:
+        """The samples' keys in the tar's order."""
+        ...
+
+    def sample(self, key: str) -> Sample:
+        """One sample; ShardError where it cannot be read."""
+        ...
 
 
 def _opened(uri: str) -> BinaryIO:
@@ -97,12 +140,18 @@ def _opened(uri: str) -> BinaryIO:
 class ShardCache:
     """The shards of one version that are open now, the least recently used closed first."""
 
-    def __init__(self, root: Root, *, limit: int = OPEN_SHARDS) -> None:
-        self._root, self._limit = root, limit
+    def __init__(
+        self,
+        root: Root,
+        *,
+        limit: int = OPEN_SHARDS,
+        open_shard: Callable[[str], Readable] | None = None,
+    ) -> None:
+        self._open, self._limit = open_shard or partial(OpenShard, root), limit
         self._lock = Lock()
-        self._shards: OrderedDict[str, Future[OpenShard]] = OrderedDict()
+        self._shards: OrderedDict[str, Future[Readable]] = OrderedDict()
 
-    def __getitem__(self, fingerprint: str) -> OpenShard:
+    def __getitem__(self, fingerprint: str) -> Readable:
         """The shard, opened once for all threads that ask at the same time.
 
         Raises:
@@ -112,13 +161,13 @@ class ShardCache:
             future = self._shards.get(fingerprint)
             found = future is not None
             if future is None:
-                future = self._shards[fingerprint] = Future[OpenShard]()
+                future = self._shards[fingerprint] = Future[Readable]()
             self._shards.move_to_end(fingerprint)
             while len(self._shards) > self._limit:
                 self._shards.popitem(last=False)
         if not found:
             try:
-                future.set_result(OpenShard(self._root, fingerprint))
+                future.set_result(self._open(fingerprint))
             except BaseException as error:  # also an interrupt: others wait for this answer
                 future.set_exception(error)
         return future.result()

@@ -6,7 +6,7 @@ names others of the same version, always the same ones.
 """
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain, islice
@@ -16,7 +16,7 @@ from storage.codec import split_of
 from storage.errors import ShardError, VersionError
 from storage.extras import explained_imports
 from storage.records import Sample, Split
-from storage.shard_cache import ShardCache
+from storage.shard_cache import Readable, ShardCache
 from storage.shard_reader import open_rows
 from storage.versions import DatasetVersion
 
@@ -74,9 +74,21 @@ class SampleStream:
     few shards, and no sample.
     """
 
-    def __init__(self, version: DatasetVersion, *, split: Split, seed: int) -> None:
+    def __init__(
+        self,
+        version: DatasetVersion,
+        *,
+        split: Split,
+        seed: int,
+        open_shard: Callable[[str], Readable] | None = None,
+    ) -> None:
         """Prepare to read; opens nothing.
 
+        Args:
+            version: whose samples.
+            split: which of them.
+            seed: of the order.
+            open_shard: opens a shard elsewhere than among the version's own, such as in a cache.
         Raises:
             VersionError: the split has no sample.
         """
@@ -85,7 +97,7 @@ class SampleStream:
         self.size = sum(self.counts)
         if self.size == 0:
             raise VersionError(f"version {version.id} in {version.root} has no {split} samples")
-        self.shards = ShardCache(version.root)
+        self.shards = ShardCache(version.root, open_shard=open_shard)
         self.order = lru_cache(maxsize=3)(self._order)
         self.facts = lru_cache(maxsize=_SHARD_FACTS)(self._facts)
 

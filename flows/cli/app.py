@@ -12,6 +12,7 @@ COMMANDS = (
     local.demo,
     runs.rebuild,
     runs.retry_failed,
+    runs.cache,
     runs.train,
     runs.evaluate,
     runs.ablate,

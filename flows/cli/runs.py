@@ -32,6 +32,7 @@ Trust = Annotated[
 Base = Annotated[str | None, typer.Option(help="Diffusers id, folder or 'embedded'.")]
 
 _REBUILD = {name: f"extractor.{name}" for name in ("pose_model", "mask_model", "trust_weights")}
+_CACHE = {"workers": "workers.count"}
 _TRAIN = {"steps": "training.steps", "workers": "workers.count", "init_from": "training.init_from"}
 _EVALUATE = {"pose_model": "judge.weights", "trust_weights": "judge.trust_weights"}
 """Where an option stands in the parameters, if not under its own name at the top."""
@@ -90,6 +91,25 @@ def retry_failed(
 
     version = flow(_params(RetryParams, given, {}, before=last_settings(root)))
     say(f"dataset version {version}")
+
+
+def cache(
+    dataset: Annotated[str | None, typer.Option(help="ROOT or ROOT@VERSION.")] = None,
+    base: Base = None,
+    workers: Annotated[int | None, typer.Option(help="At most so many encoders.")] = None,
+    device: Device = None,
+    ray_address: RayAddress = None,
+    config: Config = None,
+    preset: Preset = None,
+    assignments: Set = None,
+) -> None:
+    """Encode a dataset version for a base, for training without VAE (flow cache-dataset)."""
+    given = dict(locals())
+    from flows.cache import cache_dataset
+    from flows.params import CacheParams
+
+    outcome = cache_dataset(_params(CacheParams, given, _CACHE))
+    say(f"cache {outcome.cache}")
 
 
 def train(

@@ -23,7 +23,12 @@ Layer = Mapping[str, Any]
 
 ENVIRONMENT_PREFIX = "HCP_"
 PRESETS = Path(__file__).parents[1] / "presets"
-_SECTIONS = {"RebuildParams": "rebuild", "TrainSettings": "train", "EvaluateSettings": "evaluate"}
+_SECTIONS = {
+    "RebuildParams": "rebuild",
+    "CacheParams": "train",
+    "TrainSettings": "train",
+    "EvaluateSettings": "evaluate",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

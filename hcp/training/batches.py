@@ -28,13 +28,14 @@ from torch import Tensor
 
 from hcp.tokens import human_token_kinds
 from hcp.training.config import DataConfig
+from hcp.training.encoded import EncodedBatch
 from hcp.training.examples import Example, make_example, nearest_aspect
 from storage.errors import ShardError
 from storage.streaming import Cursor, Place
 
 WINDOW_BATCHES = 8
 _AHEAD = 2  # batches whose photos are decoded while one is in use
-_FAULTS = (
+FAULTS = (
     ShardError, OSError, ValueError, TypeError, LookupError, ArithmeticError, SyntaxError, EOFError,
     struct.error, zlib.error, Image.DecompressionBombError,
 )  # fmt: skip
@@ -101,17 +102,6 @@ class BadSample(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CachedInputs:
-    """What the VAE and the text encoders made of a batch, read from a cache."""
-
-    mean: Tensor  # [B, C, h, w], of the latents before scaling
-    std: Tensor  # [B, C, h, w]
-    text: Tensor  # [B, K, C]
-    pooled: Tensor | None  # [B, D], SDXL
-    scaling_factor: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """Training examples of one shape."""
 
@@ -123,24 +113,27 @@ class Batch:
     keypoints: tuple[Tensor, ...]  # B times float32 [P, 17, 3], pixels of the crop
     masks: Tensor  # uint8 [B, H, W], 0 background, i = row i - 1 of the keypoints
     time_ids: Tensor  # int64 [B, 6], SDXL's micro-conditioning: photo h w, crop top left, H W
-    cached: CachedInputs | None = None  # instead of pixels and captions
+    cached: EncodedBatch | None = None  # instead of pixels and captions
     bad: tuple[BadSample, ...] = ()  # samples of the order for which others stand here
 
 
 def collate(examples: Sequence[Example], *, tokenizer: Any) -> Batch:
     """Stack examples of one shape and tokenize their captions to the tokenizer's full length."""
     captions = tuple(example.caption for example in examples)
+    encoded = [each.encoded for each in examples if each.encoded is not None]
+    cached = EncodedBatch.stack(encoded) if encoded else None
     return Batch(
         keys=tuple(example.key for example in examples),
         captions=captions,
         pixels=torch.from_numpy(np.stack([example.pixels for example in examples])),
-        input_ids=tokenize(tokenizer, captions),
-        token_kinds=human_token_kinds(tokenizer, captions),
+        input_ids=cached.input_ids if cached else tokenize(tokenizer, captions),
+        token_kinds=cached.token_kinds if cached else human_token_kinds(tokenizer, captions),
         keypoints=tuple(torch.from_numpy(example.keypoints) for example in examples),
         masks=torch.from_numpy(np.stack([example.mask for example in examples])),
         time_ids=torch.tensor(
             [[*each.source_px, *each.crop_px, *each.pixels.shape[1:]] for each in examples]
         ),
+        cached=cached,
     )
 
 
@@ -232,7 +225,7 @@ def _read(place: Place, aspect: float, config: DataConfig, seed: int) -> _Read:
             sample = candidate.read()
             rng = sample_rng(seed, candidate.epoch, sample.key)
             return make_example(sample, config=config, aspect=aspect, rng=rng), bad
-        except _FAULTS as error:
+        except FAULTS as error:
             bad = bad or BadSample(place.shard, _key(place), f"{type(error).__name__}: {error}")
     assert bad is not None
     raise ShardError(

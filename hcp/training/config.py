@@ -88,6 +88,23 @@ class DataConfig:
         return max(step, round(width / step) * step), max(step, round(height / step) * step)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheConfig:
+    """Latents and text embeddings kept on disk: what ``hcp cache`` writes and training reads."""
+
+    use: Literal["off", "auto", "required"] = "off"  # auto: where there is one that fits
+    crops: int = 1  # of each photo and aspect bucket; each also flipped where photos are flipped
+    dtype: Literal["float16", "bfloat16", "float32"] = "float16"  # on disk
+    batch_size: int = 8  # photos that are encoded together
+
+    def __post_init__(self) -> None:
+        if self.crops < 1 or self.batch_size < 1:
+            raise ValueError(
+                f"CacheConfig.crops and batch_size must be >= 1, got {self.crops} and "
+                f"{self.batch_size}"
+            )
+
+
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -116,6 +133,7 @@ class TrainConfig:
     resnet_weights: str | None = "IMAGENET1K_V2"  # only read where the priors name "resnet50"
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
     hcp: HcpConfig = field(default_factory=HcpConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)  # of lora, attention and region
     region: RegionConfig = field(default_factory=RegionConfig)

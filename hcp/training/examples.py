@@ -8,6 +8,7 @@ Dimension legend: P people, H W the crop's height and width in pixels.
 """
 
 import io
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from PIL import Image
 
 from hcp.tokens.mirror import mirrored_caption
 from hcp.training.config import DataConfig
+from hcp.training.encoded import EncodedExample
 from storage.records import COCO_FLIP, Box, Person, Sample
 
 PixelBox = tuple[float, float, float, float]
@@ -33,6 +35,7 @@ class Example:
     mask: NDArray[np.uint8]  # [H, W]; 0 background, i = row i - 1 of `keypoints`
     source_px: tuple[int, int]  # height and width of the photo
     crop_px: tuple[int, int]  # top and left of the crop, in pixels of the resized photo
+    encoded: EncodedExample | None = None  # from a cache, where pixels are [0, H, W]
 
 
 def nearest_aspect(width_px: int, height_px: int, aspects: Sequence[float]) -> float:
@@ -89,21 +92,27 @@ def _place(
     return float(np.clip(rng.uniform(first, last), 0.0, size - length))
 
 
-def make_example(
-    sample: Sample, *, config: DataConfig, aspect: float = 1.0, rng: np.random.Generator
-) -> Example:
-    """Crop, resize and maybe flip one sample; the same generator state gives the same example.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What chance decides about an example."""
+
+    size_px: tuple[int, int]  # width and height of the bucket
+    box: PixelBox
+    flip: bool
+    caption: str  # "" where it is dropped
+
+
+def choose(
+    sample: Sample, config: DataConfig, *, aspect: float, rng: np.random.Generator
+) -> Choice:
+    """Decide about an example; the same generator state gives the same choice.
 
     A flip changes the caption with the photo (``hcp.tokens.mirror``), or is not done.
-
-    Only people who passed the gate count as priors: the others have no mask.
     """
-    indices = [i for i, person in enumerate(sample.people) if person.passes_gate]
-    people = [sample.people[i] for i in indices]
     size_px = config.bucket_px(aspect)
     box = crop_box(
         (sample.width_px, sample.height_px),
-        [person.bbox_xyxy_px for person in people],
+        [person.bbox_xyxy_px for person in passing(sample.people)],
         aspect=size_px[0] / size_px[1],
         min_scale=config.min_crop_scale,
         rng=rng,
@@ -112,22 +121,46 @@ def make_example(
     caption = mirrored_caption(sample.caption) if flip else sample.caption
     if caption is None:
         flip, caption = False, sample.caption
+    return Choice(size_px=size_px, box=box, flip=bool(flip), caption="" if drop else caption)
+
+
+class PreparedSample(Sample, ABC):
+    """A sample that makes its examples itself: that of a cache."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def example(self, *, config: DataConfig, aspect: float, rng: np.random.Generator) -> Example:
+        """As ``make_example``."""
+
+
+def make_example(
+    sample: Sample, *, config: DataConfig, aspect: float = 1.0, rng: np.random.Generator
+) -> Example:
+    """Crop, resize and maybe flip one sample; the same generator state gives the same example.
+
+    Only people who passed the gate count as priors: the others have no mask.
+    """
+    if isinstance(sample, PreparedSample):
+        return sample.example(config=config, aspect=aspect, rng=rng)
+    choice = choose(sample, config, aspect=aspect, rng=rng)
+    box, size_px = choice.box, choice.size_px
     with Image.open(io.BytesIO(sample.image_jpeg)) as photo:
         image = np.asarray(photo.convert("RGB").resize(size_px, Image.Resampling.LANCZOS, box=box))
-    mask = crop_mask(relabel(sample.mask, indices), box=box, size_px=size_px)
-    keypoints = crop_keypoints(people, box=box, size_px=size_px)
-    if flip:
+    mask = crop_mask(passing_mask(sample), box=box, size_px=size_px)
+    keypoints = crop_keypoints(passing(sample.people), box=box, size_px=size_px)
+    if choice.flip:
         image, mask = image[:, ::-1], mask[:, ::-1]
         keypoints = flip_keypoints(keypoints, size_px[0])
     pixels = image.astype(np.float32).transpose(2, 0, 1) / 127.5 - 1.0
     return Example(
         key=sample.key,
-        caption="" if drop else caption,
+        caption=choice.caption,
         pixels=np.ascontiguousarray(pixels),
         keypoints=keypoints,
         mask=np.ascontiguousarray(mask),
         source_px=(sample.height_px, sample.width_px),
-        crop_px=crop_place(box, width_px=sample.width_px, size_px=size_px, flip=bool(flip)),
+        crop_px=crop_place(box, width_px=sample.width_px, size_px=size_px, flip=choice.flip),
     )
 
 
@@ -138,6 +171,16 @@ def crop_place(
     scale = size_px[0] / (box[2] - box[0])
     left = width_px - box[2] if flip else box[0]
     return round(box[1] * scale), round(left * scale)
+
+
+def passing(people: Sequence[Person]) -> list[Person]:
+    """The people who passed the gate."""
+    return [person for person in people if person.passes_gate]
+
+
+def passing_mask(sample: Sample) -> NDArray[np.uint8]:
+    """The sample's mask of the people who passed the gate, numbered 1.. in their order."""
+    return relabel(sample.mask, [i for i, each in enumerate(sample.people) if each.passes_gate])
 
 
 def relabel(mask: NDArray[np.uint8], indices: Sequence[int]) -> NDArray[np.uint8]:

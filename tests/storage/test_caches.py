@@ -41,7 +41,7 @@ def test_members_come_back_and_a_bad_sample_says_why(place, tmp_path, fill_root)
     root = tmp_path if place == "local" else f"memory://cache-{tmp_path.name}"
     (name,) = fill_root(root, 1)
     cache, (info,) = make(root, [name])
-    keys = [sample.key for sample in iter_samples(cache.root, name)]
+    keys = tuple(sample.key for sample in iter_samples(cache.root, name))
     tar = CachedTar(cache, name)
     assert tar.list_keys() == keys
     assert tar.read(keys[4], "0.safetensors") == bytes(range(5))
