@@ -117,10 +117,10 @@ def settled(config: TrainConfig, base: str) -> TrainConfig:
         return config
     place = Path(base).expanduser()
     if place.is_file():
-        raise CheckpointError(
-            f"base model {base!r} is one file, which does not tell its resolution: name it by "
-            "training.data.resolution_px"
-        )
+        from hcp.base import ENCODERS, load_base, native_size_px
+
+        side = native_size_px(load_base(place, without=ENCODERS))
+        return replace(config, data=replace(config.data, resolution_px=side))
     folder = place if place.is_dir() else _snapshot(base)
     unet, vae = (_read_json(folder / part / "config.json") for part in ("unet", "vae"))
     side = int(unet["sample_size"]) * 2 ** (len(vae["block_out_channels"]) - 1)
@@ -136,15 +136,18 @@ def base_parts(base: str) -> dict[str, str]:
         CheckpointError: the base, or its VAE, cannot be found.
     """
     place = Path(base).expanduser()
-    if place.is_file():
-        with place.open("rb") as file:
-            return {"file": hashlib.file_digest(file, "sha256").hexdigest()[:32]}
-    folder = place if place.is_dir() else _snapshot(base)
+    folder = place if place.is_dir() else place.with_suffix("")
+    if not place.exists():
+        folder = _snapshot(base)
     parts = {name: _digest(folder / name) for name in PARTS if (folder / name).is_dir()}
-    if "vae" not in parts or "text_encoder" not in parts:
+    if place.is_file():  # the folder beside it, if there is one, has its settings
+        parts["file"] = _sha256(place)[:32]
+    elif "vae" not in parts or "text_encoder" not in parts:
         raise CheckpointError(
             f"base model {base!r}: expected the folders vae and text_encoder in {folder}"
         )
+    if not (folder / "model_index.json").is_file():
+        return parts
     index = _read_json(folder / "model_index.json")
     facts = {name: index.get(name) for name in ("_class_name", "force_zeros_for_empty_prompt")}
     return parts | {"pipeline": digest_of(facts)}
@@ -179,13 +182,17 @@ def _weights(folder: Path) -> list[Path]:
 def _digest(folder: Path) -> str:
     files: dict[str, str] = {}
     for path in [*_weights(folder), *sorted(folder.glob("*.txt"))]:
-        with path.open("rb") as file:
-            files[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+        files[path.name] = _sha256(path)
     for path in sorted(folder.glob("*.json")):
         content = _read_json(path)
         kept = {k: v for k, v in content.items() if not k.startswith(_NOTES)}
         files[path.name] = digest_of(kept)
     return digest_of(files)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.prefect, pytest.mark.slow]
 DEPLOYMENTS = {
     "rebuild-dataset/nightly",
     "retry-failed/on-demand",
+    "cache-dataset/on-demand",
     "train-hcp/on-demand",
     "evaluate-hcp/on-demand",
     "rebuild-and-train/weekly",
@@ -57,6 +58,7 @@ def test_all_flows_are_deployed_with_valid_parameters(deployed: dict[str, str]) 
 
     from flows.params import (
         AblateParams,
+        CacheParams,
         EvaluateParams,
         RebuildAndTrainParams,
         RebuildParams,
@@ -67,6 +69,7 @@ def test_all_flows_are_deployed_with_valid_parameters(deployed: dict[str, str]) 
     kinds = {
         "rebuild-dataset": RebuildParams,
         "retry-failed": RetryParams,
+        "cache-dataset": CacheParams,
         "train-hcp": TrainParams,
         "evaluate-hcp": EvaluateParams,
         "rebuild-and-train": RebuildAndTrainParams,

@@ -12,9 +12,10 @@ from pydantic import ValidationError
 from typer.main import get_command
 
 from flows.cli import app
-from flows.cli.runs import _EVALUATE, _REBUILD, _TRAIN
+from flows.cli.runs import _CACHE, _EVALUATE, _REBUILD, _TRAIN
 from flows.params import (
     AblateParams,
+    CacheParams,
     EvaluateParams,
     RebuildAndTrainParams,
     RebuildParams,
@@ -32,12 +33,14 @@ ROOT = Path(__file__).parents[2]
 PARAMS = {
     "rebuild": (RebuildParams, _REBUILD),
     "retry-failed": (RetryParams, {}),
+    "cache": (CacheParams, _CACHE),
     "train": (TrainParams, _TRAIN),
     "evaluate": (EvaluateParams, _EVALUATE),
     "ablate": (AblateParams, {}),
 }
 COMPONENTS: list[tuple[Any, dict[str, type]]] = [
     (RebuildParams, {"extractor": ExtractorConfig, "workers": PoolConfig, "gate": GateConfig}),
+    (CacheParams, {"training": TrainConfig, "workers": PoolConfig}),
     (TrainParams, {"training": TrainConfig, "workers": Workers}),
     (
         EvaluateParams,

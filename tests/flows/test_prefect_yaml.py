@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from flows.params import (
     AblateParams,
+    CacheParams,
     EvaluateParams,
     RebuildAndTrainParams,
     RebuildParams,
@@ -21,6 +22,7 @@ TEXT = (Path(__file__).parents[2] / "prefect.yaml").read_text()
 KINDS = {
     "rebuild_dataset": RebuildParams,
     "retry_failed": RetryParams,
+    "cache_dataset": CacheParams,
     "train_hcp": TrainParams,
     "evaluate_hcp": EvaluateParams,
     "rebuild_and_train": RebuildAndTrainParams,

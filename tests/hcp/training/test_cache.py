@@ -1,0 +1,131 @@
+"""Which cache fits: the same encoders and settings, and a refusal that names what differs."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from diffusers import StableDiffusionPipeline
+from safetensors.torch import load_file, save_file
+from transformers import CLIPTokenizer
+
+from hcp.training.cache import base_parts, cache_settings, settled, usable_cache
+from hcp.training.config import CacheConfig, TrainConfig
+from storage.errors import CacheError, CheckpointError
+from storage.versions import publish_version
+from tests.hcp.layouts import layout_pipeline
+from tests.hcp.training.cached import CONFIG, make_version, samples, with_data, write_cache
+
+MakePipeline = Callable[[int], StableDiffusionPipeline]
+
+
+@pytest.fixture
+def base(make_pipeline: MakePipeline, tmp_path: Path) -> Path:
+    make_pipeline(0).save_pretrained(tmp_path / "base")
+    return tmp_path / "base"
+
+
+def test_a_cache_of_another_base_is_refused_by_name(
+    make_pipeline: MakePipeline, base: Path, tmp_path: Path
+) -> None:
+    make_pipeline(1).save_pretrained(tmp_path / "other")
+    version = make_version(tmp_path / "data", samples(3))
+    cache = write_cache(version, make_pipeline(0), base)
+    assert usable_cache(version, CONFIG, str(base)) == cache
+    with pytest.raises(CacheError) as refused:
+        usable_cache(version, CONFIG, str(tmp_path / "other"))
+    said = str(refused.value)
+    mine, others = base_parts(str(tmp_path / "other")), base_parts(str(base))
+    assert f"of base '{tmp_path / 'other'}'" in said
+    assert f"cache {cache.digest} is of base 'base': base.text_encoder is " in said
+    assert f"base.vae is {others['vae'][:12]}, this training has {mine['vae'][:12]}" in said
+    assert "tokenizer" not in said  # that one is the same
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (with_data(CONFIG, resolution_px=64), "resolution_px is 32, this training has 64"),
+        (with_data(CONFIG, aspects=(2.0, 1.0)), r"aspects is \[1.0\], this training has \[1.0, 2"),
+        (with_data(CONFIG, flip_probability=0.0), "flips is True, this training has False"),
+        (replace(CONFIG, cache=replace(CONFIG.cache, crops=2)), "crops is 1, this training has 2"),
+        (replace(CONFIG, cache=CacheConfig(dtype="float16")), "dtype is float32"),
+    ],
+)
+def test_a_cache_of_other_settings_is_refused(
+    config: TrainConfig, said: str, make_pipeline: MakePipeline, base: Path, tmp_path: Path
+) -> None:
+    version = make_version(tmp_path / "data", samples(2))
+    write_cache(version, make_pipeline(0), base)
+    with pytest.raises(CacheError, match=said):
+        usable_cache(version, config, str(base))
+
+
+def test_what_shapes_no_example_changes_no_cache(base: Path) -> None:
+    parts = base_parts(str(base))
+    other = with_data(
+        replace(CONFIG, steps=9, batch_size=1, seed=3), caption_dropout=0.5, flip_probability=0.9,
+        decode_threads=3, aspects=(1.0,),
+    )  # fmt: skip
+    assert cache_settings(other, parts) == cache_settings(CONFIG, parts)
+    assert json.loads(json.dumps(cache_settings(CONFIG, parts))) == cache_settings(CONFIG, parts)
+
+
+def test_the_next_version_needs_its_new_shards_alone(
+    make_pipeline: MakePipeline, base: Path, tmp_path: Path
+) -> None:
+    drawn = samples(4)
+    first = make_version(tmp_path / "data", drawn[:2])
+    cache = write_cache(first, make_pipeline(0), base)
+    alone = make_version(tmp_path / "data", drawn[2:])
+    both = publish_version(first.root, [*first.shards, *alone.shards], config={})
+    with pytest.raises(CacheError, match=f"holds 1 of the 2 shards of version {both.id}"):
+        usable_cache(both, CONFIG, str(base))
+    write_cache(alone, make_pipeline(0), base)
+    assert usable_cache(both, CONFIG, str(base)) == cache
+
+
+def test_no_cache_at_all_says_how_to_make_one(base: Path, tmp_path: Path) -> None:
+    version = make_version(tmp_path / "data", samples(2))
+    with pytest.raises(CacheError, match="`hcp cache` makes one"):
+        usable_cache(version, CONFIG, str(base))
+
+
+def test_a_base_is_known_by_its_content(
+    make_pipeline: MakePipeline, base: Path, tmp_path: Path
+) -> None:
+    parts = base_parts(str(base))
+    assert set(parts) == {"vae", "text_encoder", "tokenizer", "pipeline"}
+    config = base / "vae" / "config.json"  # as another version of the library writes it
+    facts = json.loads(config.read_text()) | {"_diffusers_version": "99", "_name_or_path": "x"}
+    config.write_text(json.dumps(facts, indent=4))
+    assert base_parts(str(base)) == parts
+    (base / "unet" / "config.json").write_text("{}")
+    assert base_parts(str(base)) == parts
+    config.write_text(json.dumps(facts | {"scaling_factor": 1.0}))
+    changed = base_parts(str(base))
+    assert {name for name in parts if parts[name] != changed[name]} == {"vae"}
+    weights = base / "text_encoder" / "model.safetensors"
+    tensors = load_file(weights)
+    save_file({name: tensor + 1 for name, tensor in tensors.items()}, weights)
+    assert base_parts(str(base))["text_encoder"] != parts["text_encoder"]
+
+
+def test_sdxl_counts_both_encoders(tiny_tokenizer: CLIPTokenizer, tmp_path: Path) -> None:
+    layout_pipeline("sdxl", tiny_tokenizer).save_pretrained(tmp_path)
+    assert set(base_parts(str(tmp_path))) >= {"text_encoder_2", "tokenizer_2"}
+
+
+def test_a_base_that_is_not_there_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(CheckpointError, match="expected the folders vae"):
+        base_parts(str(tmp_path))
+
+
+def test_an_open_resolution_is_the_bases(base: Path) -> None:
+    config = with_data(CONFIG, resolution_px=None)
+    assert settled(config, str(base)).data.resolution_px == 32
+    assert settled(with_data(CONFIG, resolution_px=64), str(base)).data.resolution_px == 64
