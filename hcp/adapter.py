@@ -4,6 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from math import isfinite
+from os import fspath
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from hcp.layer import HcpLayer
 from hcp.pipeline_tokens import PipelineTokens, as_mask
 from hcp.sites import base_fingerprint, check_base, find_sites
 from storage.errors import CheckpointError
-from storage.locations import normalised
+from storage.hub import is_hub_id
+from storage.locations import exists, normalised
 from storage.registry import checkpoint_place
 
 
@@ -117,20 +119,27 @@ class HcpAdapter(nn.Module):
         path_or_registry_uri: str | Path,
         *,
         tracking_uri: str | None = None,
+        revision: str | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> "HcpAdapter":
         """Load a checkpoint.
 
         Args:
-            path_or_registry_uri: a directory or fsspec URL, a pointer such as ``<out>/latest``, or
-                ``hcp-registry:<name>/<version>`` with a number or ``champion``.
+            path_or_registry_uri: a directory or fsspec URL, a pointer such as ``<out>/latest``,
+                ``hcp-registry:<name>/<version>`` with a number or ``champion``, or a hub id
+                ``owner/name``, whose cached copy is taken where there is one.
+            revision: branch, tag or commit of a hub id; ``owner/name@revision`` says the same.
             tracking_uri: of the registry; None: MLFLOW_TRACKING_URI, else ``./hcp-registry.db``.
             dtype: of the layers, whatever the file's.
         Raises:
-            CheckpointError: incomplete, changed, or not an adapter.
+            CheckpointError: incomplete, changed, or not an adapter; the hub has no such one.
             RegistryError: the registry does not know it, or it is not what was registered.
+            ValueError: a revision of something that is no hub id.
         """
-        uri = checkpoint_place(path_or_registry_uri, tracking_uri)
+        name = fspath(path_or_registry_uri)
+        if revision is not None and (not is_hub_id(name) or exists(name)):
+            raise ValueError(f"revision {revision!r} is for a hub id owner/name, got {name!r}")
+        uri = checkpoint_place(name if revision is None else f"{name}@{revision}", tracking_uri)
         card, tensors = read_checkpoint(uri)
         adapter = cls(card).to(dtype)
         try:

@@ -18,8 +18,13 @@ _BLOCK_BYTES = 2**20
 
 def mark_complete(uri: str, files: Iterable[str]) -> None:
     """Write the marker that lists these files (paths inside the checkpoint) with their digests."""
-    digests = {name: _sha256(uri, name) for name in sorted(files)}
-    write_atomic(join(uri, COMPLETE_NAME), json.dumps({"files": digests}, indent=1).encode())
+    digests = {name: _sha256(uri, name) for name in files}
+    write_atomic(join(uri, COMPLETE_NAME), marker_of(digests))
+
+
+def marker_of(digests: Mapping[str, str]) -> bytes:
+    """The marker's content, of the files' names and sha256."""
+    return json.dumps({"files": dict(sorted(digests.items()))}, indent=1).encode()
 
 
 def listed_files(uri: str) -> dict[str, str]:

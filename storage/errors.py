@@ -29,6 +29,10 @@ class CheckpointError(HcpError):
     """A checkpoint is incomplete or does not fit the base model."""
 
 
+class HubError(CheckpointError):
+    """The hub does not know a repository, refuses it, or holds no adapter there."""
+
+
 class RegistryError(HcpError):
     """The model registry refused an entry or does not know one."""
 

@@ -13,6 +13,8 @@ from storage.canonical import canonical_json, plain_json
 from storage.checkpoints import content_digest, verify_checkpoint
 from storage.errors import CheckpointError, RegistryError
 from storage.exports import follow, kept_place
+from storage.hub import hub_place, is_hub_id
+from storage.locations import exists
 from storage.mlflow_calls import MlflowCalls, sqlite_file
 
 DEFAULT_NAME = "hcp"
@@ -34,14 +36,18 @@ def default_tracking_uri(given: str | None = None) -> str:
 
 
 def checkpoint_place(uri: str | os.PathLike[str], tracking_uri: str | None = None) -> str:
-    """The directory of a checkpoint: registry URIs are looked up and checked, pointers followed.
+    """The directory of a checkpoint: registry URIs and hub ids are looked up, pointers followed.
+
+    A path that exists is never taken for a hub id.
 
     Raises:
-        CheckpointError: a file lies there that is no pointer.
+        CheckpointError: a file lies there that is no pointer, or the hub has no such adapter.
         RegistryError: the registry does not know it, or it is not what was registered.
     """
     text = os.fspath(uri)
-    return existing(tracking_uri).resolve(text) if text.startswith(URI_SCHEME) else follow(text)
+    if text.startswith(URI_SCHEME):
+        return existing(tracking_uri).resolve(text)
+    return hub_place(text) if is_hub_id(text) and not exists(text) else follow(text)
 
 
 def existing(tracking_uri: str | None = None) -> "Registry":

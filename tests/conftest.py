@@ -4,7 +4,7 @@ import hashlib
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes share the cores
@@ -17,9 +17,28 @@ from storage.canonical import key_of
 from storage.layout import Root
 from storage.plan import make_unit
 from storage.records import Person, Reject, Sample, SourceRecord, Span, Unit
+from tests.hub_server import WRITE_TOKEN, Hub, serve_hub
 
 _SERVERS = {"ray": ("raylet", "gcs_server"), "prefect": ("prefect server start", "prefect.server")}
 _markers: set[str] = set()  # of the test that runs
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A stand-in of the Hugging Face hub that this process's client asks, with an empty cache."""
+    from huggingface_hub import constants
+
+    with serve_hub() as hub:
+        # What the client made of the environment variables when it was imported.
+        template = constants.HUGGINGFACE_CO_URL_TEMPLATE.removeprefix(constants.ENDPOINT)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.endpoint + template)
+        monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # LFS instead
+        monkeypatch.setenv("HF_TOKEN", WRITE_TOKEN)
+        yield hub
 
 
 @pytest.fixture(scope="session")
