@@ -6,6 +6,7 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_link_artifact
 
 from flows.artifacts import Cell, publish_markdown, publish_table
+from flows.cards import add_evaluation
 from flows.jobs import EvaluationJob, EvaluationResult, run_evaluation
 from flows.outcomes import EvaluateOutcome
 from flows.params import EvaluateParams
@@ -38,6 +39,7 @@ def evaluate_hcp(params: EvaluateParams) -> EvaluateOutcome:
     job = find_models(params)
     result = compare(job)
     report = write_page(params, result)
+    complete_card(job, result)
     entry = register(job, result) if params.register_model else None
     for line in result.verdict.reasons:
         logger.info("gate: %s", line)
@@ -100,6 +102,18 @@ def write_page(params: EvaluateParams, result: EvaluationResult) -> str:
         "verdict", f"# Gate {verdict}\n\n{bullets}\n\nReport: `{report}`", description=verdict
     )
     return report
+
+
+@task(name="complete-card")
+def complete_card(job: EvaluationJob, result: EvaluationResult) -> None:
+    """Put the figures into the model card beside the checkpoint, where one lies."""
+    gate = "Gate passed" if result.verdict.promote else "Gate not passed"
+    add_evaluation(
+        job.checkpoint,
+        arm_rows(result.figures),
+        verdict=f"{gate}: {' '.join(result.verdict.reasons)}",
+        judge=job.params.judge.weights,
+    )
 
 
 @task(name="register")

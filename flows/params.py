@@ -108,6 +108,9 @@ class TrainSettings(ComputeParams, RegistryParams):
     export: Annotated[
         FileDtype, Field(description="the numbers of the finished adapter's file")
     ] = "float16"
+    license: Annotated[
+        Name, Field(description="of the finished adapter, as the hub names it, such as apache-2.0")
+    ] = "other"
     training: Annotated[
         TrainConfig,
         AfterValidator(with_places("resnet_weights", "init_from")),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from prefect import flow, get_run_logger, task
 
 from flows.artifacts import Progress, publish_table
+from flows.cards import write_card
 from flows.names import Dataset, model_path, split_dataset
 from flows.outcomes import TrainOutcome
 from flows.params import TrainParams
@@ -42,7 +43,7 @@ def train_hcp(params: TrainParams, dataset: Dataset | None = None) -> TrainOutco
     first, last = loss_ends(result.metrics)
     rows = [{"steps": "first tenth", **first}, {"steps": "last tenth", **last}]
     publish_table("losses", rows, description=f"Mean losses of {result.run}")
-    return TrainOutcome(
+    outcome = TrainOutcome(
         checkpoint=result.checkpoint,
         adapter=adapter,
         log=result.metrics_uri,
@@ -51,6 +52,8 @@ def train_hcp(params: TrainParams, dataset: Dataset | None = None) -> TrainOutco
         first=first,
         last=last,
     )
+    write_card(params, outcome)
+    return outcome
 
 
 @task(name="starting-point")

@@ -1,4 +1,4 @@
-"""What one does with a finished adapter: draw pictures with it."""
+"""What one does with a finished adapter: draw pictures with it, push it to the hub."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +78,21 @@ def generate(
         say(path)
     if maps and prompt is not None and seeds is None and written == 1:
         say("no human word in the prompt, so no maps")
+
+
+def push(
+    checkpoint: Annotated[str, typer.Argument(help="Folder, pointer or registry URI.")],
+    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Made where there is none.")],
+    private: Annotated[
+        bool, typer.Option("--private", help="Of a new repository: for its owner alone.")
+    ] = False,
+    revision: Annotated[str | None, typer.Option(help="Branch; default main.")] = None,
+    registry: Registry = None,
+) -> None:
+    """Put an adapter on the Hugging Face hub: its files, marker and model card, in one commit."""
+    from flows.cards import push_adapter
+
+    say(push_adapter(checkpoint, repo, private=private, revision=revision, registry=registry))
 
 
 def _numbers(kind: Callable[[str], N], text: str | None) -> tuple[N, ...]:

@@ -19,6 +19,7 @@ COMMANDS = (
     local.promote,
     local.rollback,
     adapters.generate,
+    adapters.push,
     local.inspect,
     local.verify,
     local.gc,

@@ -62,6 +62,9 @@ def test_the_run_ends_in_a_report_and_a_registered_checkpoint(
         outcome.evaluation.registry_uri, tracking_uri=outcome.evaluation.tracking_uri
     )
     assert adapter.card.step == SIZE.train_steps
+    card = (Path(outcome.train.adapter) / "README.md").read_text()
+    assert "library_name: diffusers" in card
+    assert "| people_score |" in card
     html = Path(outcome.evaluation.report).read_text()
     assert "http://" not in html.replace("http://www.w3.org", "")
     assert html.count("data:image/jpeg;base64,") > 12

@@ -1,13 +1,20 @@
-"""``hcp generate``: its options become one job, and a mistake is one message."""
+"""``hcp generate`` and ``hcp push``: what their options become, and a mistake is one message."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from demo.embedded import SD_DIR
 from flows.cli import app
+from hcp import HcpAdapter, HcpConfig
+from hcp.base import load_base
 from storage.errors import HcpError
+from tests.hub_server import WRITE_TOKEN, Hub
 
 QUICK = ("--base", "embedded", "--steps", "1", "--width", "64", "--height", "48", "--device", "cpu")
 
@@ -41,3 +48,29 @@ def test_a_mistake_is_told(arguments: tuple[str, ...], message: str, tmp_path: P
     done = hcp("generate", *QUICK, "--out", str(tmp_path / "a.png"), *arguments)
     assert isinstance(done.exception, HcpError)
     assert message in str(done.exception)
+
+
+@pytest.mark.slow
+def test_push_and_generate_ask_the_hub_of_the_environment(hub: Hub, tmp_path: Path) -> None:
+    HcpAdapter.create(load_base(SD_DIR).unet, HcpConfig(width=8)).save_pretrained(tmp_path / "a")
+    environment = os.environ | {
+        "HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": WRITE_TOKEN,
+        "HF_HUB_DISABLE_XET": "1",
+    }  # fmt: skip
+
+    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "flows", *arguments], env=environment | variables,
+            capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+
+    refused = run("push", str(tmp_path / "a"), "someone/people", HF_TOKEN="")
+    assert refused.returncode == 2
+    assert "error: push to someone/people: not logged in" in refused.stderr
+    pushed = run("push", str(tmp_path / "a"), "someone/people", "--private", "--revision", "v1")
+    commit = hub.repos["someone/people"].branches["v1"]
+    assert pushed.stdout == f"someone/people@{commit}\n", pushed.stderr
+    out = tmp_path / "a.png"
+    drawn = run("generate", *QUICK, "--prompt", "a man", "--checkpoint", "someone/people@v1",
+                "--strength", "0.5", "--out", str(out))  # fmt: skip
+    assert drawn.stdout == f"{out}\n", drawn.stderr

@@ -1,0 +1,112 @@
+"""The model card beside an adapter: written when it is exported, completed when it is evaluated.
+
+It is outside the adapter's digest (no marker lists it), so an adapter with figures is the same one.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from flows.names import split_dataset
+from flows.outcomes import TrainOutcome
+from flows.params import TrainParams
+from storage.checkpoints import COMPLETE_NAME, listed_files, marker_of, read_listed
+from storage.hub import README, is_cached, push_files
+from storage.locations import exists, join, read_bytes, write_atomic
+from storage.registry import checkpoint_place
+
+if TYPE_CHECKING:
+    from hcp.checkpoint import AdapterCard
+
+logger = logging.getLogger(__name__)
+
+TRAINER_STATE = "trainer_state/"  # of a checkpoint to resume from; nothing for the public
+
+
+def write_card(params: TrainParams, outcome: TrainOutcome) -> None:
+    """Put the card beside a training's adapter, unless one lies there: it may have figures."""
+    from hcp.pages.model_card import CardFacts, model_card
+
+    place = join(outcome.adapter, README)
+    if exists(place):
+        return
+    facts = CardFacts(
+        base=params.base,
+        method=params.training.method,
+        dataset_version=split_dataset(outcome.dataset)[1],
+        step=outcome.steps,
+        license=params.license,
+        losses={name: (value, outcome.last[name]) for name, value in outcome.first.items()},
+        settings=asdict(params.training),
+    )
+    write_atomic(place, model_card(facts).encode())
+
+
+def add_evaluation(
+    place: str, rows: Sequence[Mapping[str, object]], *, verdict: str, judge: str
+) -> None:
+    """Put an evaluation's figures into the card beside an adapter, where one lies.
+
+    A card in the hub's cache is left as it is, and one that cannot be written ends no evaluation.
+    """
+    from hcp.pages.model_card import with_evaluation
+
+    card = join(place, README)
+    if is_cached(place) or not exists(card):
+        return
+    try:
+        text = read_bytes(card).decode()
+        write_atomic(card, with_evaluation(text, rows, verdict=verdict, judge=judge).encode())
+    except (OSError, UnicodeDecodeError) as error:
+        logger.warning("the evaluation's figures are not in %s: %s", card, error)
+
+
+def push_adapter(
+    checkpoint: str,
+    repo: str,
+    *,
+    private: bool = False,
+    revision: str | None = None,
+    registry: str | None = None,
+) -> str:
+    """Put a checkpoint's files for use on the hub, with its card; the trainer's state stays here.
+
+    Args:
+        checkpoint: folder, pointer, registry URI or another hub id.
+        repo: ``owner/name``; made where there is none.
+        registry: MLflow URI, for a registry URI.
+    Returns:
+        ``owner/name@commit``, which any command takes as a checkpoint.
+    Raises:
+        HcpError: the checkpoint does not load, or the hub refuses; nothing was written then.
+    """
+    from hcp import HcpAdapter
+    from hcp.pages.model_card import named
+
+    place = checkpoint_place(checkpoint, registry)
+    card = HcpAdapter.from_pretrained(place).card
+    listed = {
+        name: digest
+        for name, digest in listed_files(place).items()
+        if not name.startswith(TRAINER_STATE)
+    }
+    text = read_bytes(join(place, README)).decode() if exists(join(place, README)) else _card(card)
+    files = read_listed(place, listed) | {
+        COMPLETE_NAME: marker_of(listed),
+        README: named(text, repo).encode(),
+    }
+    return f"{repo}@{push_files(files, repo, private=private, revision=revision)}"
+
+
+def _card(card: "AdapterCard") -> str:
+    """A card of what an adapter itself knows, for one that was exported without."""
+    from hcp.pages.model_card import CardFacts, model_card
+
+    facts = CardFacts(
+        base=card.base_model,
+        dataset_version=card.dataset_version,
+        step=card.step,
+        settings={"hcp": card.config.to_json()},
+    )
+    return model_card(facts)
