@@ -27,13 +27,17 @@ class CacheOutcome(Outcome):
 class TrainOutcome(Outcome):
     """A finished training run."""
 
-    checkpoint: str  # with the trainer's state, to resume from
+    checkpoint: str  # the last one, with the trainer's state, to resume from
+    best: str | None = None  # that of the lowest validation loss; None: nothing was validated
     adapter: str  # the adapter alone, to use; `<out>/adapters/<digest>`
     log: str  # one JSON line per step
     dataset: str  # ROOT@VERSION
     steps: int
     first: Mapping[str, float]  # mean losses of the first tenth of the steps
     last: Mapping[str, float]  # and of the last
+    skipped: int = 0  # steps whose loss or gradient was not finite
+    bad_samples: int = 0  # training samples that could not be read
+    bad_shards: int = 0  # in so many shards; the run's summary.json names them
 
 
 class EvaluateOutcome(Outcome):

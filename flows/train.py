@@ -1,8 +1,9 @@
 """The flow train-hcp: a dataset version and a base model in, a checkpoint out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from prefect import flow, get_run_logger, task
@@ -36,19 +37,25 @@ def train_hcp(params: TrainParams, dataset: Dataset | None = None) -> TrainOutco
     Raises:
         HcpError: the dataset, the base or the checkpoint to resume from cannot be used.
     """
+    from hcp.training.run_folder import iter_metrics
+
     version = open_version(*split_dataset(dataset or params.dataset))
     get_run_logger().info("dataset version %s: %d samples", version.id, version.n_samples)
     result = fit_layers(starting_point(params), version)
     adapter = export_adapter(result.checkpoint, params.out, params.export)
-    first, last = loss_ends(result.metrics)
+    first, last = loss_ends(iter_metrics(result.metrics_uri), result.steps)
     rows = [{"steps": "first tenth", **first}, {"steps": "last tenth", **last}]
     publish_table("losses", rows, description=f"Mean losses of {result.run}")
     outcome = TrainOutcome(
-        checkpoint=result.checkpoint,
+        checkpoint=result.last,
+        best=result.best,
         adapter=adapter,
         log=result.metrics_uri,
         dataset=f"{version.root}@{version.id}",
-        steps=len(result.metrics),
+        steps=result.steps,
+        skipped=result.skipped,
+        bad_samples=result.bad_samples,
+        bad_shards=result.bad_shards,
         first=first,
         last=last,
     )
@@ -104,6 +111,7 @@ def fit_layers(params: TrainParams, version: DatasetVersion) -> "TrainResult":
             workers=replace(params.workers, gpus_each=gpus),
             resume=params.resume,
             on_metrics=on_metrics,
+            on_note=get_run_logger().warning,
         )
 
 
@@ -115,11 +123,18 @@ def export_adapter(checkpoint: str, out: str, precision: FileDtype = "float16") 
     return export_files(checkpoint, (WEIGHTS, CARD), out, convert=partial(file_in, precision))
 
 
-def loss_ends(metrics: Sequence["StepMetrics"]) -> tuple[dict[str, float], dict[str, float]]:
-    """Mean losses over the first and over the last tenth of the steps."""
-    tenth = max(1, len(metrics) // 10)
+def loss_ends(
+    metrics: Iterable["StepMetrics"], n: int
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Mean losses over the first and over the last tenth of ``n`` steps, skipped ones left out."""
+    tenth = max(1, n // 10)
+    ends: tuple[list[StepMetrics], list[StepMetrics]] = ([], [])
+    for i, each in enumerate(metrics):
+        for part, inside in zip(ends, (i < tenth, i >= n - tenth), strict=True):
+            if inside and isfinite(each.loss):
+                part.append(each)
 
     def mean(part: Sequence["StepMetrics"]) -> dict[str, float]:
-        return {name: sum(getattr(m, name) for m in part) / len(part) for name in LOSSES}
+        return {name: sum(getattr(m, name) for m in part) / max(len(part), 1) for name in LOSSES}
 
-    return mean(metrics[:tenth]), mean(metrics[-tenth:])
+    return mean(ends[0]), mean(ends[1])

@@ -33,6 +33,10 @@ class HubError(CheckpointError):
     """The hub does not know a repository, refuses it, or holds no adapter there."""
 
 
+class TrainingStoppedError(HcpError):
+    """A training was asked to stop before its last step, and did so with a checkpoint."""
+
+
 class RegistryError(HcpError):
     """The model registry refused an entry or does not know one."""
 

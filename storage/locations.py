@@ -98,6 +98,14 @@ def names_in(uri: str) -> list[str]:
     return sorted(info["name"].rsplit("/", 1)[-1] for info in infos if info["type"] == "file")
 
 
+def entries_in(uri: str) -> list[str]:
+    """Sorted names of what lies directly inside a directory; empty where it does not exist."""
+    fs, path = fresh_filesystem(uri)
+    if not fs.isdir(path):
+        return []
+    return sorted(str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in fs.ls(path, detail=False))
+
+
 def files_below(uri: str) -> list[str]:
     """Locations of all files in a directory and its subdirectories, sorted."""
     if is_local(uri):

@@ -128,6 +128,9 @@ class TrainConfig:
     gradient_checkpointing: bool = False
     compile: bool = False  # torch.compile of the base's blocks: slow first steps, faster ones then
     checkpoint_every: int = 500  # optimizer steps
+    export_step: Literal["last", "best"] = "last"  # best: the checkpoint of least validation loss
+    max_skipped_in_row: int = 100  # steps that are not finite; more is no accident, and ends it
+    max_bad_fraction: float = 0.01  # of the train split that cannot be read; more ends the run
     seed: int = 0
     init_from: str | None = None  # checkpoint to begin with: folder, registry URI, "champion"
     resnet_weights: str | None = "IMAGENET1K_V2"  # only read where the priors name "resnet50"
@@ -143,7 +146,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         split_method(self.method)
-        for name in ("steps", "batch_size", "accumulate", "checkpoint_every"):
+        positive = ("steps", "batch_size", "accumulate", "checkpoint_every", "max_skipped_in_row")
+        for name in positive:
             if getattr(self, name) < 1:
                 raise ValueError(f"TrainConfig.{name} must be >= 1, got {getattr(self, name)}")
         for name in ("learning_rate", "max_grad_norm"):
@@ -151,6 +155,9 @@ class TrainConfig:
                 raise ValueError(f"TrainConfig.{name} must be > 0, got {getattr(self, name)}")
         if self.warmup_steps < 0:
             raise ValueError(f"TrainConfig.warmup_steps must be >= 0, got {self.warmup_steps}")
+        if not 0 <= self.max_bad_fraction <= 1:
+            got = self.max_bad_fraction
+            raise ValueError(f"TrainConfig.max_bad_fraction must be in [0, 1], got {got}")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise ValueError(f"TrainConfig.ema_decay must be in (0, 1), got {self.ema_decay}")
         if self.noise_offset < 0:
@@ -190,7 +197,8 @@ class Workers:
     cpus_each: float = 0.9
     gpus_each: float | None = None  # None: the flow gives 1 where the cluster has any, else 0
     max_failures: int = 2  # restarts of the whole group after a killed worker
-    keep_checkpoints: int = 2  # the last so many
+    keep_checkpoints: int = 2  # the last so many; that of the lowest validation loss stays too
+    stop_grace_s: float = 25.0  # from SIGTERM to the driver until it ends without a checkpoint
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.cpus_each <= 0 or (self.gpus_each or 0) < 0:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepMetrics:
-    """One optimizer step, as this worker saw it."""
+    """One optimizer step; the losses are means over the workers."""
 
     step: int  # 1-based
     loss: float
@@ -16,6 +16,8 @@ class StepMetrics:
     grad_norm: float  # before clipping
     images_per_s: float  # of this worker, waiting for data included
     epoch: int
+    skipped: int = 0  # steps of the run so far whose loss or gradient was not finite
+    bad_samples: int = 0  # distinct training samples so far that could not be read
     alignment_by_stage: Mapping[str, float] = field(default_factory=dict[str, float])
     """Before lambda, of the samples with human words; stages without a loss are left out."""
     attention_share: float | None = None  # of the human words' attention inside the person masks

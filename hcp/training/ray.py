@@ -1,48 +1,67 @@
-"""Ray Train around the training loop: placement, workers, restarts, checkpoints, progress.
+"""Ray Train around the training loop: placement, workers, restarts, progress.
 
 The only module of ``hcp`` that imports ray. Ray must be initialised by the caller (a flow does it
 once). Nothing here knows the number of nodes: dataset, base and storage are reached by URI.
 """
 
-import contextvars
 import logging
 import os
 import signal
-import tempfile
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import ray
 import ray.train
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2._internal.constants import ENV_VARS_TO_PROPAGATE
-from ray.util.queue import Queue
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from hcp.training.config import TrainConfig, Workers
+from hcp.training.follow import Follower
+from hcp.training.loop import RunEnd
 from hcp.training.metrics import StepMetrics
-from hcp.training.run_folder import METRICS_NAME, MetricsLog, OnMetrics, run_name
-from hcp.training.trainer import Trainer, train_steps
-from storage.errors import CheckpointError, HcpError
+from hcp.training.mix import check_data, settle_mix
+from hcp.training.run_folder import (
+    METRICS_NAME,
+    MetricsLog,
+    OnMetrics,
+    OnNote,
+    read_metrics,
+    run_name,
+    write_summary,
+)
+from hcp.training.stopping import Mailbox, note_sigterm, sigterm_asks, watch
+from hcp.training.worker import Place, TrainJob, train_worker
+from storage.errors import CheckpointError, TrainingStoppedError
 from storage.locations import join, normalised
 from storage.versions import DatasetVersion
 
 logger = logging.getLogger(__name__)
 
-_POLL_S, _WRITE_EVERY = 0.5, 20
-_ADDRESS = "RAY_ADDRESS"
+_ADDRESS, RAY_FOLDER = "RAY_ADDRESS", "ray"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainResult:
     """A finished training run."""
 
-    checkpoint: str  # URI of the last checkpoint
+    checkpoint: str  # URI of the one that ``TrainConfig.export_step`` names
+    last: str  # URI of the last checkpoint
+    best: str | None  # URI of that of the lowest validation loss; None: nothing was validated
     run: str  # name of the run below `out`
-    metrics: tuple[StepMetrics, ...]  # every step of the run, earlier attempts included
-    metrics_uri: str  # the same as JSON lines
+    steps: int  # in `metrics_uri`
+    metrics_uri: str  # every step of the run, earlier attempts included, as JSON lines
+    skipped: int  # steps whose loss or gradient was not finite
+    bad_samples: int  # distinct ones that could not be read
+    bad_shards: int  # in so many shards; `summary.json` beside the metrics names them
+
+    @property
+    def metrics(self) -> tuple[StepMetrics, ...]:
+        """Every step, read from ``metrics_uri``."""
+        return read_metrics(self.metrics_uri)
 
 
 def fit(
@@ -54,8 +73,9 @@ def fit(
     workers: Workers | None = None,
     resume: bool = False,
     on_metrics: OnMetrics | None = None,
+    on_note: OnNote = logger.warning,
 ) -> TrainResult:
-    """Train HcP layers on a dataset version with Ray Train.
+    """Train on a dataset version with Ray Train.
 
     Args:
         dataset: the version; its train split is streamed.
@@ -64,32 +84,99 @@ def fit(
         resume: go on with the last run of the same settings, dataset version and base; else start
             a new one beside it.
         on_metrics: called here, in a thread of its own, after each optimizer step.
+        on_note: called there with what a person should know: a step that was skipped, a shard
+            that cannot be read, a checkpoint that could not be written.
     Raises:
-        HcpError: the base, the dataset or the checkpoint to resume from cannot be used.
+        HcpError: base, dataset or the checkpoint to resume from cannot be used; too many samples
+            cannot be read; the last checkpoint could not be written.
+        TrainingStoppedError: SIGTERM came to this process or a worker; there is a checkpoint.
+        FloatingPointError: too many steps in a row were not finite.
         RuntimeError: the cluster can never hold the workers.
         ray.train.TrainingFailedError: workers died more often than allowed.
     """
     workers = workers or Workers()
     _check_room(workers)
-    out = normalised(out)
+    config, out = settle_mix(config), normalised(out)
+    check_data(dataset, config)
     run = run_name(config, dataset=dataset, base=base, out=out, resume=resume)
-    queue = Queue(actor_options={"num_cpus": 0})
-    loop = {
-        "config": config, "root": dataset.root, "version": dataset.id, "base": base, "queue": queue
-    }  # fmt: skip
-    trainer = _ray_trainer(loop, workers, run=run, out=out)
-    log = MetricsLog(join(out, run, METRICS_NAME), on_metrics)
+    job = TrainJob(
+        config=config, root=dataset.root.uri, version=dataset.id, base=base, run=join(out, run),
+        keep_checkpoints=workers.keep_checkpoints,
+    )  # fmt: skip
+    log = MetricsLog(join(job.run, METRICS_NAME), on_metrics)
+    end = _run(job, workers, log=log, on_note=on_note)
+    return _result(end, job, log=log)
+
+
+def _run(job: TrainJob, workers: Workers, *, log: MetricsLog, on_note: OnNote) -> RunEnd:
+    with sigterm_asks(workers.stop_grace_s) as request, _mailbox() as mailbox:
+        trainer = _ray_trainer({"job": job, "mailbox": mailbox}, workers)
+        follower = Follower(
+            take=lambda: ray.get(mailbox.take.remote()),
+            stop=lambda: ray.get(mailbox.stop.remote()),
+            log=log,
+            request=request,
+            on_note=on_note,
+        )
+        with follower, _keep_interrupt_handler(), cluster_named():
+            end = cast(RunEnd, trainer.fit().return_value)
+    write_summary(job.run, end.summary())
+    if (error := _reason(end, job)) is not None:
+        on_note(str(error))
+        if request.asked:
+            request.hand_on()
+        raise error
+    return end
+
+
+def _reason(end: RunEnd, job: TrainJob) -> Exception | None:
+    """What ended the training before its last step."""
+    if end.error is not None:
+        return end.error
+    if end.stopped:
+        return TrainingStoppedError(
+            f"training {job.run} stopped at step {end.step} of {job.config.steps}, as asked, with "
+            "a checkpoint; go on with --resume"
+        )
+    if end.last is None:
+        return CheckpointError(f"training {job.run} ended without a checkpoint")
+    return None
+
+
+def _result(end: RunEnd, job: TrainJob, *, log: MetricsLog) -> TrainResult:
+    assert end.last is not None
+    chosen = end.last
+    if job.config.export_step == "best":
+        chosen = end.best or end.last
+        if end.best is None:
+            logger.warning("nothing was validated: the last checkpoint is exported, not the best")
+    return TrainResult(
+        checkpoint=chosen.uri,
+        last=end.last.uri,
+        best=None if end.best is None else end.best.uri,
+        run=job.run.rpartition("/")[2],
+        steps=log.count,
+        metrics_uri=log.uri,
+        skipped=end.skipped,
+        bad_samples=end.bad_samples,
+        bad_shards=len(end.bad),
+    )
+
+
+@contextmanager
+def _mailbox() -> Generator[Any]:
+    # On the driver's node, which outlives the workers', and again there if it is killed.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    actor: Any = ray.remote(Mailbox)
+    mailbox = actor.options(num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote()
     try:
-        with _tail(queue, log), _keep_interrupt_handler(), cluster_named():
-            result = trainer.fit()
+        yield mailbox
     finally:
-        queue.shutdown(force=True)
-    checkpoint = _last_checkpoint(result, run=run, out=out)
-    steps = tuple(log.steps.values())
-    return TrainResult(checkpoint=checkpoint, run=run, metrics=steps, metrics_uri=log.uri)
+        ray.kill(mailbox)
 
 
-def _ray_trainer(loop: dict[str, Any], workers: Workers, *, run: str, out: str) -> TorchTrainer:
+def _ray_trainer(loop: dict[str, Any], workers: Workers) -> TorchTrainer:
+    out, _, run = loop["job"].run.rpartition("/")
     return TorchTrainer(
         _train_worker,
         train_loop_config=loop,
@@ -101,19 +188,10 @@ def _ray_trainer(loop: dict[str, Any], workers: Workers, *, run: str, out: str) 
         ),
         run_config=ray.train.RunConfig(
             name=run,
-            storage_path=out,
+            storage_path=join(out, RAY_FOLDER),  # Ray's own marker; checkpoints are ours
             failure_config=ray.train.FailureConfig(max_failures=workers.max_failures),
-            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=workers.keep_checkpoints),
         ),
     )
-
-
-def _last_checkpoint(result: Any, *, run: str, out: str) -> str:
-    if result.return_value:  # what a worker could not start with
-        raise CheckpointError(str(result.return_value))
-    if result.checkpoint is None:
-        raise CheckpointError(f"training run {run} below {out} ended without a checkpoint")
-    return join(out, run, str(result.checkpoint.path).rstrip("/").rsplit("/", 1)[-1])
 
 
 def _resources(workers: Workers) -> dict[str, float]:
@@ -130,32 +208,6 @@ def _check_room(workers: Workers) -> None:
                 f"{workers.count} workers of {each} {name} never fit: the Ray cluster has "
                 f"{total.get(name, 0.0)} {name}"
             )
-
-
-@contextmanager
-def _tail(queue: Queue, log: MetricsLog) -> Generator[None]:
-    """Move what the workers report into the log while the block runs."""
-    stop = threading.Event()
-
-    def drain() -> None:
-        for metrics in queue.get_nowait_batch(queue.qsize()):
-            log.add(StepMetrics(**metrics))
-
-    def poll() -> None:
-        while not stop.wait(_POLL_S):
-            drain()
-            log.write(at_least=_WRITE_EVERY)
-
-    # The flow's context goes along, so that its loggers work in `on_metrics`.
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(poll,), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-        drain()
-        log.write()
 
 
 @contextmanager
@@ -192,99 +244,18 @@ def _keep_interrupt_handler() -> Generator[None]:
         signal.signal(signal.SIGINT, handler)
 
 
-def _train_worker(loop: dict[str, Any]) -> str | None:
-    """One worker: set up, resume, train, report. Returns what made the start impossible."""
-    from hcp.training.batches import ahead
-
-    context = ray.train.get_context()
-    problem: str | None = None
-    trainer: Trainer | None = None
-    try:
-        trainer = _start(loop, rank=context.get_world_rank(), world_size=context.get_world_size())
-    except (HcpError, ValueError) as error:
-        problem = str(error)
-    problem = _first_problem(problem, context.get_world_size())
-    if problem is not None or trainer is None:
-        return problem
-    config: TrainConfig = loop["config"]
-    rank0 = context.get_world_rank() == 0
-    batches = ahead(_batches(trainer, loop))
-    for metrics in train_steps(trainer, batches, until=config.steps):
-        if rank0:
-            loop["queue"].actor.put_nowait.remote(asdict(metrics))
-        if metrics.step % config.checkpoint_every == 0 or metrics.step == config.steps:
-            _report(trainer, metrics, rank0=rank0)
-    return None
-
-
-def _start(loop: dict[str, Any], *, rank: int, world_size: int) -> Trainer:
+def _train_worker(loop: dict[str, Any]) -> RunEnd:
     import ray.train.torch
-    import torch
 
-    from hcp.base import load_base
-    from hcp.training.methods.names import trains_unet
-    from hcp.training.precision import base_dtype
-    from hcp.training.state import load_checkpoint
-
-    config: TrainConfig = loop["config"]
-    device = str(ray.train.torch.get_device())
-    dtype = base_dtype(config.precision, device)
-    if trains_unet(config.method):  # what trains is float32, and begins with the base's every bit
-        dtype = torch.float32
-    pipeline = load_base(loop["base"], device=device, dtype=dtype)
-    trainer = Trainer(
-        pipeline, config, rank=rank, world_size=world_size,
-        base_model=loop["base"], dataset_version=loop["version"],
-    )  # fmt: skip
-    checkpoint = ray.train.get_checkpoint()
-    if checkpoint is None and config.init_from:
-        trainer.start_from(config.init_from)
-        logger.info("rank %d begins with %s", rank, config.init_from)
-    if checkpoint is not None:
-        with checkpoint.as_directory() as path:
-            load_checkpoint(path, trainer)
-        logger.info("rank %d goes on after step %d", rank, trainer.step_done)
-    return trainer
-
-
-def _batches(trainer: Trainer, loop: dict[str, Any]) -> Iterator[Any]:
-    from hcp.training.batches import collate, iter_batches
-    from storage.streaming import SampleStream
-    from storage.versions import open_version
-
-    config = trainer.config
-    version = open_version(loop["root"], loop["version"])
-    return iter_batches(
-        SampleStream(version, split="train", seed=config.seed),
-        lambda examples: collate(examples, tokenizer=trainer.pipeline.tokenizer),
-        batch_size=config.batch_size,
-        config=config.data,
-        seed=config.seed,
-        state=trainer.loader,
-        rank=trainer.rank,
-        world_size=trainer.world_size,
+    context, mailbox = ray.train.get_context(), loop["mailbox"]
+    place = Place(
+        rank=context.get_world_rank(),
+        world_size=context.get_world_size(),
+        device=str(ray.train.torch.get_device()),
     )
-
-
-def _report(trainer: Trainer, metrics: StepMetrics, *, rank0: bool) -> None:
-    from hcp.training.state import save_checkpoint
-
-    if not rank0:
-        ray.train.report(asdict(metrics))  # a barrier: all ranks report equally often
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        save_checkpoint(folder, trainer)
-        checkpoint = ray.train.Checkpoint.from_directory(folder)
-        name = f"step-{metrics.step:08d}"
-        ray.train.report(asdict(metrics), checkpoint=checkpoint, checkpoint_dir_name=name)
-
-
-def _first_problem(problem: str | None, world_size: int) -> str | None:
-    # Every rank must know, or the healthy ones would wait for the others' gradients.
-    if world_size == 1:
-        return problem
-    import torch.distributed
-
-    problems: list[str | None] = [None] * world_size
-    torch.distributed.all_gather_object(problems, problem)
-    return next((p for p in problems if p is not None), None)
+    # A signal handler can be set in the main thread only, where the worker's own calls run.
+    myself: Any = ray.get_runtime_context().current_actor
+    ray.get(myself.execute.remote(note_sigterm))
+    if place.rank == 0:
+        watch(lambda: ray.get(mailbox.stopping.remote()))
+    return train_worker(loop["job"], place, tell=mailbox.put.remote)

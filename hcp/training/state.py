@@ -3,6 +3,9 @@
 The method's files for use hold the moving average where there is one; ``trainer_state/`` holds the
 raw weights, the optimizer's and the average's tensors, and the loader's position. COMPLETE.json
 covers all of them. No pickles.
+
+A run may go on with another number of workers. Where that number divides the batches of a step,
+each worker accumulates so many that the steps stay the same; else their size changes.
 """
 
 import json
@@ -18,6 +21,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from hcp.training.batches import LoaderState
+from hcp.training.config import TrainConfig
 from hcp.training.methods.protocol import Facts
 from hcp.training.optimisers import (
     check_same_optimizer,
@@ -37,16 +41,19 @@ STATE_DIR = "trainer_state"
 _TENSORS, _JSON = "state.safetensors", "state.json"
 STATE_TENSORS = f"{STATE_DIR}/{_TENSORS}"
 STATE_JSON = f"{STATE_DIR}/{_JSON}"
-FORMAT = 1
+FORMAT = 2
 
 
-def save_checkpoint(uri: str | Path, trainer: Trainer) -> None:
+def save_checkpoint(
+    uri: str | Path, trainer: Trainer, *, validation_loss: float | None = None
+) -> None:
     """Write a complete checkpoint into a directory or object prefix, replacing what is there."""
     uri = normalised(uri)
     remove(join(uri, COMPLETE_NAME))
     write_atomic(join(uri, STATE_DIR, _TENSORS), save(_tensors(trainer)))
-    state = json.dumps(_state(trainer), indent=1, sort_keys=True)
-    write_atomic(join(uri, STATE_DIR, _JSON), state.encode())
+    state = _state(trainer) | {"validation_loss": validation_loss}
+    data = json.dumps(state, indent=1, sort_keys=True).encode()
+    write_atomic(join(uri, STATE_DIR, _JSON), data)
     facts = Facts(step=trainer.step_done, dataset_version=trainer.dataset_version)
     with averaged(trainer):
         names = trainer.method.save(uri, facts)
@@ -73,16 +80,16 @@ def load_checkpoint(uri: str | Path, trainer: Trainer) -> None:
 
     Raises:
         CheckpointError: incomplete or changed, no trainer state in it, or made by another method,
-            with other settings of it, another batch size or another number of workers.
+            with other settings of it or another batch size.
     """
     uri = normalised(uri)
     verify_checkpoint(uri)
     if not {STATE_JSON, STATE_TENSORS} <= set(listed_files(uri)):
         raise CheckpointError(f"checkpoint {uri} is for use only: it holds no {STATE_DIR}/")
     state = json.loads(read_bytes(join(uri, STATE_JSON)))
-    if state["format"] != FORMAT:
+    if state["format"] not in (1, FORMAT):
         raise CheckpointError(
-            f"checkpoint {uri}: trainer state of format {state['format']}, expected {FORMAT}"
+            f"checkpoint {uri}: trainer state of format {state['format']}, expected {FORMAT} or 1"
         )
     method = state.get("method", "hcp")  # the only one before methods had names
     if method != trainer.method.name:
@@ -93,35 +100,55 @@ def load_checkpoint(uri: str | Path, trainer: Trainer) -> None:
     trainer.method.check(uri)
     check_same_optimizer(state.get("optimizer", {}), trainer.config.optimizer, uri)
     _tell_other_rates(state, trainer)
-    expected = _layout(trainer)
-    if state["layout"] != expected:
+    saved, expected = dict(state["layout"]), _layout(trainer)
+    workers = saved.pop("world_size", 1)  # format 1
+    accumulate = saved.pop("accumulate", 1)
+    per_step = saved.pop("batches_per_step", workers * accumulate)
+    if saved != expected:
         raise CheckpointError(
-            f"checkpoint {uri} was trained with {state['layout']}, this run has {expected}: its "
+            f"checkpoint {uri} was trained with {saved}, this run has {expected}: its "
             "place in the data and its state would not fit"
         )
+    trainer.config = _same_steps(trainer, per_step)
     _restore(trainer, state, load(read_bytes(join(uri, STATE_TENSORS))))
+
+
+def _same_steps(trainer: Trainer, per_step: int) -> TrainConfig:
+    """The settings with which a step has as many samples as before, on this number of workers."""
+    config, n = trainer.config, trainer.world_size
+    if config.accumulate * n == per_step:
+        return config
+    if per_step % n:
+        logger.warning(
+            "a step had %d batches and has %d now, on %d workers: the run goes on at its place in "
+            "the data, but its losses are not those it would have had",
+            per_step, config.accumulate * n, n,
+        )  # fmt: skip
+        return config
+    logger.info("%d workers, so each accumulates %d batches a step", n, per_step // n)
+    return replace(config, accumulate=per_step // n)
 
 
 def _layout(trainer: Trainer) -> dict[str, object]:
     config = trainer.config
     return {
         "batch_size": config.batch_size,
-        "accumulate": config.accumulate,
         "aspects": list(config.data.aspects),
-        "world_size": trainer.world_size,
         "seed": config.seed,
         "ema": config.ema_decay is not None,
     }
 
 
 def _state(trainer: Trainer) -> dict[str, object]:
+    per_step = trainer.config.accumulate * trainer.world_size
     return {
         "format": FORMAT,
         "method": trainer.method.name,
         "step": trainer.step_done,
         "loader": asdict(trainer.loader),
         "ema_steps": 0 if trainer.ema is None else trainer.ema.optimization_step,
-        "layout": _layout(trainer),
+        "layout": _layout(trainer) | {"batches_per_step": per_step},
+        "agreement": trainer.agreement.state(),
         "steps": trainer.config.steps,
         "optimizer": state_numbers(
             trainer.optimizer, trainer.config.optimizer, dict(trainer.method.named_parameters())
@@ -141,6 +168,15 @@ def _tell_other_rates(state: dict[str, Any], trainer: Trainer) -> None:
             "instead of %g (training.optimizer.decay_steps keeps it)",
             config.steps, before.steps, step, now, was,
         )  # fmt: skip
+
+
+def _loader(state: dict[str, Any]) -> LoaderState:
+    if state["format"] != 1:
+        return LoaderState(**state["loader"])
+    layout = state["layout"]
+    return LoaderState.from_format_1(
+        state["loader"], world_size=layout["world_size"], batch_size=layout["batch_size"]
+    )
 
 
 def _tensors(trainer: Trainer) -> dict[str, Tensor]:
@@ -174,4 +210,5 @@ def _restore(trainer: Trainer, state: dict[str, Any], tensors: dict[str, Tensor]
     if trainer.ema is not None:
         trainer.ema.optimization_step = int(state["ema_steps"])
     trainer.step_done = int(state["step"])
-    trainer.loader = LoaderState(**state["loader"])
+    trainer.loader = _loader(state)
+    trainer.agreement.restore(state.get("agreement", {}))

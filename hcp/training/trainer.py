@@ -21,6 +21,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
 from hcp.base import BasePipeline, frozen_modules, native_size_px
+from hcp.training.agreement import Agreement, all_finite
 from hcp.training.batches import Batch, LoaderState
 from hcp.training.compiled import CompiledBlocks
 from hcp.training.config import TrainConfig
@@ -32,7 +33,10 @@ from hcp.training.metrics import StepMetrics
 from hcp.training.optimisers import make_optimizer
 from hcp.training.precision import autocast, gradient_scaler, keep_encoder_exact
 from hcp.training.scheduler import training_scheduler
+from storage.errors import HcpError
 
+LOSSES = ("loss", "denoise", "alignment")
+"""What the ranks average; each has the rest of a step's figures of its own."""
 _MAXRSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
 
 
@@ -88,6 +92,7 @@ class Trainer:
         )  # fmt: skip
         self.scaler = gradient_scaler(config.precision, self.device)
         self.ema = self._new_ema()
+        self.agreement = Agreement(world_size=world_size, device=self.device)
         self.step_done = 0
         self.loader = LoaderState()
 
@@ -105,8 +110,12 @@ class Trainer:
     ) -> StepMetrics:
         """One optimizer step over ``accumulate`` batches, which took ``waited_s`` to come.
 
+        All ranks take it together. Where the loss or the gradient is not finite on any rank, no
+        rank changes its weights; the step and the place in the data go on all the same, since a
+        restart would only repeat it.
+
         Raises:
-            FloatingPointError: the loss is not finite.
+            HcpError: another rank cannot go on.
         """
         start_s = perf_counter() - waited_s
         rate = self._set_learning_rate()
@@ -116,16 +125,10 @@ class Trainer:
             for part, (batch, _) in enumerate(batches)
         ]
         losses = mean_losses(passes)
-        if not np.isfinite(losses["loss"]):
-            raise FloatingPointError(f"loss is {losses['loss']} at step {self.step_done + 1}")
-        average_gradients(self.parameters, self.world_size)
-        self.scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
-        if norm.isfinite():  # else float16 overflowed: a smaller scale follows
-            self.scaler.step(self.optimizer)
-            if self.ema is not None:
-                self.ema.step(self.parameters)
-        self.scaler.update()
+        bad = [each for batch, _ in batches for each in batch.bad]
+        means = self.agreement.settle([losses[name] for name in LOSSES], bad=bad)
+        losses |= dict(zip(LOSSES, means, strict=True))
+        norm = self._update() if all_finite(means) else self._skip()
         self.step_done += 1
         self.loader = batches[-1][1]
         images = sum(len(batch.keys) for batch, _ in batches)
@@ -133,13 +136,36 @@ class Trainer:
         return StepMetrics(
             step=self.step_done,
             learning_rate=rate,
-            grad_norm=float(norm),
+            grad_norm=norm,
             images_per_s=images / taken_s,
             epoch=self.loader.epoch,
             data_wait=waited_s / taken_s,
             device_memory_mib=peak_memory_mib(self.device),
+            skipped=self.agreement.skipped,
+            bad_samples=self.agreement.bad_samples,
             **losses,
         )
+
+    def _update(self) -> float:
+        """Change the weights, unless the ranks' mean gradient is not finite; count the step.
+
+        An overflow of scaled float16 gradients counts as none: a smaller scale follows.
+        """
+        average_gradients(self.parameters, self.world_size)
+        self.scaler.unscale_(self.optimizer)
+        norm = float(nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm))
+        if finite := all_finite([norm]):
+            self.scaler.step(self.optimizer)
+            if self.ema is not None:
+                self.ema.step(self.parameters)
+        if finite or self.scaler.get_scale() <= 1:
+            self.agreement.count(finite=finite)
+        self.scaler.update()
+        return norm
+
+    def _skip(self) -> float:
+        self.agreement.count(finite=False)
+        return float("nan")
 
     def close(self) -> None:
         """Take out of the pipeline what the method put into it."""
@@ -235,5 +261,15 @@ def train_steps(
     """
     while trainer.step_done < until:
         start_s = perf_counter()
-        taken = [next(batches) for _ in range(trainer.config.accumulate)]
+        taken = _taken(trainer, batches)
         yield trainer.step(taken, waited_s=perf_counter() - start_s)
+
+
+def _taken(
+    trainer: Trainer, batches: Iterator[tuple[Batch, LoaderState]]
+) -> list[tuple[Batch, LoaderState]]:
+    try:
+        return [next(batches) for _ in range(trainer.config.accumulate)]
+    except HcpError as error:  # the others wait for this rank
+        trainer.agreement.fail(str(error), n_losses=len(LOSSES))
+        raise

@@ -30,7 +30,7 @@ def steps(n: int) -> list[StepMetrics]:
     ("n", "first", "last"), [(1, 1.0, 1.0), (9, 1.0, 9.0), (20, 1.5, 19.5), (39, 2.0, 38.0)]
 )
 def test_losses_of_the_first_and_of_the_last_tenth(n: int, first: float, last: float) -> None:
-    start, end = loss_ends(steps(n))
+    start, end = loss_ends(steps(n), n)
     assert start == {"loss": first, "denoise": 2 * first, "alignment": 0.5}
     assert end == {"loss": last, "denoise": 2 * last, "alignment": 0.5}
 

@@ -1,6 +1,7 @@
 """Training steps: what they change, what they repeat, what stops them."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -216,12 +217,47 @@ def test_steps_that_cannot_be_trained_are_refused(pipeline: StableDiffusionPipel
         TrainConfig(batch_size=0)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(pipeline: StableDiffusionPipeline) -> None:
+def poisoned(item: tuple[Batch, LoaderState]) -> tuple[Batch, LoaderState]:
+    batch, state = item
+    return dataclasses.replace(batch, pixels=batch.pixels * torch.nan), state
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_the_next_one_taken(
+    make_pipeline: MakePipeline, tmp_path: Path
+) -> None:
+    def broken(trainer: Trainer) -> Iterator[tuple[Batch, LoaderState]]:
+        first = trainer.step_done
+        for i, item in enumerate(stream(trainer), start=first + 1):
+            yield poisoned(item) if i == 3 else item
+
+    trainer = Trainer(make_pipeline(0), CONFIG)
+    whole = list(train_steps(trainer, broken(trainer), until=2))
+    before = [p.detach().clone() for p in trainer.parameters]
+    save_checkpoint(tmp_path / "c", trainer)
+    whole += list(train_steps(trainer, broken(trainer), until=3))
+    assert not math.isfinite(whole[2].loss)
+    assert all(torch.equal(a, b) for a, b in zip(before, trainer.parameters, strict=True))
+    assert (trainer.step_done, trainer.agreement.skipped) == (3, 1)
+    whole += list(train_steps(trainer, broken(trainer), until=5))
+    assert [m.skipped for m in whole] == [0, 0, 1, 1, 1]
+    assert trainer.ema is not None
+    assert all(t.isfinite().all() for t in (*trainer.parameters, *trainer.ema.shadow_params))
+    # From an older checkpoint the same step is skipped again, and then it goes on as before.
+    again = Trainer(make_pipeline(0), CONFIG)
+    load_checkpoint(tmp_path / "c", again)
+    rest = list(train_steps(again, broken(again), until=5))
+    assert [m.loss for m in rest[1:]] == [m.loss for m in whole[3:]]
+    assert [m.skipped for m in rest] == [1, 1, 1]
+
+
+def test_a_gradient_that_is_not_finite_is_skipped_too(pipeline: StableDiffusionPipeline) -> None:
     trainer = Trainer(pipeline, CONFIG)
-    batch, state = next(iter(stream(trainer)))
-    broken = dataclasses.replace(batch, pixels=batch.pixels * torch.nan)
-    with pytest.raises(FloatingPointError, match="step 1"):
-        trainer.step([(broken, state)])
+    trainer.parameters[0].register_hook(lambda grad: grad * torch.inf)
+    before = [p.detach().clone() for p in trainer.parameters]
+    metrics = trainer.step([next(iter(stream(trainer)))])
+    assert math.isfinite(metrics.loss)
+    assert metrics.skipped == 1
+    assert all(torch.equal(a, b) for a, b in zip(before, trainer.parameters, strict=True))
 
 
 def test_learning_rate_warms_up_linearly() -> None:

@@ -1,0 +1,127 @@
+"""Whole trainings in processes of their own, without Ray: killed, stopped, with a full disk."""
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hcp import HcpConfig
+from hcp.checkpoint import read_checkpoint
+from hcp.training.checkpoints import CheckpointFolder
+from hcp.training.config import DataConfig, TrainConfig
+from hcp.training.worker import Place, TrainJob, train_worker
+from storage.errors import CheckpointError, HcpError
+from storage.versions import DatasetVersion
+from tests.hcp.training.rank_process import start_ranks, steps_of
+
+CONFIG = TrainConfig(
+    steps=8,
+    batch_size=2,
+    learning_rate=1e-3,
+    warmup_steps=2,
+    ema_decay=0.9,
+    checkpoint_every=3,
+    data=DataConfig(resolution_px=32, caption_dropout=0.2, decode_threads=1),
+    hcp=HcpConfig(width=16),
+)
+
+
+@pytest.fixture
+def job(dataset: DatasetVersion, base: str, tmp_path: Path) -> TrainJob:
+    return TrainJob(
+        config=CONFIG, root=dataset.root.uri, version=dataset.id, base=base,
+        run=str(tmp_path / "run"),
+    )  # fmt: skip
+
+
+def losses(folder: Path) -> list[float]:
+    steps = steps_of(folder)
+    assert list(steps) == list(range(1, len(steps) + 1))
+    return [step["loss"] for step in steps.values()]
+
+
+def whole(job: TrainJob, folder: Path, *, world_size: int = 1) -> list[float]:
+    """The losses of an uninterrupted run."""
+    ranks = start_ranks(replace(job, run=f"{folder}/run"), folder, world_size=world_size)
+    assert ranks.end().error is None
+    return losses(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_a_killed_run_goes_on_as_if_nothing_had_been(
+    job: TrainJob, tmp_path: Path, world_size: int
+) -> None:
+    expected = whole(job, tmp_path / "whole", world_size=world_size)
+    folder = tmp_path / "killed"
+    ranks = start_ranks(job, folder, world_size=world_size, TEST_STEP_S="0.1")
+    ranks.signal_at(5, signal.SIGKILL, rank=world_size - 1)
+    ranks.kill()
+    assert start_ranks(job, folder, world_size=world_size).end().step == 8
+    assert losses(folder) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_two_workers_stop_at_the_same_step_with_a_checkpoint(job: TrainJob, tmp_path: Path) -> None:
+    expected = whole(job, tmp_path / "whole", world_size=2)
+    folder = tmp_path / "stopped"
+    ranks = start_ranks(job, folder, world_size=2, TEST_STEP_S="0.2")
+    ranks.signal_at(4, signal.SIGTERM, rank=1)
+    end = ranks.end()
+    assert end.stopped
+    assert 4 < end.step < 8
+    assert end.last is not None
+    assert end.last.step == end.step == max(steps_of(folder))
+    assert start_ranks(job, folder, world_size=2).end().step == 8
+    assert losses(folder) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_two_workers_take_the_steps_of_one_that_accumulates_two(
+    job: TrainJob, tmp_path: Path
+) -> None:
+    two = whole(job, tmp_path / "two", world_size=2)
+    one_job = replace(job, config=replace(job.config, accumulate=2))
+    assert whole(one_job, tmp_path / "one") == pytest.approx(two, rel=1e-4)
+    # Two go on from a checkpoint of one, and one from a checkpoint of two.
+    for first, then in ((1, 2), (2, 1)):
+        folder = tmp_path / f"{first}-{then}"
+        begun = one_job if first == 1 else job
+        ranks = start_ranks(begun, folder, world_size=first, TEST_STEP_S="0.2")
+        ranks.signal_at(3, signal.SIGTERM, rank=0)
+        assert ranks.end().stopped
+        end = start_ranks(replace(begun, run=job.run), folder, world_size=then).end()
+        assert (end.step, end.error) == (8, None)
+        assert losses(folder) == pytest.approx(two, rel=1e-4)
+        for path in Path(job.run).iterdir():
+            path.rename(tmp_path / f"{first}-{then}-{path.name}")
+
+
+@pytest.mark.slow
+def test_a_full_disk_keeps_the_last_good_checkpoint_and_the_run_goes_on(
+    job: TrainJob, tmp_path: Path
+) -> None:
+    """No file may grow past a limit, as the kernel says it of a full quota."""
+    folder = tmp_path / "full"
+    longer = replace(job, config=replace(job.config, steps=4))
+    ranks = start_ranks(longer, folder, TEST_STEP_S="0.2")
+    ranks.signal_at(2, signal.SIGTERM, rank=0)
+    first = ranks.end()
+    assert first.last is not None
+    ranks = start_ranks(job, folder, TEST_FILE_BYTES="20000")
+    end = ranks.end()
+    assert max(steps_of(folder)) == 8
+    assert end.failed_checkpoints == len([s for s in (3, 6, 8) if s > first.step])
+    assert isinstance(end.error, CheckpointError)
+    assert "--resume" in str(end.error)
+    assert end.last == first.last
+    assert [kept.step for kept in CheckpointFolder(job.run).finished()] == [first.step]
+    read_checkpoint(first.last.uri)
+    assert start_ranks(job, folder).end().error is None
+
+
+def test_what_cannot_start_is_in_the_result(job: TrainJob) -> None:
+    end = train_worker(replace(job, base="nowhere/at/all"), Place(), lambda *_: None)
+    assert isinstance(end.error, HcpError)
+    assert "nowhere" in str(end.error)
