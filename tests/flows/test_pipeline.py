@@ -5,16 +5,17 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from prefect import flow
 
 from demo.run import DemoSize, demo_params, summary
 from demo.world.dataset import DrawnFolder
-from flows import ablate_hcp, rebuild_and_train
+from flows import ablate_hcp, rebuild_and_train, train_hcp
 from flows.ablate import table_row
 from flows.cli.settings import merged
 from flows.names import split_dataset
 from flows.outcomes import PipelineOutcome
-from flows.params import AblateParams, RebuildAndTrainParams
+from flows.params import AblateParams, RebuildAndTrainParams, TrainParams
 from flows.pipeline import finished
 from hcp import HcpAdapter
 from storage.errors import HcpError, RegistryError
@@ -122,6 +123,28 @@ def test_what_an_earlier_run_made_must_still_be_there(outcome: PipelineOutcome, 
     assert not ask()
     card.write_bytes(content)
     assert ask()
+
+
+def test_a_training_begins_with_a_registered_version_on_the_version_it_is_told(
+    outcome: PipelineOutcome, drawn: DrawnFolder, out: Path
+) -> None:
+    fields = params(drawn, out)["train"] | {
+        "dataset": str(out / "another"),  # the deployment's own; an event names the version
+        "out": str(out / "nightly"),
+        "registry": outcome.evaluation.tracking_uri,
+    }
+    fields["training"] |= {
+        "init_from": outcome.evaluation.registry_uri, "steps": 1, "learning_rate": 1e-9,
+        "ema_decay": None,
+    }  # fmt: skip
+    nightly = train_hcp(TrainParams.model_validate(fields), dataset=outcome.dataset)
+    assert nightly.dataset == outcome.dataset
+    former, ours = (
+        HcpAdapter.from_pretrained(place) for place in (outcome.train.adapter, nightly.adapter)
+    )
+    assert (former.card.step, ours.card.step) == (SIZE.train_steps, 1)
+    for before, after in zip(former.parameters(), ours.parameters(), strict=True):
+        assert torch.allclose(before, after, atol=1e-6)
 
 
 def test_ablation_gives_one_row_per_variant(
