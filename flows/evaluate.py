@@ -8,6 +8,7 @@ from prefect.artifacts import create_link_artifact
 from flows.artifacts import Cell, publish_markdown, publish_table
 from flows.cards import add_evaluation
 from flows.jobs import EvaluationJob, EvaluationResult, run_evaluation
+from flows.mlflow_run import add_report
 from flows.outcomes import EvaluateOutcome
 from flows.params import EvaluateParams
 from hcp.evaluation.results import CANDIDATE, EvaluationReport
@@ -40,6 +41,7 @@ def evaluate_hcp(params: EvaluateParams) -> EvaluateOutcome:
     result = compare(job)
     report = write_page(params, result)
     complete_card(job, result)
+    add_to_training(job, result)
     entry = register(job, result) if params.register_model else None
     for line in result.verdict.reasons:
         logger.info("gate: %s", line)
@@ -114,6 +116,16 @@ def complete_card(job: EvaluationJob, result: EvaluationResult) -> None:
         verdict=f"{gate}: {' '.join(result.verdict.reasons)}",
         judge=job.params.judge.weights,
     )
+
+
+@task(name="add-to-training")
+def add_to_training(job: EvaluationJob, result: EvaluationResult) -> None:
+    """Add the report to the MLflow run of the training that made the checkpoint, if there is one.
+
+    An MLflow that is away ends no evaluation.
+    """
+    registry, metrics = job.params.registry, result.figures.metrics()
+    add_report(registry, job.digest, html=result.html, metrics=metrics)
 
 
 @task(name="register")

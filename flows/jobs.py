@@ -149,6 +149,7 @@ def render_page(
 ) -> str:
     """The HTML report of an evaluation, with its training and dataset where they are known."""
     from hcp.pages.report import ReportData, render
+    from hcp.training.look_files import validations_beside
     from hcp.training.run_folder import read_metrics
 
     return render(
@@ -158,6 +159,7 @@ def render_page(
             evaluation=evaluation,
             verdict=verdict,
             metrics=read_metrics(params.training_log) if params.training_log else (),
+            validations=validations_beside(params.training_log) if params.training_log else (),
             dataset=version,
             facts={
                 "base": params.base,

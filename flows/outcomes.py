@@ -38,6 +38,8 @@ class TrainOutcome(Outcome):
     skipped: int = 0  # steps whose loss or gradient was not finite
     bad_samples: int = 0  # training samples that could not be read
     bad_shards: int = 0  # in so many shards; the run's summary.json names them
+    mlflow_run: str | None = None  # id of its MLflow run; None: there is none
+    tracking_uri: str | None = None  # the MLflow that has it
 
 
 class EvaluateOutcome(Outcome):

@@ -6,17 +6,18 @@ escaped.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hcp.evaluation.promotion import Verdict
 from hcp.evaluation.results import CANDIDATE, EvaluationConfig
-from hcp.pages.figures import Chart, decode_image, draw_people, jpeg_uri, line_chart
+from hcp.pages.curves import training_charts
+from hcp.pages.figures import decode_image, draw_people, jpeg_uri
 from hcp.pages.measures import arms, differences, measure_rows, number, percent
 from hcp.pages.picture_rows import photo_row, picture_rows
 from storage.extras import explained_imports
+from storage.provenance import library_versions
 
 with explained_imports():
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -24,6 +25,7 @@ with explained_imports():
 if TYPE_CHECKING:
     from hcp.evaluation.run import Evaluation
     from hcp.training.metrics import StepMetrics
+    from hcp.training.watching import Validation
     from storage.versions import DatasetVersion
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -39,6 +41,7 @@ class ReportData:
     evaluation: "Evaluation | None" = None
     verdict: Verdict | None = None
     metrics: "Sequence[StepMetrics]" = ()
+    validations: "Sequence[Validation]" = ()
     dataset: "DatasetVersion | None" = None
     facts: Mapping[str, str] = field(default_factory=dict[str, str])  # names of models and data
     max_prompts: int = 12
@@ -68,7 +71,9 @@ def render(data: ReportData) -> str:
     environment.filters |= {"num": number, "percent": percent}
     page = environment.get_template("report.html.j2")
     sections = _evaluation(data) | _dataset(data)
-    return page.render(data=data, charts=_charts(data.metrics), **sections)
+    return page.render(
+        data=data, charts=training_charts(data.metrics, data.validations), **sections
+    )
 
 
 def _evaluation(data: ReportData) -> dict[str, Any]:
@@ -97,24 +102,8 @@ def _evaluation(data: ReportData) -> dict[str, Any]:
 
 def _circumstances(config: EvaluationConfig) -> dict[str, str]:
     sampling = f"{config.steps} steps, guidance {config.guidance:g}, {len(config.seeds)} seeds"
-    found: list[str] = []
-    for name in LIBRARIES:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:  # an extra that is not installed here
-            continue
+    found = [f"{name} {version}" for name, version in library_versions(LIBRARIES).items()]
     return {"sampling": f"{sampling} a prompt", "versions": ", ".join(found)}
-
-
-def _charts(metrics: "Sequence[StepMetrics]") -> list[Chart]:
-    if len(metrics) < 2:
-        return []
-    steps = [m.step for m in metrics]
-    return [
-        line_chart("Denoising loss", steps, [m.denoise for m in metrics]),
-        line_chart("Alignment loss", steps, [m.alignment for m in metrics]),
-        line_chart("Images per second", steps, [m.images_per_s for m in metrics]),
-    ]
 
 
 def _dataset(data: ReportData) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from hcp.evaluation.results import EvaluationConfig
 from hcp.evaluation.run import Evaluation
 from hcp.pages.report import ReportData, render
 from hcp.training.metrics import StepMetrics
+from hcp.training.watching import Validation
 from storage.versions import DatasetVersion, publish_version
 from tests.hcp.samples import make_person
 
@@ -113,6 +114,9 @@ def data(version: DatasetVersion) -> ReportData:
             for i in range(1, 30)
         ],
         dataset=version,
+        validations=[
+            Validation(step=i, loss=1 / (i + 1), attention_share=0.5) for i in (0, 10, 20)
+        ],
         max_samples=1,
         facts={"base model": "embedded"},
     )  # fmt: skip
@@ -133,7 +137,8 @@ def test_the_page_shows_everything(data: ReportData) -> None:
     # Base and HcP for 2 seeds of 2 prompts, skeletons over the people, one photo with 3 maps,
     # the sheet of maps, one gallery picture.
     assert sum(tag == "img" for tag, _ in page.tags) == 8 + 4 + 4 + 1 + 1
-    assert sum(tag == "svg" for tag, _ in page.tags) == 3
+    assert sum(tag == "svg" for tag, _ in page.tags) == 3 + 2
+    assert "Denoising loss, validation" in page.text
 
 
 def test_the_page_needs_nothing_from_outside(data: ReportData) -> None:
