@@ -1,6 +1,7 @@
 """A training's MLflow run: what the flow knows of it, and its events as they come."""
 
 from collections.abc import Callable, Mapping
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from prefect import get_run_logger
@@ -8,7 +9,7 @@ from prefect.runtime import flow_run
 
 from flows.params import TrainParams
 from storage.background import Background
-from storage.errors import HcpError
+from storage.errors import HcpError, TrainingStoppedError
 from storage.locations import join
 from storage.mlflow_calls import check_tracking_uri, sqlite_file
 from storage.mlflow_runs import DatasetFacts, RunFacts, add_evaluation
@@ -82,9 +83,18 @@ class TrainingRun:
     def __enter__(self) -> "TrainingRun":
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        if self._run is not None:
-            self._run.__exit__(*error)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._run is None:
+            return
+        if isinstance(error, TrainingStoppedError):
+            self._run.close("KILLED")
+        else:
+            self._run.__exit__(kind, error, trace)
 
     def _begin(self, start: Any) -> None:
         from hcp.training.look_files import VALIDATION_NAME, read_validations

@@ -1,15 +1,19 @@
 """The flow train-hcp: a dataset version and a base model in, a checkpoint out."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING
 
 from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
 
-from flows.artifacts import Progress, publish_table
+from flows.artifacts import publish_table
 from flows.cards import write_card
+from flows.display import TrainingDisplay
+from flows.mlflow_run import TrainingRun
 from flows.names import Dataset, model_path, split_dataset
 from flows.outcomes import TrainOutcome
 from flows.params import TrainParams
@@ -22,6 +26,7 @@ from storage.versions import DatasetVersion, open_version
 if TYPE_CHECKING:
     from hcp.training.metrics import StepMetrics
     from hcp.training.ray import TrainResult
+    from hcp.training.watching import Event
 
 LOSSES = ("loss", "denoise", "alignment")
 
@@ -41,8 +46,10 @@ def train_hcp(params: TrainParams, dataset: Dataset | None = None) -> TrainOutco
 
     version = open_version(*split_dataset(dataset or params.dataset))
     get_run_logger().info("dataset version %s: %d samples", version.id, version.n_samples)
-    result = fit_layers(starting_point(params), version)
-    adapter = export_adapter(result.checkpoint, params.out, params.export)
+    with TrainingRun(params, version) as run:
+        result = fit_layers(starting_point(params), version, run)
+        adapter = export_adapter(result.checkpoint, params.out, params.export)
+        run.trained(adapter, digest=verify_checkpoint(adapter), checkpoint=result.checkpoint)
     first, last = loss_ends(iter_metrics(result.metrics_uri), result.steps)
     rows = [{"steps": "first tenth", **first}, {"steps": "last tenth", **last}]
     publish_table("losses", rows, description=f"Mean losses of {result.run}")
@@ -58,6 +65,8 @@ def train_hcp(params: TrainParams, dataset: Dataset | None = None) -> TrainOutco
         bad_shards=result.bad_shards,
         first=first,
         last=last,
+        mlflow_run=run.run_id,
+        tracking_uri=run.tracking_uri,
     )
     write_card(params, outcome)
     return outcome
@@ -89,19 +98,19 @@ def starting_point(params: TrainParams) -> TrainParams:
     return params.model_copy(update={"training": training})
 
 
-@task(name="fit")
-def fit_layers(params: TrainParams, version: DatasetVersion) -> "TrainResult":
-    """Train on Ray; progress and losses show while it runs."""
+@task(name="fit", cache_policy=NO_CACHE)
+def fit_layers(params: TrainParams, version: DatasetVersion, run: TrainingRun) -> "TrainResult":
+    """Train on Ray; what happens shows while it does, and goes into its MLflow run."""
     from flows.ray_session import ray_session
     from hcp.training.ray import fit
 
-    progress = Progress("train", total=params.training.steps, unit="steps")
+    display = TrainingDisplay(total=params.training.steps, link=run.place)
 
-    def on_metrics(metrics: "StepMetrics") -> None:
-        note = f"loss {metrics.loss:.4f}, alignment {metrics.alignment:.4f}"
-        progress.update(metrics.step, note)
+    def on_event(event: "Event") -> None:
+        run(event)
+        display(event)
 
-    with ray_session(params.ray_address) as cluster:
+    with ray_session(params.ray_address) as cluster, closing(display):
         gpus = cluster.gpus_each(params.workers.gpus_each, device=params.device)
         return fit(
             params.training,
@@ -110,7 +119,7 @@ def fit_layers(params: TrainParams, version: DatasetVersion) -> "TrainResult":
             out=params.out,
             workers=replace(params.workers, gpus_each=gpus),
             resume=params.resume,
-            on_metrics=on_metrics,
+            on_event=on_event,
             on_note=get_run_logger().warning,
         )
 

@@ -15,6 +15,7 @@ from typing import Any
 from hcp.training.metrics import StepMetrics
 from hcp.training.run_folder import MetricsLog
 from hcp.training.stopping import StopRequest
+from hcp.training.watching import OnEvent
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ class Follower:
     log: MetricsLog
     request: StopRequest
     on_note: Callable[[str], None] = logger.warning
+    on_event: OnEvent = lambda _: None
     _ended: threading.Event = field(default_factory=threading.Event)
     _told: bool = False
     _failing: set[str] = field(default_factory=set[str])
@@ -66,6 +68,8 @@ class Follower:
         for kind, value in self.take():
             if kind == "note":
                 self.on_note(value)
+            elif kind == "seen":
+                self._guarded("showing what was seen", lambda value=value: self.on_event(value))
             else:
                 self._guarded("showing a step", lambda value=value: self._add(value))
 

@@ -60,6 +60,8 @@ class Surroundings:
     n_samples: int  # of that split
     on_metrics: OnMetrics = lambda _: None
     on_note: OnNote = logger.warning  # what a person should know
+    look: Callable[[], None] = lambda: None
+    """Before the first step and after each, on every rank: what is seen is told elsewhere."""
     validate: Callable[[Trainer], float | None] = lambda _: None
     """Before each checkpoint on a schedule, on every rank: the validation loss, None: none."""
 
@@ -96,6 +98,8 @@ def _steps(
 ) -> None:
     agreement, config = trainer.agreement, trainer.config
     skipped, bad = agreement.skipped, agreement.bad_samples
+    if trainer.step_done == 0:
+        around.look()
     for metrics in train_steps(trainer, batches, until=config.steps):
         around.on_metrics(metrics)
         if trainer.rank == 0 and metrics.skipped > skipped:
@@ -104,6 +108,7 @@ def _steps(
             around.on_note(f"others stand in for what is broken: {_bad(agreement)}")
         skipped, bad = metrics.skipped, metrics.bad_samples
         _check(trainer, metrics, around)
+        around.look()
         last = metrics.step == config.steps
         if last or metrics.step % config.checkpoint_every == 0:
             _checkpoint(trainer, around, loss=around.validate(trainer), must=last)

@@ -27,13 +27,14 @@ from hcp.training.mix import check_data, settle_mix
 from hcp.training.run_folder import (
     METRICS_NAME,
     MetricsLog,
-    OnMetrics,
     OnNote,
     read_metrics,
     run_name,
     write_summary,
 )
 from hcp.training.stopping import Mailbox, note_sigterm, sigterm_asks, watch
+from hcp.training.takers import EventTakers
+from hcp.training.watching import OnEvent, RunStart
 from hcp.training.worker import Place, TrainJob, train_worker
 from storage.errors import CheckpointError, TrainingStoppedError
 from storage.locations import join, normalised
@@ -72,7 +73,7 @@ def fit(
     out: str,
     workers: Workers | None = None,
     resume: bool = False,
-    on_metrics: OnMetrics | None = None,
+    on_event: OnEvent | None = None,
     on_note: OnNote = logger.warning,
 ) -> TrainResult:
     """Train on a dataset version with Ray Train.
@@ -83,7 +84,8 @@ def fit(
         out: directory or URL below which the run's folder is written.
         resume: go on with the last run of the same settings, dataset version and base; else start
             a new one beside it.
-        on_metrics: called here, in a thread of its own, after each optimizer step.
+        on_event: called here with what happens (hcp.training.watching): the run's start, then, in
+            a thread of its own, each optimizer step, validation and grid of pictures.
         on_note: called there with what a person should know: a step that was skipped, a shard
             that cannot be read, a checkpoint that could not be written.
     Raises:
@@ -103,12 +105,17 @@ def fit(
         config=config, root=dataset.root.uri, version=dataset.id, base=base, run=join(out, run),
         keep_checkpoints=workers.keep_checkpoints,
     )  # fmt: skip
-    log = MetricsLog(join(job.run, METRICS_NAME), on_metrics)
-    end = _run(job, workers, log=log, on_note=on_note)
+    takers = EventTakers(job.run, config, on_event)
+    log = MetricsLog(join(job.run, METRICS_NAME), takers)
+    with takers:
+        takers(RunStart(run=run, folder=job.run, last_step=log.last_step))
+        end = _run(job, workers, log=log, on_note=on_note, on_event=takers)
     return _result(end, job, log=log)
 
 
-def _run(job: TrainJob, workers: Workers, *, log: MetricsLog, on_note: OnNote) -> RunEnd:
+def _run(
+    job: TrainJob, workers: Workers, *, log: MetricsLog, on_note: OnNote, on_event: OnEvent
+) -> RunEnd:
     with sigterm_asks(workers.stop_grace_s) as request, _mailbox() as mailbox:
         trainer = _ray_trainer({"job": job, "mailbox": mailbox}, workers)
         follower = Follower(
@@ -117,6 +124,7 @@ def _run(job: TrainJob, workers: Workers, *, log: MetricsLog, on_note: OnNote) -
             log=log,
             request=request,
             on_note=on_note,
+            on_event=on_event,
         )
         with follower, _keep_interrupt_handler(), cluster_named():
             end = cast(RunEnd, trainer.fit().return_value)

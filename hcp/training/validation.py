@@ -9,10 +9,10 @@ channels, height and width.
 """
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice, zip_longest
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,9 +27,11 @@ from hcp.training.examples import make_example
 from hcp.training.methods.protocol import Terms
 from hcp.training.state import averaged
 from hcp.training.trainer import Trainer
-from hcp.training.watching import Validation
+from hcp.training.watching import Validation, ValidationConfig
 from storage.errors import HcpError
 from storage.records import Sample
+from storage.streaming import SampleStream, StoredPlace, split_size
+from storage.versions import DatasetVersion
 
 logger = logging.getLogger(__name__)
 
@@ -60,14 +62,14 @@ class Validator:
 
         Args:
             trainer: whose base encodes them.
-            samples: in the same order on every rank.
-            to_batch: a batch of one photo, as ``photo_batch`` makes it.
-        A photo that cannot be read is left out, with a warning.
+            samples: the photos, or their places, in the same order on every rank.
+            to_batch: reads one as a batch of one photo, as ``photo_batch`` makes it; what cannot be
+                read is left out, with a warning.
         """
         self._trainer, self._config = trainer, trainer.config.validation
         self._levels = self._config.noise_levels
         self._photos: list[Photo] = []
-        for index, sample in enumerate(islice(_readable(samples), self._config.photos)):
+        for index, sample in enumerate(islice(samples, self._config.photos)):
             if index % trainer.world_size != trainer.rank:
                 continue
             try:
@@ -196,6 +198,18 @@ def _mean(table: NDArray[np.float64], step: int, levels: Sequence[float]) -> Val
     )
 
 
+def held_out(versions: Sequence[DatasetVersion], config: ValidationConfig) -> list[StoredPlace]:
+    """The places of the photos that are measured, of all versions in turn; nothing is read."""
+    streams = [
+        SampleStream(version, split="val", seed=config.seed)
+        for version in versions
+        if split_size(version, "val")
+    ]
+    orders = [[p for p, _ in islice(s.places(), min(s.size, config.photos))] for s in streams]
+    turns = chain.from_iterable(zip_longest(*orders))
+    return list(islice((place for place in turns if place is not None), config.photos))
+
+
 def photo_batch(trainer: Trainer, sample: Sample) -> Batch:
     """One photo as validation sees it: the largest square around its people, never mirrored.
 
@@ -232,10 +246,3 @@ def _repeated(encoded: Encoded, n: int) -> Encoded:
         text=encoded.text.repeat(n, 1, 1),
         added=added and {name: value.repeat(n, 1) for name, value in added.items()},
     )
-
-
-def _readable(samples: Iterable[S]) -> Iterator[S]:
-    try:
-        yield from samples
-    except (HcpError, OSError) as error:
-        logger.warning("validation photos: the rest of the split cannot be read: %s", error)

@@ -7,7 +7,7 @@ from typing import Any
 from hcp.training.batches import Batch
 from hcp.training.samples import draw_samples
 from hcp.training.trainer import Trainer
-from hcp.training.validation import Validator, photo_batch
+from hcp.training.validation import Validator
 from hcp.training.watching import SampleGrid, Validation, due
 
 logger = logging.getLogger(__name__)
@@ -22,18 +22,18 @@ class Watch:
         samples: Callable[[], Iterable[Any]],
         *,
         tell: Callable[[Validation | SampleGrid], None],
-        to_batch: Callable[[Any], Batch] | None = None,
+        to_batch: Callable[[Any], Batch],
     ) -> None:
         """Nothing is read or drawn yet.
 
         Args:
             trainer: this rank's.
-            samples: opens the held-out photos, in the same order on every rank.
+            samples: gives the held-out photos, or their places, in the same order on every rank.
             tell: called on rank 0 with what was seen.
-            to_batch: a batch of one of the samples; None: ``photo_batch``.
+            to_batch: reads one of them as a batch.
         """
         self._trainer, self._samples, self._tell = trainer, samples, tell
-        self._to_batch = to_batch or (lambda sample: photo_batch(trainer, sample))
+        self._to_batch = to_batch
         self._validator: Validator | None = None
         self._newest: Validation | None = None
         self._measured_at = -1

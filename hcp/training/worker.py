@@ -20,13 +20,16 @@ from hcp.training.precision import base_dtype
 from hcp.training.state import load_checkpoint
 from hcp.training.stopping import ASKED
 from hcp.training.trainer import Trainer
+from hcp.training.validation import held_out, photo_batch
+from hcp.training.watch import Watch
 from storage.errors import HcpError
 from storage.versions import DatasetVersion, open_version
 
 logger = logging.getLogger(__name__)
 
 Tell = Callable[[str, Any], None]
-"""What a worker says to the driver: ("step", metrics as a dict) or ("note", a sentence)."""
+"""What a worker says to the driver: ("step", metrics as a dict), ("seen", a validation or pictures)
+or ("note", a sentence)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +89,15 @@ def train_worker(job: TrainJob, place: Place, tell: Tell) -> RunEnd:
         logger.warning(text)
         tell("note", text)
 
+    watch = make_watch(trainer, version, tell)
     surroundings = Surroundings(
         folder=folder,
         n_shards=len(sizes),
         n_samples=sum(sizes.values()),
         on_metrics=on_metrics,
         on_note=on_note,
+        look=watch.look,
+        validate=lambda _: watch.validation_loss(),
     )
     return run_training(trainer, ahead(open_batches(trainer, version)), surroundings)
 
@@ -150,6 +156,17 @@ def open_batches(trainer: Trainer, version: DatasetVersion) -> Iterator[tuple[Ba
         state=trainer.loader,
         rank=trainer.rank,
         world_size=trainer.world_size,
+    )
+
+
+def make_watch(trainer: Trainer, version: DatasetVersion, tell: Tell) -> Watch:
+    """What looks at this rank's training."""
+    config = trainer.config.validation
+    return Watch(
+        trainer,
+        lambda: held_out([version], config),
+        to_batch=lambda place: photo_batch(trainer, place.read()),
+        tell=lambda seen: tell("seen", seen),
     )
 
 

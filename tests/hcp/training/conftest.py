@@ -17,22 +17,23 @@ from tests.hcp.samples import make_sample
 
 CAPTIONS = ("a woman doing yoga", "two people dancing", "a red car", "a man running with a dog")
 
-MakeDataset = Callable[[int, int], DatasetVersion]
+MakeDataset = Callable[..., DatasetVersion]
 
 
 @pytest.fixture
 def make_dataset(tmp_path: Path) -> MakeDataset:
-    """A version of so many shards, each of so many drawn photos, all for training."""
+    """A version of so many shards, each of so many drawn photos to train on and to validate on."""
 
-    def make(n_shards: int, n_each: int) -> DatasetVersion:
-        root, units = Root.of(tmp_path / f"data-{n_shards}-{n_each}"), list[Unit]()
+    def make(n_shards: int, n_each: int, n_val: int = 0) -> DatasetVersion:
+        root, units = Root.of(tmp_path / f"data-{n_shards}-{n_each}-{n_val}"), list[Unit]()
         numbers = iter(range(10**6))
         for shard in range(n_shards):
-            samples = []
-            while len(samples) < n_each:
+            samples, wanted = [], {"train": n_each, "val": n_val}
+            while any(wanted.values()):
                 i = next(numbers)
                 key = key_of(f"{i}.jpg")
-                if split_of(key) == "train":
+                if wanted[split_of(key)]:
+                    wanted[split_of(key)] -= 1
                     samples.append(replace(make_sample(i, caption=CAPTIONS[i % 4]), key=key))
             records = [
                 SourceRecord(key=s.key, uri=s.uri, caption=s.caption, content_tag=s.sha256)

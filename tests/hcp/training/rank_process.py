@@ -1,8 +1,8 @@
 """One worker of a training as a process of its own, in a gloo group, without Ray.
 
 ``python -m tests.hcp.training.rank_process FOLDER RANK WORLD_SIZE`` runs the job of
-``FOLDER/job.pickle``; rank 0 appends its steps to ``FOLDER/steps.jsonl`` and writes how it ended
-to ``FOLDER/end.pickle``.
+``FOLDER/job.pickle``; rank 0 appends its steps to ``FOLDER/steps.jsonl``, its validations to
+``FOLDER/seen.jsonl``, and writes how it ended to ``FOLDER/end.pickle``.
 """
 
 import json
@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,9 @@ def main(folder: Path, rank: int, world_size: int) -> None:
         with (folder / "steps.jsonl").open("a") as file:
             if kind == "step":
                 file.write(json.dumps(value) + "\n")
+        if kind == "seen":
+            with (folder / "seen.jsonl").open("a") as file:
+                file.write(json.dumps(asdict(value), default=len) + "\n")
         time.sleep(float(os.environ.get("TEST_STEP_S", "0")))
 
     job = pickle.loads((folder / "job.pickle").read_bytes())

@@ -2,8 +2,9 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +12,15 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from hcp.training import validation
+from hcp.training.batches import Batch
 from hcp.training.state import averaged
 from hcp.training.trainer import Trainer, train_steps
-from hcp.training.validation import Validator, photo_batch
+from hcp.training.validation import Validator, held_out, photo_batch
 from hcp.training.watching import Validation, ValidationConfig
 from storage.errors import ShardError
 from storage.records import Sample
+from storage.streaming import split_size
+from storage.versions import DatasetVersion, publish_version
 from tests.hcp.samples import make_sample
 from tests.hcp.training.test_trainer import CONFIG, SAMPLES, run, stream
 
@@ -117,15 +121,32 @@ def test_what_cannot_be_read_is_left_out(
     make_pipeline: MakePipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = dataclasses.replace(SAMPLES[0], image_jpeg=b"no picture")
-
-    def samples() -> Iterator[Sample]:
-        yield from (SAMPLES[1], broken)
-        raise ShardError("shard x is gone")
-
     trainer = Trainer(make_pipeline(0), VALIDATED)
-    found = validator(trainer, samples()).measure()
+
+    def read(number: int) -> Batch:
+        if number == 2:
+            raise ShardError("shard x is gone")
+        return photo_batch(trainer, [SAMPLES[1], broken][number])
+
+    found = Validator(trainer, range(3), to_batch=read).measure()
     assert found is not None
     assert found.photos == 1
-    assert "a validation photo is left out" in caplog.text
+    assert found == replace(measured(trainer, SAMPLES[1:2]))
+    assert caplog.text.count("a validation photo is left out") == 2
     assert "shard x is gone" in caplog.text
     assert validator(trainer, []).measure() is None
+
+
+def test_the_photos_come_from_all_versions_in_turn(
+    tmp_path: Path, fill_root: Callable[..., list[str]]
+) -> None:
+    versions: list[DatasetVersion] = []
+    for name, n_units in (("one", 6), ("two", 3)):
+        root = str(tmp_path / name)
+        versions.append(publish_version(root, fill_root(root, n_units), config={}))
+    sizes = [split_size(version, "val") for version in versions]
+    everything = held_out(versions, ValidationConfig(photos=100))
+    assert len(everything) == len({(p.shard, p.facts().key) for p in everything}) == sum(sizes) > 0
+    keys = [place.facts().key for place in everything]
+    few = held_out(versions, ValidationConfig(photos=2))
+    assert [place.facts().key for place in few] == keys[:2]

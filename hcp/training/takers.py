@@ -1,0 +1,60 @@
+"""Who takes a training's events in the driver: the run's files, TensorBoard's, the caller."""
+
+import logging
+from collections.abc import Callable
+from types import TracebackType
+
+from hcp.training.config import TrainConfig
+from hcp.training.look_files import LookFiles
+from hcp.training.watching import Event, OnEvent
+
+logger = logging.getLogger(__name__)
+
+
+class EventTakers:
+    """Hands each event to all of them; one that fails is said once and stops no other."""
+
+    def __init__(self, folder: str, config: TrainConfig, on_event: OnEvent | None) -> None:
+        """Open a run's folder.
+
+        Raises:
+            MissingExtraError: TensorBoard's files are wanted and tensorboardX is not installed.
+        """
+        self._takers: dict[str, OnEvent] = {"validation and sample pictures": LookFiles(folder)}
+        self._closers: dict[str, Callable[[], None]] = {}
+        if config.tensorboard:
+            from hcp.training.tensorboard import EventFiles
+
+            files = EventFiles(folder)
+            self._takers["TensorBoard's files"] = files
+            self._closers["TensorBoard's files"] = files.close
+        if on_event is not None:
+            self._takers["showing a training"] = on_event
+        self._failing: set[str] = set()
+
+    def __call__(self, event: Event) -> None:
+        """Hand on one event."""
+        for name, take in self._takers.items():
+            self._guarded(name, lambda take=take: take(event))
+
+    def __enter__(self) -> "EventTakers":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for name, close in self._closers.items():
+            self._guarded(name, close)
+
+    def _guarded(self, name: str, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception as error:  # whatever their libraries raise
+            if name not in self._failing:
+                self._failing.add(name)
+                logger.warning("%s failed, the training goes on: %r", name, error)
+        else:
+            self._failing.discard(name)
