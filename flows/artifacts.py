@@ -25,7 +25,12 @@ class Progress:
     def __init__(self, key: str, *, total: int, unit: str) -> None:
         self._key, self._total, self._unit = key, max(total, 1), unit
         self._start = self._last = time.monotonic()
+        self._from = 0
         self._artifact: Any = create_progress_artifact(0.0, key=key, description=f"0/{total}")
+
+    def begin(self, done: int) -> None:
+        """Count the time from now: a start-up and what an earlier run has done tell no rate."""
+        self._start, self._from = time.monotonic(), done
 
     def update(self, done: int, note: str = "") -> None:
         """Show ``done`` of the total; calls closer than two seconds apart are left out."""
@@ -33,12 +38,17 @@ class Progress:
         if now - self._last < MIN_INTERVAL_S and done < self._total:
             return
         self._last = now
-        elapsed_s = now - self._start
-        eta_s = elapsed_s / done * (self._total - done) if done else 0.0
-        text = f"{done}/{self._total} {self._unit}, {note}{', ' if note else ''}{eta_s:.0f} s left"
+        parts = [f"{done}/{self._total} {self._unit}", note, self._left(now, done)]
+        text = ", ".join(part for part in parts if part)
         get_run_logger().info("%s: %s", self._key, text)
         progress = 100.0 * done / self._total
         update_progress_artifact(self._artifact, progress=progress, description=text)
+
+    def _left(self, now: float, done: int) -> str:
+        if done <= self._from and done < self._total:
+            return ""
+        each_s = (now - self._start) / max(done - self._from, 1)
+        return f"{each_s * (self._total - done):.0f} s left"
 
 
 def publish_table(key: str, rows: Sequence[Mapping[str, Cell]], *, description: str) -> None:

@@ -42,7 +42,7 @@ class TrainingDisplay:
         self._progress = Progress("train", total=total, unit="steps")
         self._recent = deque["StepMetrics"](maxlen=RECENT)
         self._validation: Validation | None = None
-        self._link, self._linked = link, False
+        self._link, self._linked, self._begun = link, False, False
         self._table_at_s = time.monotonic()
         self._sender = Background["Event"](
             self._show, to="the Prefect UI", say=get_run_logger().warning
@@ -69,6 +69,9 @@ class TrainingDisplay:
         self._validation = validated[-1] if validated else self._validation
         if self._recent:
             last = self._recent[-1]
+            if not self._begun:
+                self._progress.begin(last.step)
+                self._begun = True
             self._progress.update(last.step, note(last, self._validation))
         if self._recent and (validated or self._table_is_due()):
             rows = table(self._recent, self._validation)
