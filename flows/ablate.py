@@ -8,6 +8,7 @@ from prefect import flow
 
 from flows.artifacts import Cell, publish_table
 from flows.evaluate import evaluate_hcp
+from flows.mlflow_run import AblationRun
 from flows.outcomes import VariantOutcome
 from flows.params import AblateParams, EvaluateParams
 from flows.ray_session import ray_session
@@ -59,9 +60,11 @@ def ablate_hcp(params: AblateParams) -> list[VariantOutcome]:
     unknown = sorted(set(names) - set(VARIANTS))
     if unknown:
         raise HcpError(f"unknown variants {unknown}; there are: {', '.join(VARIANTS)}")
-    with ray_session(params.train.ray_address):
-        outcomes = [run_variant(params, name) for name in names]
-    rows = [table_row(outcome) for outcome in outcomes]
+    with ray_session(params.train.ray_address), AblationRun(params) as run:
+        within = params.model_copy(update={"train": run.child_of(params.train)})
+        outcomes = [run_variant(within, name) for name in names]
+        rows = [table_row(outcome) for outcome in outcomes]
+        run.table(rows)
     publish_table("ablation", rows, description=f"{params.train.training.steps} steps each")
     return outcomes
 

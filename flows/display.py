@@ -24,7 +24,13 @@ CLOSE_S = 20.0
 Link = Callable[[], tuple[str | None, str] | None]
 """The page of something and a sentence about it, once they are known."""
 
-_VALIDATED = ("loss", "denoise", "alignment", "attention_share")
+_LOSSES = {
+    "loss": "",
+    "denoise": "loss",
+    "alignment": "alignment",
+    "attention_share": "attention_share",
+}
+"""Of a step, and the same of a validation, whose loss is the denoising one."""
 _MEASURED = (
     "learning_rate", "grad_norm", "images_per_s", "data_wait", "device_memory_mib", "skipped",
     "bad_samples", "epoch",
@@ -117,8 +123,8 @@ def table(
         if training is not None or validated is not None:
             rows.append({"measure": name, "training": _cell(training), "val": _cell(validated)})
 
-    for name in _VALIDATED:
-        add(name, _mean(recent, name), getattr(validation, name, None))
+    for name, validated in _LOSSES.items():
+        add(name, _mean(recent, name), getattr(validation, validated, None))
     for title, in_training, in_validation in (
         ("alignment", "alignment_by_stage", "alignment_by_stage"),
         ("attention_share", "", "attention_share_by_stage"),

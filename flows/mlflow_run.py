@@ -1,13 +1,15 @@
 """A training's MLflow run: what the flow knows of it, and its events as they come."""
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from prefect import get_run_logger
 from prefect.runtime import flow_run
 
-from flows.params import TrainParams
+from flows.artifacts import Cell
+from flows.params import AblateParams, TrainParams
 from storage.background import Background
 from storage.errors import HcpError, TrainingStoppedError
 from storage.locations import join
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 ADAPTER_TAG = "hcp.adapter_sha256"
 LIBRARIES = ("hcp", "torch", "diffusers", "transformers", "ray", "prefect")
 EVALUATION_S = 60.0  # how long an evaluation waits for MLflow
+PARENT_S = 30.0  # how long an ablation waits for the id of its own run
 
 
 class TrainingRun:
@@ -123,6 +126,46 @@ class TrainingRun:
             parent=params.parent_run,
             steps_before=start.last_step,
         )
+
+
+class AblationRun:
+    """The MLflow run that an ablation's trainings are parts of; nothing here fails or waits long."""
+
+    def __init__(self, params: AblateParams) -> None:
+        """Begin it, or go on with that of the same folder."""
+        self._run: TrackedRun | None = None
+        train = params.train
+        if not train.mlflow:
+            return
+        facts = RunFacts(
+            name=f"ablation {train.out.rstrip('/').rsplit('/', 1)[-1]}",
+            key=train.out,
+            experiment=train.experiment,
+            settings=params.model_dump(mode="json"),
+            tags=code_tags("ablate-hcp"),
+            parent=train.parent_run,
+        )
+        where = default_tracking_uri(train.registry)
+        self._run = TrackedRun(where, facts, say=get_run_logger().warning)
+        self._run.wait(PARENT_S)
+
+    def child_of(self, train: TrainParams) -> TrainParams:
+        """The parameters of a training that is a part of it."""
+        parent = self._run and self._run.run_id
+        return train.model_copy(update={"parent_run": parent}) if parent else train
+
+    def table(self, rows: Sequence[Mapping[str, Cell]]) -> None:
+        """Add the table of all variants."""
+        if self._run is not None:
+            data = json.dumps([dict(row) for row in rows], indent=1)
+            self._run.file("ablation.json", data.encode())
+
+    def __enter__(self) -> "AblationRun":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._run is not None:
+            self._run.__exit__(*error)
 
 
 def dataset_facts(version: DatasetVersion) -> DatasetFacts:
