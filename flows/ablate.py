@@ -61,7 +61,7 @@ def ablate_hcp(params: AblateParams) -> list[VariantOutcome]:
     if unknown:
         raise HcpError(f"unknown variants {unknown}; there are: {', '.join(VARIANTS)}")
     with ray_session(params.train.ray_address), AblationRun(params) as run:
-        within = params.model_copy(update={"train": run.child_of(params.train)})
+        within = params.model_copy(update={"train": run.child()})
         outcomes = [run_variant(within, name) for name in names]
         rows = [table_row(outcome) for outcome in outcomes]
         run.table(rows)

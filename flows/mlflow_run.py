@@ -129,12 +129,13 @@ class TrainingRun:
 
 
 class AblationRun:
-    """The MLflow run that an ablation's trainings are parts of; nothing here fails or waits long."""
+    """The MLflow run that an ablation's trainings are parts of; nothing that fails is raised."""
 
     def __init__(self, params: AblateParams) -> None:
         """Begin it, or go on with that of the same folder."""
         self._run: TrackedRun | None = None
-        train = params.train
+        registry = params.train.registry or params.evaluate.registry
+        train = self._train = params.train.model_copy(update={"registry": registry})
         if not train.mlflow:
             return
         facts = RunFacts(
@@ -145,14 +146,14 @@ class AblationRun:
             tags=code_tags("ablate-hcp"),
             parent=train.parent_run,
         )
-        where = default_tracking_uri(train.registry)
+        where = default_tracking_uri(registry)
         self._run = TrackedRun(where, facts, say=get_run_logger().warning)
         self._run.wait(PARENT_S)
 
-    def child_of(self, train: TrainParams) -> TrainParams:
+    def child(self) -> TrainParams:
         """The parameters of a training that is a part of it."""
         parent = self._run and self._run.run_id
-        return train.model_copy(update={"parent_run": parent}) if parent else train
+        return self._train.model_copy(update={"parent_run": parent}) if parent else self._train
 
     def table(self, rows: Sequence[Mapping[str, Cell]]) -> None:
         """Add the table of all variants."""

@@ -118,10 +118,6 @@ class TrainSettings(ComputeParams, RegistryParams):
         Field(description="the loop, its data and the method"),
     ] = TrainConfig()
     mlflow: Annotated[bool, Field(description="keep an MLflow run of the training")] = True
-    registry: Annotated[
-        Name | None,
-        Field(description="MLflow URI; none: MLFLOW_TRACKING_URI, else ./hcp-registry.db"),
-    ] = None
     experiment: Annotated[Name, Field(description="MLflow experiment of the run")] = "hcp-training"
     parent_run: Annotated[
         Name | None, Field(description="id of an MLflow run that this one is a part of")

@@ -23,7 +23,9 @@ from storage.locations import exists, join, read_bytes, write_atomic
 from storage.registry import Registry, parse_model
 
 # How the work is spread and continued changes no result.
-_NOT_COUNTED = {*ComputeParams.model_fields, "workers", "gpus", "resume"}
+_NOT_COUNTED = {
+    *ComputeParams.model_fields, "workers", "gpus", "resume", "mlflow", "experiment", "parent_run",
+}  # fmt: skip
 
 
 @flow(name="rebuild-and-train")
@@ -41,7 +43,8 @@ def rebuild_and_train(params: RebuildAndTrainParams) -> PipelineOutcome:
         _say_unchanged(known)
         return known.model_copy(update={"unchanged": True})
     with ray_session(params.rebuild.ray_address):
-        trained = train_hcp(TrainParams.model_validate(dict(params.train) | {"dataset": dataset}))
+        own = {"dataset": dataset, "registry": params.train.registry or params.evaluate.registry}
+        trained = train_hcp(TrainParams.model_validate(dict(params.train) | own))
         facts = {"training_log": trained.log, "checkpoint": trained.adapter}
         facts["dataset"] = params.evaluate.dataset or dataset
         evaluation = evaluate_hcp(EvaluateParams.model_validate(dict(params.evaluate) | facts))
