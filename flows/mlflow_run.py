@@ -18,7 +18,7 @@ from storage.mlflow_runs import DatasetFacts, RunFacts, add_evaluation
 from storage.provenance import git_commit, library_versions
 from storage.registry import default_tracking_uri
 from storage.tracking import TrackedRun
-from storage.versions import DatasetVersion
+from storage.versions import DatasetVersion, open_version, split_dataset
 
 if TYPE_CHECKING:
     from hcp.training.watching import Event
@@ -116,12 +116,14 @@ class TrainingRun:
 
     def _facts(self, start: Any) -> RunFacts:
         params, version = self._params, self._version
+        names = [each.dataset for each in params.training.data.also]
+        also = [open_version(*split_dataset(name)) for name in names]
         return RunFacts(
             name=start.run,
             key=start.folder,
             experiment=params.experiment,
             settings=params.model_dump(mode="json"),
-            datasets=[dataset_facts(version)],
+            datasets=[dataset_facts(each) for each in (version, *also)],
             tags=code_tags("train-hcp") | {"hcp.run_folder": start.folder},
             parent=params.parent_run,
             steps_before=start.last_step,

@@ -164,7 +164,7 @@ def make_watch(trainer: Trainer, version: DatasetVersion, tell: Tell) -> Watch:
     config = trainer.config.validation
     return Watch(
         trainer,
-        lambda: held_out([version], config),
+        lambda: held_out(open_mix(version, trainer.config.data.also), config),
         to_batch=lambda place: photo_batch(trainer, place.read()),
         tell=lambda seen: tell("seen", seen),
     )

@@ -11,6 +11,15 @@ from flows.server import private_server
 from tests.flows.flow_samples import rebuild_params
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test's training keeps its MLflow run in the folder that the tests are started from."""
+    with pytest.MonkeyPatch.context() as patch:
+        database = tmp_path_factory.mktemp("mlflow") / "registry.db"
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+        yield
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
     """The environment of a private Prefect server; subprocesses take it as it is."""

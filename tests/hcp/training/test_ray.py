@@ -17,6 +17,7 @@ from hcp.training.config import DataConfig, TrainConfig, Workers
 from hcp.training.metrics import StepMetrics
 from hcp.training.ray import cluster_named, fit
 from hcp.training.run_folder import read_metrics
+from hcp.training.watching import Event, RunStart
 from storage.canonical import key_of
 from storage.errors import HcpError
 from storage.layout import Root
@@ -73,9 +74,10 @@ def local_ray() -> Iterator[None]:
 @pytest.mark.usefixtures("local_ray")
 def test_training_and_continuing_on_ray(dataset: DatasetVersion, base: str, tmp_path: Path) -> None:
     out = str(tmp_path / "out")
-    seen: list[StepMetrics] = []
-    first = fit(CONFIG, dataset=dataset, base=base, out=out, on_metrics=seen.append)
-    assert [m.step for m in seen] == [1, 2]
+    seen: list[Event] = []
+    first = fit(CONFIG, dataset=dataset, base=base, out=out, on_event=seen.append)
+    assert seen[0] == RunStart(run=first.run, folder=str(tmp_path / "out" / first.run))
+    assert [m.step for m in seen if isinstance(m, StepMetrics)] == [1, 2]
     adapter = HcpAdapter.from_pretrained(first.checkpoint)
     assert adapter.card.step == 2
     assert adapter.card.dataset_version == dataset.id
