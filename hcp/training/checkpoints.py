@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from hcp.training.state import STATE_JSON, save_checkpoint
 from hcp.training.trainer import Trainer
@@ -97,8 +98,11 @@ class CheckpointFolder:
 
 def best_of(kept: Sequence[Kept]) -> Kept | None:
     """The one of the lowest validation loss, the later of equals; None where none was validated."""
-    validated = [(each.validation_loss, -each.step, each) for each in kept]
-    known = [item for item in validated if item[0] is not None]
+    known = [
+        (each.validation_loss, -each.step, each)
+        for each in kept
+        if each.validation_loss is not None and isfinite(each.validation_loss)
+    ]
     return min(known, key=lambda item: item[:2])[2] if known else None
 
 
