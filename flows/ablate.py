@@ -13,40 +13,56 @@ from flows.outcomes import VariantOutcome
 from flows.params import AblateParams, EvaluateParams
 from flows.ray_session import ray_session
 from flows.train import train_hcp
-from hcp.config import HcpConfig, PriorTable, StageTable
+from hcp.config import PriorTable, StageTable
 from hcp.evaluation.results import BASE, CANDIDATE
+from hcp.training.config import TrainConfig
 from storage.errors import HcpError
 from storage.locations import join
 
-Change = Callable[[HcpConfig], HcpConfig]
+Change = Callable[[TrainConfig], TrainConfig]
+
+
+def _layers(**changes: Any) -> Change:
+    return lambda config: replace(config, hcp=replace(config.hcp, **changes))
 
 
 def _aligned(**changes: Any) -> Change:
-    return lambda config: replace(config, alignment=replace(config.alignment, **changes))
+    def change(config: TrainConfig) -> TrainConfig:
+        return _layers(alignment=replace(config.hcp.alignment, **changes))(config)
+
+    return change
 
 
-def _all_stages(config: HcpConfig) -> HcpConfig:
+def _method(name: str) -> Change:
+    return lambda config: replace(config, method=name)
+
+
+def _all_stages(config: TrainConfig) -> TrainConfig:
     # Layers of a stage without a loss would learn nothing about people.
-    stages = replace(config.alignment.stages, down="constant")
-    alignment = replace(config.alignment, stages=stages)
-    return replace(config, stages=("down", "mid", "up"), alignment=alignment)
+    alignment = config.hcp.alignment
+    alignment = replace(alignment, stages=replace(alignment.stages, down="constant"))
+    return _layers(stages=("down", "mid", "up"), alignment=alignment)(config)
 
 
 VARIANTS: Mapping[str, Change] = {
     "default": lambda config: config,
     "no-alignment": _aligned(alpha=0.0),
-    "gate-zero": lambda config: replace(config, gate="zero"),
-    "residual-start": lambda config: replace(config, start="residual"),
-    "learned-value": lambda config: replace(config, value="learned"),
-    "residual-and-value": lambda config: replace(config, start="residual", value="learned"),
+    "gate-zero": _layers(gate="zero"),
+    "residual-start": _layers(start="residual"),
+    "learned-value": _layers(value="learned"),
+    "residual-and-value": _layers(start="residual", value="learned"),
     "scale-only": _aligned(stages=StageTable(mid="constant", up="constant")),
     "step-swapped": _aligned(stages=StageTable(mid="late", up="early")),
-    "mid-only": lambda config: replace(config, stages=("mid",)),
+    "mid-only": _layers(stages=("mid",)),
     "all-stages": _all_stages,
     "centred-cosine": _aligned(distance="centred_cosine"),
     "pose-only": _aligned(priors=PriorTable(person=("heatmap",))),
+    "lora": _method("lora"),
+    "attention": _method("attention"),
+    "region": _method("region"),
+    "full": _method("full"),
 }
-"""One idea each, or two by name, as a change of the parameters' own ``hcp``."""
+"""One idea each, or two by name, as a change of the parameters' own ``training``."""
 
 
 @flow(name="ablate-hcp")
@@ -72,8 +88,7 @@ def ablate_hcp(params: AblateParams) -> list[VariantOutcome]:
 def run_variant(params: AblateParams, name: str) -> VariantOutcome:
     """Train and evaluate one variant."""
     out = join(params.train.out, name)
-    training = params.train.training
-    training = replace(training, hcp=VARIANTS[name](training.hcp))
+    training = VARIANTS[name](params.train.training)
     trained = train_hcp(params.train.model_copy(update={"training": training, "out": out}))
     own = {"out": join(out, "report"), "training_log": trained.log, "checkpoint": trained.adapter}
     evaluation = evaluate_hcp(EvaluateParams.model_validate(dict(params.evaluate) | own))
@@ -93,6 +108,7 @@ def table_row(outcome: VariantOutcome) -> dict[str, Cell]:
         "attention_share": ours.attention_share,
         "base's": figures.arms[BASE].attention_share,
         "human_map_share": ours.human_map_share,
+        "drift": ours.pixel_difference,
     }
     known = {name: round(value, 4) for name, value in numbers.items() if value is not None}
     return {"variant": outcome.variant, **known, "report": outcome.evaluation.report}

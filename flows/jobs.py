@@ -50,18 +50,18 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
     Raises:
         HcpError: a model, the checkpoint, the prompts or the dataset cannot be used.
     """
-    from hcp import HcpAdapter
     from hcp.base import load_base, sampling_dtype
     from hcp.evaluation.promotion import decide
     from hcp.evaluation.run import evaluate
     from hcp.evaluation.similarity import clip_features, clip_text_scorer
+    from hcp.training.methods import load_trained
     from priors.device import resolve_device
     from priors.models import load_pose
     from storage.versions import open_version
 
     params = job.params
     device = resolve_device(params.device)
-    candidate = HcpAdapter.from_pretrained(job.checkpoint)
+    candidate = load_trained(job.checkpoint)
     config = evaluation_config(params)
     version = open_version(*split_dataset(params.dataset)) if params.dataset else None
     dtype = sampling_dtype(config.precision, device)
@@ -71,7 +71,7 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
         candidate,
         config=config,
         detector=load_pose(judge, device=device),
-        champion=HcpAdapter.from_pretrained(job.champion) if job.champion else None,
+        champion=load_trained(job.champion) if job.champion else None,
         val_samples=held_out(version, config.max_photos),
         text_scorer=clip_text_scorer(params.clip_model, device=device)
         if params.clip_model
@@ -85,6 +85,7 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
         verdict=verdict,
         tags={
             "base": params.base,
+            "method": candidate.card.method,
             "dataset_version": candidate.card.dataset_version or "",
             "step": str(candidate.card.step),
             "gate": "passed" if verdict.promote else "not passed",
@@ -164,6 +165,7 @@ def render_page(
             facts={
                 "base": params.base,
                 "checkpoint": params.checkpoint,
+                "method": evaluation.report.methods["candidate"],
                 "dataset": params.dataset or "none",
                 "people judged by": params.judge.weights,
             },

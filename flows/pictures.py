@@ -16,9 +16,9 @@ from flows.names import model_path
 from storage.errors import HcpError
 
 if TYPE_CHECKING:
-    from hcp import HcpAdapter
     from hcp.base import BasePipeline
     from hcp.evaluation.generation import Image8
+    from hcp.training.methods import Trained
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 GRID = "grid.png"
@@ -63,9 +63,9 @@ def draw_pictures(job: PictureJob) -> Iterator[Path]:
         HcpError: the base or the checkpoint cannot be used, or the job asks for what does not go
             together. What is quick to tell is told before the base is loaded.
     """
-    from hcp import HcpAdapter
     from hcp.base import load_base, sampling_dtype
     from hcp.evaluation.generation import attached
+    from hcp.training.methods import load_trained
     from priors.device import resolve_device
 
     prompts = _prompts(job)
@@ -73,7 +73,7 @@ def draw_pictures(job: PictureJob) -> Iterator[Path]:
     device = resolve_device(job.device)
     adapter = None
     if job.checkpoint:
-        adapter = HcpAdapter.from_pretrained(job.checkpoint, tracking_uri=job.registry)
+        adapter = load_trained(job.checkpoint, tracking_uri=job.registry)
     dtype = sampling_dtype(job.dtype, device)
     pipeline = load_base(model_path(job.base, "base"), device=device, dtype=dtype)
     with attached(pipeline, adapter, any_base=job.any_base):
@@ -137,7 +137,7 @@ def _of_values(job: PictureJob) -> Iterator[tuple[bool, str]]:
 class _Drawing:
     job: PictureJob
     pipeline: "BasePipeline"
-    adapter: "HcpAdapter | None"
+    adapter: "Trained | None"
 
     def work(self, prompts: tuple[str, ...]) -> Iterator[Path]:
         """Every prompt, seed and strength; the files as they are written."""

@@ -126,10 +126,12 @@ def fit_layers(params: TrainParams, version: DatasetVersion, run: TrainingRun) -
 
 @task(name="export")
 def export_adapter(checkpoint: str, out: str, precision: FileDtype = "float16") -> str:
-    """Keep the trained adapter at ``<out>/adapters/<digest>``; ``<out>/latest`` points to it."""
-    from hcp.checkpoint import CARD, WEIGHTS, file_in
+    """Keep what was trained at ``<out>/adapters/<digest>``; ``<out>/latest`` points to it."""
+    from hcp.checkpoint import file_in
+    from hcp.training.run_folder import files_for_use
 
-    return export_files(checkpoint, (WEIGHTS, CARD), out, convert=partial(file_in, precision))
+    names = files_for_use(checkpoint)
+    return export_files(checkpoint, names, out, convert=partial(file_in, precision))
 
 
 def loss_ends(

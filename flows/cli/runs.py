@@ -33,7 +33,9 @@ Base = Annotated[str | None, typer.Option(help="Diffusers id, folder or 'embedde
 
 _REBUILD = {name: f"extractor.{name}" for name in ("pose_model", "mask_model", "trust_weights")}
 _CACHE = {"workers": "workers.count"}
-_TRAIN = {"steps": "training.steps", "workers": "workers.count", "init_from": "training.init_from"}
+_TRAIN = {name: f"training.{name}" for name in ("steps", "method", "init_from")} | {
+    "workers": "workers.count"
+}
 _EVALUATE = {"pose_model": "judge.weights", "trust_weights": "judge.trust_weights"}
 """Where an option stands in the parameters, if not under its own name at the top."""
 
@@ -117,6 +119,9 @@ def train(
     base: Base = None,
     out: Annotated[str | None, typer.Option(help="Where checkpoints are written.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="hcp, hcp+value and so on, lora, attention, region, full.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Ray Train workers.")] = None,
     resume: Annotated[
         bool | None, typer.Option("--resume", help="Go on from the last checkpoint.")

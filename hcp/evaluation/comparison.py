@@ -61,6 +61,8 @@ def compare(
         )
         for name in pictures.images
     }  # fmt: skip
+    if shares and all(arm.human_map_share is None for arm in arms.values()):
+        missing["human_map_share"] = "no model has HcP layers"
     if arms[BASE].pixel_difference is None:
         missing["pixel_difference"] = "every prompt has human words"
     return EvaluationReport(

@@ -1,4 +1,4 @@
-"""Draw pictures with a base pipeline, with or without an HcP adapter, from explicit seeds."""
+"""Draw pictures with a base pipeline, with or without what was trained, from explicit seeds."""
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -16,6 +16,7 @@ from hcp.evaluation.attention_maps import MapRecorder, Word, select_words
 from hcp.sites import Site, find_sites
 from hcp.tokens import human_token_kinds
 from hcp.training.batches import tokenize
+from hcp.training.methods.trained import Trained
 
 Image8 = NDArray[np.uint8]
 
@@ -36,7 +37,7 @@ def generate(
     seeds: Sequence[int],
     steps: int = 30,
     guidance: float = 7.5,
-    adapter: HcpAdapter | None = None,
+    adapter: Trained | None = None,
     options: PictureOptions | None = None,
     batch_size: int = 4,
     on_progress: Callable[[int], None] | None = None,
@@ -83,7 +84,7 @@ def generate(
 
 @contextmanager
 def attached(
-    pipeline: BasePipeline, adapter: HcpAdapter | None, *, any_base: bool = False
+    pipeline: BasePipeline, adapter: Trained | None, *, any_base: bool = False
 ) -> Generator[None]:
     """The pipeline with the adapter inside, for the block; one that is inside already stays.
 
@@ -92,7 +93,8 @@ def attached(
     if adapter is None or adapter.pipeline is pipeline:
         yield
         return
-    adapter.to(pipeline.device)
+    if isinstance(adapter, HcpAdapter):  # the others take the pipeline's place and numbers
+        adapter.to(pipeline.device)
     adapter.attach(pipeline, any_base=any_base)
     try:
         yield
@@ -116,12 +118,13 @@ def record_picture(
     seed: int,
     steps: int = 30,
     guidance: float = 7.5,
-    adapter: HcpAdapter | None = None,
+    adapter: Trained | None = None,
     options: PictureOptions | None = None,
 ) -> Recording:
     """Draw one picture and keep the maps of all layers and steps.
 
-    Without an adapter the layers of the default HcP config are looked at.
+    Without HcP layers the base's own maps are looked at, with whatever was trained in place, where
+    the default HcP config would put layers.
 
     Raises:
         CheckpointError: the adapter does not fit the pipeline.
@@ -130,9 +133,10 @@ def record_picture(
     columns, words = select_words(
         pipeline.tokenizer, ids, human_token_kinds(pipeline.tokenizer, [prompt])
     )
-    sites = watched_sites(pipeline, adapter)
-    recorder = MapRecorder(pipeline.unet, sites, columns, adapter=adapter)
-    with recorder.recording():
+    sites, layers = watched_sites(pipeline, adapter), hcp_layers(adapter)
+    recorder = MapRecorder(pipeline.unet, sites, columns, adapter=layers)
+    # Attached before: LoRA takes the place of the projections that the recorder watches.
+    with attached(pipeline, adapter), recorder.recording():
         image = generate(
             pipeline, [prompt], seeds=[seed], steps=steps, guidance=guidance, adapter=adapter,
             options=options,
@@ -140,6 +144,12 @@ def record_picture(
     return Recording(image=image, words=tuple(words[0]), maps=recorder)
 
 
-def watched_sites(pipeline: BasePipeline, adapter: HcpAdapter | None) -> tuple[Site, ...]:
-    """The adapter's cross-attentions; without one, those that the default HcP config chooses."""
-    return find_sites(pipeline.unet, HcpConfig()) if adapter is None else adapter.card.sites
+def watched_sites(pipeline: BasePipeline, adapter: Trained | None) -> tuple[Site, ...]:
+    """The HcP layers' cross-attentions; without any, those that the default HcP config chooses."""
+    layers = hcp_layers(adapter)
+    return find_sites(pipeline.unet, HcpConfig()) if layers is None else layers.card.sites
+
+
+def hcp_layers(adapter: Trained | None) -> HcpAdapter | None:
+    """What was trained, where that is HcP layers; None for other methods."""
+    return adapter if isinstance(adapter, HcpAdapter) else None

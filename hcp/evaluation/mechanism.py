@@ -1,7 +1,8 @@
 """The mechanism of HcP, measured: how much of a human word's attention falls on people.
 
 On held-out photos with known person masks, noised to fixed timesteps with a fixed seed. The base
-is judged by its frozen map M, HcP by the fused map M^ that its layers really use, and by M_h alone.
+is judged by its frozen map M, HcP by the fused map M^ that its layers really use, and by M_h alone;
+other methods by the map M of the U-Net that they changed.
 
 Dimension legend: B photos, J human tokens, h w map height and width.
 """
@@ -17,15 +18,15 @@ from diffusers import DDPMScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hcp.adapter import HcpAdapter
 from hcp.base import BasePipeline, native_size_px
 from hcp.evaluation.attention_maps import MapRecorder, Word, select_words
-from hcp.evaluation.generation import watched_sites
+from hcp.evaluation.generation import attached, hcp_layers, watched_sites
 from hcp.targets import mask_target
 from hcp.training.batches import Batch, collate, sample_rng
 from hcp.training.config import DataConfig
 from hcp.training.denoising import encode, step_generator
 from hcp.training.examples import make_example
+from hcp.training.methods.trained import Trained
 from storage.records import Sample
 
 
@@ -39,8 +40,10 @@ class PhotoMaps:
     mask: NDArray[np.bool_]  # [H, W], people
     words: tuple[Word, ...]
     base: NDArray[np.float32]  # [J, h, w], frozen map M of the plain base
-    fused: NDArray[np.float32] | None  # [J, h, w], M^ = M + gamma g M_h; None without an adapter
-    human: NDArray[np.float32] | None  # [J, h, w], M_h
+    fused: NDArray[np.float32] | None
+    """[J, h, w], what is used once trained: M^ = M + gamma g M_h, or the changed M without HcP
+    layers; None for the base alone."""
+    human: NDArray[np.float32] | None  # [J, h, w], M_h; None without HcP layers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +60,15 @@ def probe_photos(
     pipeline: BasePipeline,
     samples: Iterable[Sample],
     *,
-    adapter: HcpAdapter | None,
+    adapter: Trained | None,
     timesteps: Sequence[int],
     seed: int = 0,
     batch_size: int = 4,
 ) -> list[PhotoMaps]:
     """Attention maps of held-out photos; photos without human words or masks are left out.
 
-    The base's maps come from a pass without the adapter, HcP's from a pass with it; both see the
-    same noise.
+    The base's maps come from a pass without the adapter, the others from a pass with it; both see
+    the same noise.
     """
     size_px = native_size_px(pipeline)
     config = DataConfig(resolution_px=size_px, flip_probability=0.0, caption_dropout=0.0)
@@ -99,7 +102,7 @@ def _probe(
     pipeline: BasePipeline,
     batch: Batch,
     *,
-    adapter: HcpAdapter | None,
+    adapter: Trained | None,
     timesteps: Sequence[int],
     seed: int,
 ) -> list[PhotoMaps]:
@@ -109,15 +112,20 @@ def _probe(
     with plain.recording():
         _denoise(pipeline, batch, timesteps=timesteps, seed=seed)
     base, fused, human = plain.mean("base"), None, None
-    if adapter is not None:
-        recorder = MapRecorder(pipeline.unet, sites, columns, adapter=adapter)
-        injection = adapter.to(pipeline.device).inject(pipeline.unet)
+    layers = hcp_layers(adapter)
+    recorder = MapRecorder(pipeline.unet, sites, columns, adapter=layers)
+    if layers is not None:
+        injection = layers.to(pipeline.device).inject(pipeline.unet)
         try:
             with injection.tokens(batch.token_kinds > 0), recorder.recording():
                 _denoise(pipeline, batch, timesteps=timesteps, seed=seed)
         finally:
             injection.remove()
         fused, human = recorder.mean("fused"), recorder.mean("human")
+    elif adapter is not None:
+        with attached(pipeline, adapter), recorder.recording():
+            _denoise(pipeline, batch, timesteps=timesteps, seed=seed)
+        fused = recorder.mean("base")
     pixels = ((batch.pixels + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     return [
         PhotoMaps(

@@ -34,8 +34,9 @@ def decide(report: EvaluationReport, *, config: PromotionConfig | None = None) -
 
     The people score must beat the champion's (the base's where there is none) beyond the paired
     interval; the text score must not be worse beyond its interval; prompts without people must
-    give the base's pictures. A text score that could not be measured is said so and does not
-    block: the pictures of prompts without people are still compared.
+    give the base's pictures, as HcP layers do by construction. A text score that could not be
+    measured is said so and does not block: the pictures of prompts without people are still
+    compared.
     """
     config = config or PromotionConfig()
     against = CHAMPION if CHAMPION in report.arms else BASE
@@ -82,7 +83,10 @@ def _preserved(report: EvaluationReport, config: PromotionConfig) -> tuple[bool,
     difference = report.arms[CANDIDATE].pixel_difference
     if difference is None:
         why = report.not_measured.get("pixel_difference", "no such prompts")
-        return True, f"preservation not measured ({why}); it holds by construction"
+        method = report.methods.get(CANDIDATE, "hcp")
+        if method.split("+")[0] == "hcp":
+            return True, f"preservation not measured ({why}); it holds by construction"
+        return False, f"preservation not measured ({why}), and the method {method} gives no promise"
     kept = difference <= config.max_pixel_difference
     return kept, (
         f"prompts without people differ from the base by {difference:.4g} of 255 levels: "

@@ -1,7 +1,7 @@
 """What an evaluation says, as plain data; loads no torch."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from hcp.evaluation.interval import Interval
@@ -59,8 +59,8 @@ class ArmReport:
     pixel_difference: float | None  # mean absolute, levels 0-255, to the base, prompts w/o people
     identical_share: float | None  # of those pictures, bit for bit equal to the base's
     text_score: float | None
-    attention_share: float | None  # M for the base, M^ for an adapter
-    human_map_share: float | None  # M_h alone
+    attention_share: float | None  # of M, or of M^ with HcP layers
+    human_map_share: float | None  # of M_h alone, with HcP layers
     fid: float | None
     kid: float | None
 
@@ -84,6 +84,8 @@ class EvaluationReport:
     n_photos: int
     not_measured: Mapping[str, str]  # metric -> reason
     config: EvaluationConfig
+    methods: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Of the arms that were trained, as ``TrainConfig.method`` has them."""
 
     def metrics(self) -> dict[str, float]:
         """The numbers as flat names, for a model registry: ``candidate.people_score``."""

@@ -6,11 +6,10 @@ cannot be measured is reported as not measured, with the reason.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
-from hcp.adapter import HcpAdapter
 from hcp.base import BasePipeline
 from hcp.evaluation.comparison import Pictures, compare
 from hcp.evaluation.generation import Image8, Recording, generate, record_picture
@@ -18,6 +17,7 @@ from hcp.evaluation.mechanism import PhotoMaps, probe_photos
 from hcp.evaluation.results import BASE, CANDIDATE, CHAMPION, EvaluationConfig, EvaluationReport
 from hcp.evaluation.similarity import TextScorer
 from hcp.tokens import human_spans
+from hcp.training.methods.trained import Trained
 from storage.records import Person, Sample
 
 PeopleDetector = Callable[[Sequence[Image8]], list[list[Person]]]
@@ -38,11 +38,11 @@ class Evaluation:
 
 def evaluate(
     pipeline: BasePipeline,
-    candidate: HcpAdapter,
+    candidate: Trained,
     *,
     config: EvaluationConfig,
     detector: PeopleDetector,
-    champion: HcpAdapter | None = None,
+    champion: Trained | None = None,
     val_samples: Sequence[Sample] = (),
     text_scorer: TextScorer | None = None,
     features: nn.Module | None = None,
@@ -52,15 +52,15 @@ def evaluate(
 
     Args:
         pipeline: the base, without an adapter.
-        candidate: the adapter under test.
-        champion: the adapter to beat; None: the base is.
+        candidate: what is under test, of any method.
+        champion: what to beat, of any method; None: the base is.
         val_samples: held-out photos for the attention measure and for FID and KID.
         text_scorer: for example ``hcp.evaluation.similarity.clip_text_scorer(...)``.
         features: feature network for FID and KID.
     Raises:
         CheckpointError: an adapter does not fit the pipeline.
     """
-    adapters: dict[str, HcpAdapter | None] = {BASE: None, CANDIDATE: candidate}
+    adapters: dict[str, Trained | None] = {BASE: None, CANDIDATE: candidate}
     if champion is not None:
         adapters[CHAMPION] = champion
     pictures = _draw(pipeline, adapters, config=config, detector=detector, on_progress=on_progress)
@@ -73,12 +73,14 @@ def evaluate(
         if adapter is not None and val_samples
     }
     report = compare(pictures, photos, config=config, text_scorer=text_scorer, features=features)
+    methods = {name: each.card.method for name, each in adapters.items() if each is not None}
+    report = replace(report, methods=methods)
     recording = _record_candidate(pipeline, candidate, config)
     return Evaluation(report=report, pictures=pictures, photos=photos, recording=recording)
 
 
 def _record_candidate(
-    pipeline: BasePipeline, candidate: HcpAdapter, config: EvaluationConfig
+    pipeline: BasePipeline, candidate: Trained, config: EvaluationConfig
 ) -> Recording | None:
     for prompt in config.prompts:
         if human_spans(prompt):
@@ -93,7 +95,7 @@ def _record_candidate(
 
 def _draw(
     pipeline: BasePipeline,
-    adapters: Mapping[str, HcpAdapter | None],
+    adapters: Mapping[str, Trained | None],
     *,
     config: EvaluationConfig,
     detector: PeopleDetector,

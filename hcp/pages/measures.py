@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from hcp.evaluation.interval import Interval
 from hcp.evaluation.results import BASE, CANDIDATE, CHAMPION, EvaluationReport
 
-ARM_TITLES = {BASE: "Base", CANDIDATE: "HcP", CHAMPION: "Champion"}
+_TITLES = {
+    "hcp": "HcP", "lora": "LoRA", "attention": "Attention", "region": "Region", "full": "Full",
+}  # fmt: skip
 
 
 def number(value: float | None) -> str:
@@ -18,9 +20,17 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f} %"  # noqa: RUF001 - the dash is meant
 
 
+def arm_titles(report: EvaluationReport) -> dict[str, str]:
+    """Names of the models that were measured, with their titles: the candidate's is its method."""
+    name, plus, variants = report.methods.get(CANDIDATE, "hcp").partition("+")
+    ours = f"{_TITLES[name]}{plus}{variants}"
+    titles = {BASE: "Base", CANDIDATE: ours, CHAMPION: "Champion"}
+    return {arm: title for arm, title in titles.items() if arm in report.arms}
+
+
 def arms(report: EvaluationReport) -> list[tuple[str, str]]:
     """Name and title of each model that was measured."""
-    return [(name, title) for name, title in ARM_TITLES.items() if name in report.arms]
+    return list(arm_titles(report).items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +102,7 @@ class Difference:
 def differences(report: EvaluationReport) -> list[Difference]:
     """The bars of paired differences."""
     found: list[Difference] = []
+    titles = arm_titles(report)
     for other, comparison in report.comparisons.items():
         for title, interval in (
             ("people score", comparison.people_score),
@@ -104,6 +115,6 @@ def differences(report: EvaluationReport) -> list[Difference]:
             low, mean, high = (
                 50 + 50 * v / reach for v in (interval.low, interval.mean, interval.high)
             )
-            title = f"{ARM_TITLES[CANDIDATE]} against {ARM_TITLES[other]}: {title}"
+            title = f"{titles[CANDIDATE]} against {titles[other]}: {title}"
             found.append(Difference(title=title, interval=interval, span=(low, mean, high)))
     return found

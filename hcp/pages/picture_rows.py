@@ -1,5 +1,6 @@
 """The report's pictures: drawn ones by prompt and seed, and photos under the attention of words."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,6 @@ import numpy as np
 from hcp.evaluation.people import MIN_SCORE, measure_people
 from hcp.evaluation.results import BASE
 from hcp.pages.figures import heat_overlay, jpeg_uri, outline, skeleton_uri
-from hcp.pages.measures import ARM_TITLES
 from hcp.tokens import human_spans
 
 if TYPE_CHECKING:
@@ -35,9 +35,14 @@ class PictureRow:
 
 
 def picture_rows(
-    pictures: "Pictures", *, human: bool, max_prompts: int, max_seeds: int
+    pictures: "Pictures",
+    titles: Mapping[str, str],
+    *,
+    human: bool,
+    max_prompts: int,
+    max_seeds: int,
 ) -> list[PictureRow]:
-    """The pictures of prompts with people, or of those without."""
+    """The pictures of prompts with people, or of those without; ``titles`` are the arms'."""
     places: dict[str, list[int]] = {}
     for i, prompt in enumerate(pictures.prompts):
         if bool(human_spans(prompt)) == human:
@@ -46,18 +51,19 @@ def picture_rows(
         PictureRow(
             prompt=prompt,
             groups=tuple(
-                (pictures.seeds[i], _tiles(pictures, i, human=human)) for i in indices[:max_seeds]
+                (pictures.seeds[i], _tiles(pictures, titles, i, human=human))
+                for i in indices[:max_seeds]
             ),
         )
         for prompt, indices in list(places.items())[:max_prompts]
     ]
 
 
-def _tiles(pictures: "Pictures", i: int, *, human: bool) -> tuple[Tile, ...]:
+def _tiles(
+    pictures: "Pictures", titles: Mapping[str, str], i: int, *, human: bool
+) -> tuple[Tile, ...]:
     tiles: list[Tile] = []
-    for name, title in ARM_TITLES.items():
-        if name not in pictures.images:
-            continue
+    for name, title in titles.items():
         image, people = pictures.images[name][i], pictures.people[name][i]
         size_px = (image.shape[1], image.shape[0])
         if human:
@@ -82,20 +88,21 @@ class PhotoRow:
     words: tuple[tuple[str, tuple[Tile, ...]], ...]
 
 
-def photo_row(photo: "PhotoMaps") -> PhotoRow:
-    """The photo and its first three words."""
+def photo_row(photo: "PhotoMaps", title: str) -> PhotoRow:
+    """The photo and its first three words; ``title`` is that of what was trained."""
     marked = photo.image.copy()
     marked[outline(photo.mask)] = 255
     words: list[tuple[str, tuple[Tile, ...]]] = []
     for word in photo.words[:3]:
         tiles: list[Tile] = []
-        for title, maps in (("Base", photo.base), ("HcP", photo.fused), ("M_h alone", photo.human)):
+        kinds = {"Base": photo.base, title: photo.fused, "M_h alone": photo.human}
+        for kind, maps in kinds.items():
             if maps is None:
                 continue
             heat = maps[list(word.tokens)].mean(axis=0)
             overlay = heat_overlay(photo.image, heat, mask=photo.mask)
             note = f"{100 * _inside(heat, photo.mask):.0f} % on people"
-            tiles.append(Tile(title=title, image=jpeg_uri(overlay), skeleton="", note=note))
+            tiles.append(Tile(title=kind, image=jpeg_uri(overlay), skeleton="", note=note))
         words.append((word.text, tuple(tiles)))
     return PhotoRow(caption=photo.caption, photo=jpeg_uri(marked), words=tuple(words))
 

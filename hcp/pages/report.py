@@ -14,7 +14,7 @@ from hcp.evaluation.promotion import Verdict
 from hcp.evaluation.results import CANDIDATE, EvaluationConfig
 from hcp.pages.curves import training_charts
 from hcp.pages.figures import decode_image, draw_people, jpeg_uri
-from hcp.pages.measures import arms, differences, measure_rows, number, percent
+from hcp.pages.measures import arm_titles, arms, differences, measure_rows, number, percent
 from hcp.pages.picture_rows import photo_row, picture_rows
 from storage.extras import explained_imports
 from storage.provenance import library_versions
@@ -81,6 +81,7 @@ def _evaluation(data: ReportData) -> dict[str, Any]:
     if evaluation is None:
         return {"report": None, "facts": data.facts}
     report, pictures = evaluation.report, evaluation.pictures
+    titles = arm_titles(report)
     shown = {"max_prompts": data.max_prompts, "max_seeds": data.max_seeds}
     sheet = None
     if evaluation.recording is not None:
@@ -92,9 +93,13 @@ def _evaluation(data: ReportData) -> dict[str, Any]:
         "arms": arms(report),
         "measures": measure_rows(report),
         "differences": differences(report),
-        "people_rows": picture_rows(pictures, human=True, **shown),
-        "scene_rows": picture_rows(pictures, human=False, **shown),
-        "photos": [photo_row(p) for p in evaluation.photos.get(CANDIDATE, ())[: data.max_photos]],
+        "people_rows": picture_rows(pictures, titles, human=True, **shown),
+        "scene_rows": picture_rows(pictures, titles, human=False, **shown),
+        "photos": [
+            photo_row(photo, titles[CANDIDATE])
+            for photo in evaluation.photos.get(CANDIDATE, ())[: data.max_photos]
+        ],
+        "has_layers": evaluation.report.methods.get(CANDIDATE, "hcp").split("+")[0] == "hcp",
         "map_sheet": sheet,
         "facts": dict(data.facts) | _circumstances(report.config),
     }

@@ -4,15 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hcp.training.config import Mixed, TrainConfig
-from hcp.training.methods.names import split_method
+from hcp.training.methods.names import NEEDS_PEOPLE, split_method
 from storage.errors import VersionError
 from storage.mixing import MixedStream
 from storage.people import people_in
 from storage.streaming import SampleStream, split_size
 from storage.versions import DatasetVersion, open_version, split_dataset
-
-_WITHOUT_PRIORS = ("lora", "full")
-"""Methods that learn from any photo; the others learn from people whom a caption names."""
 
 
 def settle_mix(config: TrainConfig) -> TrainConfig:
@@ -34,7 +31,7 @@ def check_data(version: DatasetVersion, config: TrainConfig) -> None:
             the method needs people with human words, and there are none in the whole mix.
     """
     versions = open_mix(version, config.data.also)
-    if split_method(config.method)[0] not in _WITHOUT_PRIORS:
+    if split_method(config.method)[0] in NEEDS_PEOPLE:
         require_people(versions)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from hcp.training.config import Mixed, TrainConfig
 from hcp.training.metrics import StepMetrics
 from storage.canonical import digest_of
+from storage.checkpoints import listed_files
 from storage.locations import (
     entries_in,
     exists,
@@ -30,6 +31,7 @@ from storage.versions import DatasetVersion, split_dataset
 logger = logging.getLogger(__name__)
 
 METRICS_NAME, SUMMARY_NAME = "metrics.jsonl", "summary.json"
+STATE_DIR = "trainer_state"  # of a checkpoint; what else it holds is for use
 # What every name counts, by class. Fields that came later count where they differ from their
 # default, so that names stay; a longer run continues the shorter one.
 _COUNTED = {
@@ -74,6 +76,15 @@ def run_name(
     ]
     last = max(attempts, default=-1)
     return f"train-{digest}-{max(last, 0) if resume else last + 1}"
+
+
+def files_for_use(checkpoint: str) -> tuple[str, ...]:
+    """The files of a checkpoint that are not the trainer's state, whatever the method.
+
+    Raises:
+        CheckpointError: the checkpoint is unfinished.
+    """
+    return tuple(name for name in listed_files(checkpoint) if not name.startswith(f"{STATE_DIR}/"))
 
 
 def read_metrics(uri: str) -> tuple[StepMetrics, ...]:

@@ -30,6 +30,7 @@ from hcp.training.optimisers import (
     state_tensors,
     weights_for_use,
 )
+from hcp.training.run_folder import STATE_DIR
 from hcp.training.trainer import Trainer
 from storage.checkpoints import COMPLETE_NAME, listed_files, mark_complete, verify_checkpoint
 from storage.errors import CheckpointError
@@ -37,7 +38,6 @@ from storage.locations import join, normalised, read_bytes, remove, write_atomic
 
 logger = logging.getLogger(__name__)
 
-STATE_DIR = "trainer_state"
 _TENSORS, _JSON = "state.safetensors", "state.json"
 STATE_TENSORS = f"{STATE_DIR}/{_TENSORS}"
 STATE_JSON = f"{STATE_DIR}/{_JSON}"

@@ -33,7 +33,7 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
 """What may follow each method after a ``+``."""
 
 NEEDS_PEOPLE = ("hcp", "attention", "region")
-"""Methods that are nothing without people in the photos."""
+"""Methods that learn from people whom a caption names; the others learn from any photo."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

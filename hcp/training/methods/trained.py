@@ -104,8 +104,11 @@ def load_trained(path_or_registry_uri: str | Path, *, tracking_uri: str | None =
         CheckpointError: incomplete, changed, or no checkpoint for use.
         RegistryError: the registry does not know it, or it is not what was registered.
     """
-    uri = checkpoint_place(path_or_registry_uri, tracking_uri)
-    files = listed_files(uri)
+    try:
+        uri = checkpoint_place(path_or_registry_uri, tracking_uri)
+        files = listed_files(uri)
+    except CheckpointError:  # it lies elsewhere, on the hub, or nowhere, which will be said
+        return HcpAdapter.from_pretrained(path_or_registry_uri, tracking_uri=tracking_uri)
     if METHOD_CARD not in files:
         return HcpAdapter.from_pretrained(uri)
     card = read_card(uri)

@@ -1,3 +1,7 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +10,10 @@ from diffusers import StableDiffusionPipeline
 from hcp import HcpAdapter, HcpConfig
 from hcp.evaluation.attention_maps import word_map
 from hcp.evaluation.generation import generate, record_picture
+from hcp.training.config import TrainConfig
+from hcp.training.methods import load_trained
+from hcp.training.state import save_checkpoint
+from hcp.training.trainer import Trainer
 
 PROMPTS = ["a woman doing yoga", "a red car", "two people dancing"]
 SEEDS = [1, 2, 3]
@@ -51,6 +59,26 @@ def test_an_error_leaves_the_pipeline_without_the_adapter(
             pipeline, PROMPTS, seeds=SEEDS, steps=1, adapter=adapter, on_progress=lambda n: n // 0
         )
     adapter.attach(pipeline).detach()
+
+
+def test_maps_are_those_of_what_another_method_trained(
+    pipeline: StableDiffusionPipeline, make_pipeline: Callable[[int], Any], tmp_path: Path
+) -> None:
+    trainer = Trainer(make_pipeline(0), TrainConfig(method="lora", ema_decay=None))
+    with torch.no_grad():
+        for parameter in trainer.parameters:
+            parameter.add_(0.05)
+    save_checkpoint(tmp_path / "c", trainer)
+    lora = load_trained(tmp_path / "c")
+    settings = {"seed": 1, "steps": 2}
+    plain = record_picture(pipeline, PROMPTS[0], **settings)
+    ours = record_picture(pipeline, PROMPTS[0], adapter=lora, **settings)
+    assert not np.array_equal(ours.image, plain.image)
+    assert ours.maps.human == []
+    assert (ours.maps.mean("base") - plain.maps.mean("base")).abs().max() > 1e-4
+    assert lora.pipeline is None
+    again = record_picture(pipeline, PROMPTS[0], **settings)
+    assert torch.equal(again.maps.mean("base"), plain.maps.mean("base"))
 
 
 def test_maps_of_the_human_words(pipeline: StableDiffusionPipeline, adapter: HcpAdapter) -> None:

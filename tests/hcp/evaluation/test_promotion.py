@@ -55,6 +55,16 @@ def test_a_worse_text_score_blocks() -> None:
     assert decide(report(interval(0.02, 0.2), text=interval(-2.0, 0.1))).promote
 
 
+def test_preservation_that_was_not_measured_counts_for_hcp_alone() -> None:
+    good = report(interval(0.02, 0.2))
+    candidate = replace(good.arms["candidate"], pixel_difference=None)
+    unknown = replace(good, arms={**good.arms, "candidate": candidate})
+    assert decide(replace(unknown, methods={"candidate": "hcp+value"})).promote
+    verdict = decide(replace(unknown, methods={"candidate": "lora"}))
+    assert not verdict.promote
+    assert any("the method lora gives no promise" in reason for reason in verdict.reasons)
+
+
 def test_changed_pictures_without_people_block() -> None:
     good = report(interval(0.02, 0.2))
     candidate = replace(good.arms["candidate"], pixel_difference=0.01)

@@ -1,16 +1,23 @@
 """An evaluation from models to report, on a tiny pipeline."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from diffusers import StableDiffusionPipeline
 from numpy.typing import NDArray
 
 from hcp import HcpAdapter, HcpConfig
 from hcp.evaluation.run import EvaluationConfig, evaluate
+from hcp.training.config import TrainConfig
+from hcp.training.methods import Trained, load_trained
+from hcp.training.state import save_checkpoint
+from hcp.training.trainer import Trainer
 from storage.records import Person
 from tests.hcp.samples import make_person, make_sample
 
@@ -58,6 +65,44 @@ def test_evaluating_an_adapter(pipeline: StableDiffusionPipeline) -> None:
     assert pictures.seeds == (0, 1, 0, 1, 0, 1)
     assert evaluation.recording is not None
     assert [word.text for word in evaluation.recording.words] == ["woman", "yoga"]
+
+
+@pytest.fixture(params=["lora", "full"])
+def other(
+    request: pytest.FixtureRequest, make_pipeline: Callable[[int], Any], tmp_path: Path
+) -> Trained:
+    """What another method trained on the same base, made up."""
+    trainer = Trainer(make_pipeline(0), TrainConfig(method=request.param, ema_decay=None))
+    with torch.no_grad():
+        for parameter in trainer.parameters:
+            parameter.add_(0.02)
+    save_checkpoint(tmp_path / "c", trainer)
+    return load_trained(tmp_path / "c")
+
+
+def test_evaluating_another_method(pipeline: StableDiffusionPipeline, other: Trained) -> None:
+    hcp = HcpAdapter.create(pipeline.unet, HcpConfig(width=16))
+    samples = [make_sample(i) for i in range(2)]
+    evaluation = evaluate(
+        pipeline, other, config=CONFIG, detector=detector, champion=hcp, val_samples=samples
+    )
+    report = evaluation.report
+    assert report.methods == {"candidate": other.card.method, "champion": "hcp"}
+    ours, base = report.arms["candidate"], report.arms["base"]
+    assert ours.pixel_difference is not None
+    assert ours.pixel_difference > 0.0
+    assert ours.identical_share == 0.0
+    assert ours.attention_share is not None
+    assert ours.attention_share != base.attention_share
+    assert ours.human_map_share is None
+    assert report.arms["champion"].human_map_share is not None
+    assert report.comparisons["base"].attention_share is not None
+    assert all(photo.human is None for photo in evaluation.photos["candidate"])
+    assert evaluation.recording is not None
+    assert evaluation.recording.maps.human == []
+    assert other.pipeline is None
+    alone = evaluate(pipeline, other, config=CONFIG, detector=detector, val_samples=samples).report
+    assert alone.not_measured["human_map_share"] == "no model has HcP layers"
 
 
 def test_the_champion_is_compared_too(pipeline: StableDiffusionPipeline) -> None:

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -139,6 +140,22 @@ def test_the_page_shows_everything(data: ReportData) -> None:
     assert sum(tag == "img" for tag, _ in page.tags) == 8 + 4 + 4 + 1 + 1
     assert sum(tag == "svg" for tag, _ in page.tags) == 3 + 2
     assert "Denoising loss, validation" in page.text
+
+
+@pytest.mark.parametrize(
+    ("method", "title"), [("lora", "LoRA"), ("attention+full", "Attention+full"), ("hcp", "HcP")]
+)
+def test_the_candidate_is_called_by_its_method(data: ReportData, method: str, title: str) -> None:
+    evaluation = data.evaluation
+    assert evaluation is not None
+    layers = method == "hcp"
+    maps = photo() if layers else replace(photo(), human=None)
+    report = replace(evaluation.report, methods={"candidate": method})
+    shown = replace(evaluation, report=report, photos={"candidate": [maps]})
+    text = Page(render(replace(data, evaluation=shown))).text
+    assert f"{title} against Base: people score" in text
+    assert ("without human words its layers take no part" in text) == layers
+    assert ("M_h alone" in text) == layers
 
 
 def test_the_page_needs_nothing_from_outside(data: ReportData) -> None:
