@@ -71,6 +71,23 @@ def test_the_run_ends_in_a_report_and_a_registered_checkpoint(
     assert html.count("data:image/jpeg;base64,") > 12
 
 
+def test_the_training_s_mlflow_run_holds_it_all(outcome: PipelineOutcome) -> None:
+    from mlflow import MlflowClient
+
+    where = outcome.train.tracking_uri
+    assert where == outcome.evaluation.tracking_uri
+    client = MlflowClient(tracking_uri=where, registry_uri=where)
+    run = client.get_run(outcome.train.mlflow_run)
+    assert run.info.status == "FINISHED"
+    assert {"loss", "attention_share", "evaluation/people_score"} <= set(run.data.metrics)
+    assert run.data.params["training.steps"] == str(SIZE.train_steps)
+    files = [file.path for name in ("samples", "evaluation") for file in
+             client.list_artifacts(run.info.run_id, name)]  # fmt: skip
+    assert files == [
+        "samples/step-00000000.png", "samples/step-00000006.png", "evaluation/report.html"
+    ]  # fmt: skip
+
+
 def test_prompts_without_people_are_untouched(outcome: PipelineOutcome) -> None:
     candidate = outcome.evaluation.figures.arms["candidate"]
     assert (candidate.pixel_difference, candidate.identical_share) == (0.0, 1.0)
