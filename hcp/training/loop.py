@@ -108,14 +108,13 @@ def _steps(
             around.on_note(f"others stand in for what is broken: {_bad(agreement)}")
         skipped, bad = metrics.skipped, metrics.bad_samples
         _check(trainer, metrics, around)
-        around.look()
         last = metrics.step == config.steps
+        if agreement.stop and not last:  # there is a grace time: nothing is looked at
+            _checkpoint(trainer, around, loss=None, must=True)
+            return
+        around.look()
         if last or metrics.step % config.checkpoint_every == 0:
             _checkpoint(trainer, around, loss=around.validate(trainer), must=last)
-        elif agreement.stop:
-            _checkpoint(trainer, around, loss=None, must=True)
-        if agreement.stop:
-            return
 
 
 def _checkpoint(trainer: Trainer, around: Surroundings, *, loss: float | None, must: bool) -> None:
