@@ -1,6 +1,6 @@
 """The flow train-hcp: a dataset version and a base model in, a checkpoint out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -139,13 +139,15 @@ def loss_ends(
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Mean losses over the first and over the last tenth of ``n`` steps, skipped ones left out."""
     tenth = max(1, n // 10)
-    ends: tuple[list[StepMetrics], list[StepMetrics]] = ([], [])
+    counts, sums = [0, 0], [dict.fromkeys(LOSSES, 0.0) for _ in range(2)]
     for i, each in enumerate(metrics):
-        for part, inside in zip(ends, (i < tenth, i >= n - tenth), strict=True):
+        for part, inside in enumerate((i < tenth, i >= n - tenth)):
             if inside and isfinite(each.loss):
-                part.append(each)
-
-    def mean(part: Sequence["StepMetrics"]) -> dict[str, float]:
-        return {name: sum(getattr(m, name) for m in part) / max(len(part), 1) for name in LOSSES}
-
-    return mean(ends[0]), mean(ends[1])
+                counts[part] += 1
+                for name in LOSSES:
+                    sums[part][name] += getattr(each, name)
+    first, last = (
+        {name: value / max(count, 1) for name, value in part.items()}
+        for count, part in zip(counts, sums, strict=True)
+    )
+    return first, last

@@ -1,14 +1,25 @@
 """A training run's folder: its name says what was trained, its log has each step once."""
 
 import dataclasses
+import json
+import math
+import resource
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from hcp.training.config import DataConfig, Mixed, TrainConfig
 from hcp.training.metrics import StepMetrics
-from hcp.training.run_folder import METRICS_NAME, MetricsLog, read_metrics, run_name
+from hcp.training.run_folder import (
+    METRICS_NAME,
+    SUMMARY_NAME,
+    MetricsLog,
+    read_metrics,
+    run_name,
+    write_summary,
+)
 from storage.versions import DatasetVersion
 
 CONFIG = TrainConfig(steps=2, batch_size=2, checkpoint_every=2)
@@ -156,3 +167,63 @@ def test_a_line_that_was_broken_off_is_left_out_and_written_again(tmp_path: Path
     again.write()
     assert read_metrics(str(path)) == (step(1), step(2))
     assert path.read_bytes().count(b"\n") == 2
+
+
+def test_memory_does_not_grow_with_the_steps(tmp_path: Path) -> None:
+    log = MetricsLog(f"{tmp_path}/{METRICS_NAME}")
+    tracemalloc.start()
+    try:
+        for number in range(1, 10_001):
+            log.add(step(number, loss=number / 7))
+            log.write(at_least=20)
+        assert tracemalloc.get_traced_memory()[1] < 500_000
+    finally:
+        tracemalloc.stop()
+    assert log.count == 10_000
+
+
+def test_a_step_that_is_not_finite_is_plain_json_and_not_a_number(tmp_path: Path) -> None:
+    log = MetricsLog(f"{tmp_path}/{METRICS_NAME}")
+    log.add(dataclasses.replace(step(1), loss=math.nan, grad_norm=math.inf, skipped=1))
+    log.write()
+    text = (tmp_path / METRICS_NAME).read_text()
+    assert "NaN" not in text
+    assert "Infinity" not in text
+    (read,) = read_metrics(log.uri)
+    assert math.isnan(read.loss)
+    assert math.isnan(read.grad_norm)
+    assert (read.denoise, read.skipped, read.attention_share) == (0.5, 1, None)
+
+
+def test_lines_of_other_versions_are_read(tmp_path: Path) -> None:
+    path = tmp_path / METRICS_NAME
+    old = {
+        k: v for k, v in dataclasses.asdict(step(1)).items() if k not in ("skipped", "bad_samples")
+    }
+    path.write_text(json.dumps(old) + "\n" + json.dumps(old | {"step": 2, "later": 1}) + "\n")
+    assert read_metrics(str(path)) == (step(1), step(2))
+
+
+def test_what_a_full_disk_cut_off_is_written_again(tmp_path: Path) -> None:
+    path = tmp_path / METRICS_NAME
+    log = MetricsLog(str(path))
+    log.add(step(1))
+    log.write()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, limit[1]))
+    try:
+        log.add(step(2))
+        with pytest.raises(OSError, match="too large"):
+            log.write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert read_metrics(str(path)) == (step(1),)
+    log.add(step(3))
+    log.write()
+    assert read_metrics(str(path)) == (step(1), step(2), step(3))
+
+
+def test_how_a_run_ended_is_written_where_it_can_be(tmp_path: Path) -> None:
+    write_summary(str(tmp_path / "run"), {"steps": 3})
+    assert json.loads((tmp_path / "run" / SUMMARY_NAME).read_text()) == {"steps": 3}
+    write_summary(str(tmp_path / "run" / SUMMARY_NAME), {"steps": 3})  # no folder: no error

@@ -3,6 +3,7 @@
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from hcp import HcpConfig
 from hcp.checkpoint import read_checkpoint
 from hcp.training.checkpoints import CheckpointFolder
 from hcp.training.config import DataConfig, TrainConfig
+from hcp.training.methods.names import METHODS
 from hcp.training.worker import Place, TrainJob, train_worker
 from storage.errors import CheckpointError, HcpError
 from storage.versions import DatasetVersion
@@ -59,6 +61,23 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
     ranks.signal_at(5, signal.SIGKILL, rank=world_size - 1)
     ranks.kill()
     assert start_ranks(job, folder, world_size=world_size).end().step == 8
+    assert losses(folder) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "hcp"])
+def test_a_killed_run_of_any_method_goes_on(job: TrainJob, tmp_path: Path, method: str) -> None:
+    job = replace(job, config=replace(job.config, method=method))
+    expected: list[float] = []
+
+    def tell(kind: str, value: Any) -> None:
+        if kind == "step":
+            expected.append(value["loss"])
+
+    assert train_worker(replace(job, run=f"{tmp_path}/whole"), Place(), tell).error is None
+    folder = tmp_path / "killed"
+    start_ranks(job, folder, TEST_STEP_S="0.1").signal_at(5, signal.SIGKILL, rank=0)
+    assert start_ranks(job, folder).end().step == 8
     assert losses(folder) == pytest.approx(expected, abs=1e-6)
 
 
