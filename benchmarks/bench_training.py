@@ -10,7 +10,6 @@ hardly changes, and wall seconds beside them.
 Run: ``python -m benchmarks.bench_training [--quick] [--out FILE]``.
 """
 
-import json
 import multiprocessing
 import statistics
 import tempfile
@@ -74,7 +73,7 @@ class Clock:
 def main() -> None:
     """Measure, print, write."""
     given = options(__doc__, "training").parse_args()
-    steps, rounds, photos = (WARM_UP + 3, 1, 2) if given.quick else (45, 3, 32)
+    steps, rounds, photos = (WARM_UP + 3, 1, 2) if given.quick else (WARM_UP + 30, 3, 32)
     with tempfile.TemporaryDirectory() as folder:
         job = make_job(Path(folder), steps, photos)
         spent: dict[str, list[Spent]] = {"bare": [], "ray": [], "seen": []}
@@ -160,6 +159,7 @@ def apart(job: TrainJob, *, seen: bool) -> Spent:
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_apart, args=(job, seen, sender))
     process.start()
+    sender.close()  # here, so that a process that fails ends the wait
     spent = receiver.recv()
     process.join()
     return spent
@@ -195,8 +195,6 @@ def _with_everything(job: TrainJob, clock: Clock) -> None:
                 clock.tick()
 
         train_worker(job, Place(), tell)
-    written = Path(log.uri).read_text().splitlines()
-    assert json.loads(written[-1])["step"] <= job.config.steps
 
 
 def under_ray(job: TrainJob) -> Spent:

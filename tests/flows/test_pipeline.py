@@ -79,7 +79,7 @@ def test_the_training_s_mlflow_run_holds_it_all(outcome: PipelineOutcome) -> Non
     client = MlflowClient(tracking_uri=where, registry_uri=where)
     run = client.get_run(outcome.train.mlflow_run)
     assert run.info.status == "FINISHED"
-    assert {"loss", "attention_share", "evaluation/people_score"} <= set(run.data.metrics)
+    assert {"loss", "attention_share", "evaluation/candidate.people_score"} <= set(run.data.metrics)
     assert run.data.params["training.steps"] == str(SIZE.train_steps)
     files = [file.path for name in ("samples", "evaluation") for file in
              client.list_artifacts(run.info.run_id, name)]  # fmt: skip
