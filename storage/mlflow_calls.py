@@ -87,7 +87,9 @@ class MlflowCalls:
         """
         found = self.ask("get_experiment_by_name", name)
         if found is None:
-            return str(self.ask("create_experiment", name, artifact_location=artifacts))
+            kind = {"mlflow.experimentKind": "custom_model_development"}  # which pages it has
+            made = self.ask("create_experiment", name, artifact_location=artifacts, tags=kind)
+            return str(made)
         if found.lifecycle_stage == "deleted":  # its name stays taken
             self.ask("restore_experiment", found.experiment_id)
         return str(found.experiment_id)

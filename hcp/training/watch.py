@@ -9,6 +9,7 @@ from hcp.training.samples import draw_samples
 from hcp.training.trainer import Trainer
 from hcp.training.validation import Validator
 from hcp.training.watching import SampleGrid, Validation, due
+from storage.errors import HcpError
 
 logger = logging.getLogger(__name__)
 
@@ -57,10 +58,18 @@ class Watch:
             self._validate()
         return None if self._newest is None else self._newest.loss
 
+    def _opened(self) -> Iterable[Any]:
+        # The other ranks measure their share all the same, and wait for this one's.
+        try:
+            return self._samples()
+        except (HcpError, OSError) as error:
+            logger.warning("the held-out photos cannot be found: %s", error)
+            return ()
+
     def _validate(self) -> None:
         trainer = self._trainer
         if self._validator is None:
-            self._validator = Validator(trainer, self._samples(), to_batch=self._to_batch)
+            self._validator = Validator(trainer, self._opened(), to_batch=self._to_batch)
         first = self._measured_at < 0
         self._newest, self._measured_at = self._validator.measure(), trainer.step_done
         if trainer.rank != 0:
