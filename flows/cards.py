@@ -17,11 +17,9 @@ from storage.locations import exists, join, read_bytes, write_atomic
 from storage.registry import checkpoint_place
 
 if TYPE_CHECKING:
-    from hcp.checkpoint import AdapterCard
+    from hcp.training.methods.trained import TrainedCard
 
 logger = logging.getLogger(__name__)
-
-TRAINER_STATE = "trainer_state/"  # of a checkpoint to resume from; nothing for the public
 
 
 def write_card(params: TrainParams, outcome: TrainOutcome) -> None:
@@ -81,16 +79,14 @@ def push_adapter(
     Raises:
         HcpError: the checkpoint does not load, or the hub refuses; nothing was written then.
     """
-    from hcp import HcpAdapter
     from hcp.pages.model_card import named
+    from hcp.training.methods import load_trained
+    from hcp.training.run_folder import files_for_use
 
     place = checkpoint_place(checkpoint, registry)
-    card = HcpAdapter.from_pretrained(place).card
-    listed = {
-        name: digest
-        for name, digest in listed_files(place).items()
-        if not name.startswith(TRAINER_STATE)
-    }
+    card = load_trained(place).card
+    digests = listed_files(place)
+    listed = {name: digests[name] for name in files_for_use(place)}
     text = read_bytes(join(place, README)).decode() if exists(join(place, README)) else _card(card)
     files = read_listed(place, listed) | {
         COMPLETE_NAME: marker_of(listed),
@@ -99,14 +95,15 @@ def push_adapter(
     return f"{repo}@{push_files(files, repo, private=private, revision=revision)}"
 
 
-def _card(card: "AdapterCard") -> str:
+def _card(card: "TrainedCard") -> str:
     """A card of what an adapter itself knows, for one that was exported without."""
     from hcp.pages.model_card import CardFacts, model_card
 
     facts = CardFacts(
         base=card.base_model,
+        method=card.method,
         dataset_version=card.dataset_version,
         step=card.step,
-        settings={"hcp": card.config.to_json()},
+        settings=card.settings,
     )
     return model_card(facts)

@@ -51,6 +51,11 @@ class AdapterCard:
         }
         return "+".join(["hcp", *(name for name, on in variants.items() if on)])
 
+    @property
+    def settings(self) -> dict[str, object]:
+        """Of the layers and their training, as plain JSON."""
+        return {"hcp": self.config.to_json()}
+
     def to_json(self) -> dict[str, object]:
         """The card as JSON-able data."""
         own = asdict(self)

@@ -16,8 +16,10 @@ from flows.cli.settings import merged
 from flows.names import split_dataset
 from flows.outcomes import PipelineOutcome
 from flows.params import AblateParams, RebuildAndTrainParams, TrainParams
+from flows.pictures import PictureJob, draw_pictures
 from flows.pipeline import finished
 from hcp import HcpAdapter
+from hcp.training.methods import load_trained
 from storage.errors import HcpError, RegistryError
 from storage.registry import Registry
 from storage.versions import open_version
@@ -170,12 +172,31 @@ def test_ablation_gives_one_row_per_variant(
     fields = params(drawn, out)
     fields["evaluate"] |= {"register_model": False, "dataset": outcome.dataset}
     fields["train"] |= {"out": str(out / "ablation"), "dataset": outcome.dataset}
-    fields["train"]["training"]["steps"] = 2
+    fields["train"]["training"] |= {"steps": 2, "learning_rate": 1e-2, "ema_decay": None}
     wanted = {"train": fields["train"], "evaluate": fields["evaluate"]}
     with pytest.raises(HcpError, match="no-alignment"):
         ablate_hcp(AblateParams.model_validate(wanted | {"variants": ["nonsense"]}))
-    outcomes = ablate_hcp(AblateParams.model_validate(wanted | {"variants": ["mid-only"]}))
+    names = ["mid-only", "attention"]
+    outcomes = ablate_hcp(AblateParams.model_validate(wanted | {"variants": names}))
     rows = [table_row(each) for each in outcomes]
-    assert [row["variant"] for row in rows] == ["mid-only"]
-    assert float(rows[0]["low"]) <= float(rows[0]["to base"]) <= float(rows[0]["high"])
-    assert all(Path(str(row["report"])).is_file() for row in rows)
+    assert [row["variant"] for row in rows] == names
+    for row in rows:
+        assert float(row["low"]) <= float(row["to base"]) <= float(row["high"])
+        assert Path(str(row["report"])).is_file()
+    hcp, attention = (each.evaluation.figures for each in outcomes)
+    assert (rows[0]["drift"], hcp.methods["candidate"]) == (0.0, "hcp")
+    assert float(rows[1]["drift"]) > 0.0
+    assert attention.methods["candidate"] == "attention"
+    assert attention.arms["candidate"].attention_share is not None
+    assert attention.not_measured["human_map_share"] == "no model has HcP layers"
+    trained = outcomes[1].train.adapter
+    assert load_trained(trained).card.method == "attention"
+    assert "Weights of the method attention" in (Path(trained) / "README.md").read_text()
+    pictures = out / "pictures"
+    job = PictureJob(
+        base="embedded", checkpoint=trained, prompt="a woman dancing", steps=1,
+        strengths=(0.0, 1.0), maps=True, out=pictures, device="cpu",
+    )  # fmt: skip
+    assert {path.name for path in draw_pictures(job)} >= {
+        "001-seed0-strength0.png", "001-seed0-strength1.maps.png", "grid.png",
+    }  # fmt: skip

@@ -49,6 +49,11 @@ class TrainedCard(Protocol):
         """Optimizer steps."""
         ...
 
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Of the method, as plain JSON."""
+        ...
+
 
 class Trained(Protocol):
     """A checkpoint for use; ``hcp.HcpAdapter`` is one, with more that is its own."""
@@ -97,18 +102,15 @@ def load_trained(path_or_registry_uri: str | Path, *, tracking_uri: str | None =
     """Load a checkpoint of any method.
 
     Args:
-        path_or_registry_uri: a directory or fsspec URL, a pointer such as ``<out>/latest``, or
-            ``hcp-registry:<name>/<version>`` with a number or ``champion``.
+        path_or_registry_uri: a directory or fsspec URL, a pointer such as ``<out>/latest``,
+            ``hcp-registry:<name>/<version>`` with a number or ``champion``, or a hub id.
         tracking_uri: of the registry; None: MLFLOW_TRACKING_URI, else ``./hcp-registry.db``.
     Raises:
         CheckpointError: incomplete, changed, or no checkpoint for use.
         RegistryError: the registry does not know it, or it is not what was registered.
     """
-    try:
-        uri = checkpoint_place(path_or_registry_uri, tracking_uri)
-        files = listed_files(uri)
-    except CheckpointError:  # it lies elsewhere, on the hub, or nowhere, which will be said
-        return HcpAdapter.from_pretrained(path_or_registry_uri, tracking_uri=tracking_uri)
+    uri = checkpoint_place(path_or_registry_uri, tracking_uri)
+    files = listed_files(uri)
     if METHOD_CARD not in files:
         return HcpAdapter.from_pretrained(uri)
     card = read_card(uri)
