@@ -98,9 +98,10 @@ def run_variant(params: AblateParams, name: str) -> VariantOutcome:
 def table_row(outcome: VariantOutcome) -> dict[str, Cell]:
     """The figures by which variants are told apart; what was not measured is left out."""
     figures = outcome.evaluation.figures
+    aligned = figures.methods.get(CANDIDATE, "hcp").partition("+")[0] in ("hcp", "attention")
     ours, difference = figures.arms[CANDIDATE], figures.comparisons[BASE].people_score
     numbers = {
-        "alignment": outcome.train.last["alignment"],
+        "alignment": outcome.train.last["alignment"] if aligned else None,
         "people_score": ours.people_score,
         "to base": difference.mean,
         "low": difference.low,

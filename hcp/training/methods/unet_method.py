@@ -1,6 +1,7 @@
 """Methods that train weights inside the U-Net: one of two kinds of weights, one of three losses."""
 
 import json
+import logging
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -19,6 +20,8 @@ from hcp.training.methods.protocol import Facts, Terms
 from storage.checkpoints import listed_files, read_listed
 from storage.errors import CheckpointError
 from storage.locations import join, write_atomic
+
+logger = logging.getLogger(__name__)
 
 EVERYWHERE = HcpConfig(stages=STAGES)
 """All cross-attentions, by which bases are told apart."""
@@ -55,6 +58,8 @@ class UnetMethod:
         self._card = card
         self._weights = weights
         self._objective = objective
+        count = sum(parameter.numel() for _, parameter in self.named_parameters())
+        logger.info("method %s: %d parameters train", self.name, count)
 
     def named_parameters(self) -> Sequence[tuple[str, nn.Parameter]]:
         """Those of the weights."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPTokenizer
 
 from hcp import HcpAdapter, HcpConfig
 from hcp.checkpoint import METHOD_CARD
@@ -23,6 +24,7 @@ from hcp.training.state import load_checkpoint, save_checkpoint
 from hcp.training.trainer import Trainer, train_steps
 from storage.checkpoints import listed_files
 from storage.errors import CheckpointError
+from tests.hcp.layouts import PIXELS, Layout, layout_pipeline
 from tests.hcp.samples import epoch_source, make_sample
 
 CONFIG = TrainConfig(
@@ -324,3 +326,24 @@ def test_files_for_use(pipeline: StableDiffusionPipeline, tmp_path: Path) -> Non
     card = json.loads((tmp_path / "c" / METHOD_CARD).read_text())
     assert card["settings"]["lora"]["rank"] == 2
     assert set(card["settings"]) == {"lora", "alignment", "layers"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["sd2", "sdxl"])
+@pytest.mark.parametrize("method", ["attention", "full"])
+def test_other_layouts_train_and_load(
+    tiny_tokenizer: CLIPTokenizer, tmp_path: Path, method: str, layout: Layout
+) -> None:
+    first, second = (layout_pipeline(layout, tiny_tokenizer) for _ in range(2))
+    data = dataclasses.replace(CONFIG.data, resolution_px=PIXELS)
+    trainer = trainer_of(first, method, ema_decay=None, data=data)
+    run(trainer, 2)
+    save_checkpoint(tmp_path / "c", trainer)
+    base, trained = draw(second), draw(first)
+    loaded = load_trained(tmp_path / "c").attach(second)
+    np.testing.assert_allclose(draw(second), trained, atol=1e-5)
+    loaded.detach()
+    assert np.array_equal(draw(second), base)
+    if method == "attention":
+        second.load_lora_weights(tmp_path / "c")
+        np.testing.assert_allclose(draw(second), trained, atol=1e-5)
