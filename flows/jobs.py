@@ -6,7 +6,7 @@ They run where the GPU is (a Ray task) and know neither Prefect nor Ray.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flows.names import model_path, split_dataset
 from flows.params import EvaluateParams
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hcp.evaluation.promotion import Verdict
     from hcp.evaluation.results import EvaluationReport
     from hcp.evaluation.run import Evaluation
+    from hcp.training.methods.trained import Trained
     from storage.records import Sample
     from storage.versions import DatasetVersion
 
@@ -62,6 +63,10 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
     params = job.params
     device = resolve_device(params.device)
     candidate = load_trained(job.checkpoint)
+    champion = load_trained(job.champion) if job.champion else None
+    for trained in (candidate, champion) if params.any_base else ():
+        if trained is not None:
+            take_any_base(trained)
     config = evaluation_config(params)
     version = open_version(*split_dataset(params.dataset)) if params.dataset else None
     dtype = sampling_dtype(config.precision, device)
@@ -71,7 +76,7 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
         candidate,
         config=config,
         detector=load_pose(judge, device=device),
-        champion=load_trained(job.champion) if job.champion else None,
+        champion=champion,
         val_samples=held_out(version, config.max_photos),
         text_scorer=clip_text_scorer(params.clip_model, device=device)
         if params.clip_model
@@ -91,6 +96,12 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
             "gate": "passed" if verdict.promote else "not passed",
         },
     )
+
+
+def take_any_base(trained: "Trained") -> None:
+    """Without a fingerprint of its own base, any base of its layout will do."""
+    known: Any = trained
+    known.card = replace(known.card, base_fingerprint={})
 
 
 def judged(job: EvaluationJob, verdict: "Verdict") -> "Verdict":

@@ -20,6 +20,8 @@ from priors.gate import GateConfig
 from storage.records import RejectReason
 from storage.retries import TRANSIENT
 
+BASE = "diffusers id or folder, .safetensors file, or 'embedded'"
+
 
 class Params(BaseModel):
     """Base of all parameters: frozen, an unknown field is an error, a former one is understood."""
@@ -99,7 +101,7 @@ class RegistryParams(Params):
 class TrainSettings(ComputeParams, RegistryParams):
     """How the HcP layer is fine-tuned, whatever the dataset."""
 
-    base: Annotated[File, Field(description="diffusers id or folder, or 'embedded'")]
+    base: Annotated[File, Field(description=BASE)]
     out: Annotated[Place, Field(description="where checkpoints and logs are written")]
     resume: Annotated[
         bool, Field(description="go on from the last checkpoint of the same settings")
@@ -146,7 +148,10 @@ class CacheParams(ComputeParams):
 class EvaluateSettings(ComputeParams, RegistryParams):
     """How a checkpoint is evaluated, whatever the checkpoint."""
 
-    base: Annotated[File, Field(description="diffusers id or folder, or 'embedded'")]
+    base: Annotated[File, Field(description=BASE)]
+    any_base: Annotated[
+        bool, Field(description="take a base with other weights than the checkpoint's, same layout")
+    ] = False
     out: Annotated[Place, Field(description="where the report is written")]
     prompts: Annotated[
         Place | None, Field(description="file, one prompt a line; none: evaluation.prompts")

@@ -29,11 +29,16 @@ Device = Annotated[str | None, typer.Option(help="Of all models: auto, cpu or cu
 Trust = Annotated[
     bool | None, typer.Option("--trust-weights", help="Load unknown pickled weights.")
 ]
-Base = Annotated[str | None, typer.Option(help="Diffusers id, folder or 'embedded'.")]
+Base = Annotated[
+    str | None, typer.Option(help="Diffusers id, folder, .safetensors file or 'embedded'.")
+]
+AnyBase = Annotated[
+    bool | None, typer.Option("--any-base", help="Take a fine-tune of the checkpoint's base too.")
+]
 
 _REBUILD = {name: f"extractor.{name}" for name in ("pose_model", "mask_model", "trust_weights")}
 _CACHE = {"workers": "workers.count"}
-_TRAIN = {name: f"training.{name}" for name in ("steps", "method", "init_from")} | {
+_TRAIN = {name: f"training.{name}" for name in ("steps", "method", "init_from", "any_base")} | {
     "workers": "workers.count"
 }
 _EVALUATE = {"pose_model": "judge.weights", "trust_weights": "judge.trust_weights"}
@@ -129,6 +134,7 @@ def train(
     init_from: Annotated[
         str | None, typer.Option(help="Weights to begin with: folder, registry URI or 'champion'.")
     ] = None,
+    any_base: AnyBase = None,
     registry: Registry = None,
     device: Device = None,
     ray_address: RayAddress = None,
@@ -148,6 +154,7 @@ def train(
 def evaluate(
     checkpoint: Annotated[str | None, typer.Option(help="Folder or registry URI.")] = None,
     base: Base = None,
+    any_base: AnyBase = None,
     prompts: Annotated[str | None, typer.Option(help="File, one prompt a line.")] = None,
     out: Annotated[str | None, typer.Option(help="Where the report is written.")] = None,
     dataset: Annotated[str | None, typer.Option(help="ROOT[@VERSION] with val photos.")] = None,

@@ -133,6 +133,7 @@ class TrainConfig:
     max_bad_fraction: float = 0.01  # of the train split that cannot be read; more ends the run
     seed: int = 0
     init_from: str | None = None  # checkpoint to begin with: folder, registry URI, "champion"
+    any_base: bool = False  # it may be of a base with other weights and the same layout
     resnet_weights: str | None = "IMAGENET1K_V2"  # only read where the priors name "resnet50"
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     data: DataConfig = field(default_factory=DataConfig)

@@ -41,6 +41,7 @@ class HcpMethod:
     ) -> None:
         device = torch.device(pipeline.device)
         self._config, self._unet = config.hcp, pipeline.unet
+        self._any_base = config.any_base
         self.adapter = HcpAdapter.create(pipeline.unet, config.hcp, base_model=base_model)
         self.adapter.to(device)
         _log_sizes(self.adapter)
@@ -98,7 +99,8 @@ class HcpMethod:
                 f"{'; '.join(differences)}; set training.hcp to its values, or leave init_from out"
             )
         try:
-            check_base(self._unet, self._config, card.sites, card.base_fingerprint)
+            fingerprint = {} if self._any_base else card.base_fingerprint
+            check_base(self._unet, self._config, card.sites, fingerprint)
         except CheckpointError as error:
             raise CheckpointError(f"init_from {uri}: {error}") from error
         self.adapter.load_state_dict(tensors)

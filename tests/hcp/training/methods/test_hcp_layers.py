@@ -66,11 +66,16 @@ def test_another_layout_is_refused_with_what_differs(
         trainer.start_from(str(tmp_path / "trained"))
 
 
-@pytest.mark.usefixtures("trained")
-def test_an_adapter_of_another_base_is_refused(make_pipeline: MakePipeline, tmp_path: Path) -> None:
+def test_an_adapter_of_another_base_is_refused_unless_any_base_will_do(
+    make_pipeline: MakePipeline, trained: HcpAdapter, tmp_path: Path
+) -> None:
     trainer = Trainer(make_pipeline(1), CONFIG)
     with pytest.raises(CheckpointError, match=r"init_from .*other weights"):
         trainer.start_from(str(tmp_path / "trained"))
+    tune = Trainer(make_pipeline(1), replace(CONFIG, any_base=True))
+    tune.start_from(str(tmp_path / "trained"))
+    for ours, theirs in zip(tune.parameters, trained.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 @pytest.mark.usefixtures("trained")
