@@ -102,7 +102,7 @@ class Trainer:
         Raises:
             CheckpointError: it does not fit the method, its settings or the base.
         """
-        self.method.start_from(uri)
+        self.method.start_from(uri, any_base=self.config.any_base)
         self.ema = self._new_ema()
 
     def step(

@@ -41,7 +41,7 @@ def test_an_evaluation_on_a_fine_tune_of_the_base(tmp_path: Path) -> None:
     HcpAdapter.create(base.unet, HcpConfig(width=8)).save_pretrained(tmp_path / "adapter")
     with torch.no_grad():
         for parameter in base.unet.parameters():
-            parameter.mul_(1.01)
+            parameter.add_(0.05 * torch.randn_like(parameter))
     base.save_pretrained(tmp_path / "tune")
     config = EvaluationConfig(prompts=("a man running",), seeds=(0,), steps=1, n_resamples=10)
     params = EvaluateParams(

@@ -41,7 +41,6 @@ class HcpMethod:
     ) -> None:
         device = torch.device(pipeline.device)
         self._config, self._unet = config.hcp, pipeline.unet
-        self._any_base = config.any_base
         self.adapter = HcpAdapter.create(pipeline.unet, config.hcp, base_model=base_model)
         self.adapter.to(device)
         _log_sizes(self.adapter)
@@ -87,7 +86,7 @@ class HcpMethod:
         self.adapter.save_pretrained(uri, step=facts.step, dataset_version=facts.dataset_version)
         return WEIGHTS, CARD
 
-    def start_from(self, uri: str) -> None:
+    def start_from(self, uri: str, *, any_base: bool = False) -> None:
         """Take an adapter's weights; gamma and the alignment's settings stay this training's."""
         card, tensors = read_checkpoint(uri)
         there, here = (_layout(config) for config in (card.config, self._config))
@@ -99,7 +98,7 @@ class HcpMethod:
                 f"{'; '.join(differences)}; set training.hcp to its values, or leave init_from out"
             )
         try:
-            fingerprint = {} if self._any_base else card.base_fingerprint
+            fingerprint = {} if any_base else card.base_fingerprint
             check_base(self._unet, self._config, card.sites, fingerprint)
         except CheckpointError as error:
             raise CheckpointError(f"init_from {uri}: {error}") from error

@@ -81,8 +81,10 @@ class Method(Protocol):
         """Write the files that a checkpoint for use holds, without its marker; their names."""
         ...
 
-    def start_from(self, uri: str) -> None:
+    def start_from(self, uri: str, *, any_base: bool = False) -> None:
         """Take the weights of a checkpoint for use, of this method or of one with its layout.
+
+        ``any_base`` takes one of a base with other weights and the same layout.
 
         Raises:
             CheckpointError: incomplete or changed, of another method or layout (the message says

@@ -90,7 +90,7 @@ class UnetMethod:
         """What trains is inside the U-Net as it is."""
         yield
 
-    def start_from(self, uri: str) -> None:
+    def start_from(self, uri: str, *, any_base: bool = False) -> None:
         """Take the weights of a checkpoint of any method that trains the same kind of weights."""
         listed, wanted = listed_files(uri), tuple(self._weights.files())
         if not {METHOD_CARD, *wanted} <= set(listed):
@@ -100,7 +100,8 @@ class UnetMethod:
             )
         card = read_card(uri)
         try:
-            check_base(self._unet, EVERYWHERE, card.sites, card.base_fingerprint)
+            fingerprint = {} if any_base else card.base_fingerprint
+            check_base(self._unet, EVERYWHERE, card.sites, fingerprint)
             self._weights.load(read_listed(uri, wanted))
         except CheckpointError as error:
             raise CheckpointError(f"init_from {uri}: {error}") from error
