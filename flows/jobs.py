@@ -64,9 +64,8 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
     device = resolve_device(params.device)
     candidate = load_trained(job.checkpoint)
     champion = load_trained(job.champion) if job.champion else None
-    for trained in (candidate, champion) if params.any_base else ():
-        if trained is not None:
-            take_any_base(trained)
+    if params.any_base:
+        take_any_base(candidate, champion)
     config = evaluation_config(params)
     version = open_version(*split_dataset(params.dataset)) if params.dataset else None
     dtype = sampling_dtype(config.precision, device)
@@ -98,10 +97,11 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
     )
 
 
-def take_any_base(trained: "Trained") -> None:
+def take_any_base(*trained: "Trained | None") -> None:
     """Without a fingerprint of its own base, any base of its layout will do."""
-    known: Any = trained
-    known.card = replace(known.card, base_fingerprint={})
+    known: Any
+    for known in filter(None, trained):
+        known.card = replace(known.card, base_fingerprint={})
 
 
 def judged(job: EvaluationJob, verdict: "Verdict") -> "Verdict":
