@@ -75,3 +75,28 @@ def test_progress_that_is_slow_shows_each_step(
     found = shown(prefect_api, work)["slow"]
     assert found["data"] == 25.0
     assert found["description"].startswith("1/4 units, ")
+
+
+def test_the_time_left_counts_from_where_the_work_began(
+    prefect_api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(artifacts.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(artifacts, "MIN_INTERVAL_S", 0.0)
+    said: list[str] = []
+    monkeypatch.setattr(
+        artifacts,
+        "update_progress_artifact",
+        lambda *_, description, **__: said.append(description),
+    )
+
+    def work() -> None:
+        progress = Progress("resumed", total=110, unit="steps")
+        now[0] = 60.0  # a start-up
+        progress.begin(100)
+        progress.update(100)
+        now[0] = 64.0
+        progress.update(102)
+
+    shown(prefect_api, work)
+    assert said == ["100/110 steps", "102/110 steps, 16 s left"]
