@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -80,15 +81,14 @@ def test_progress_that_is_slow_shows_each_step(
 def test_the_time_left_counts_from_where_the_work_began(
     prefect_api: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = [0.0]
-    monkeypatch.setattr(artifacts.time, "monotonic", lambda: now[0])
+    now, said = [0.0], list[str]()
+
+    def keep(_: object, *, description: str, **__: object) -> None:
+        said.append(description)
+
+    monkeypatch.setattr(artifacts, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(artifacts, "MIN_INTERVAL_S", 0.0)
-    said: list[str] = []
-    monkeypatch.setattr(
-        artifacts,
-        "update_progress_artifact",
-        lambda *_, description, **__: said.append(description),
-    )
+    monkeypatch.setattr(artifacts, "update_progress_artifact", keep)
 
     def work() -> None:
         progress = Progress("resumed", total=110, unit="steps")
