@@ -28,7 +28,7 @@ from benchmarks.whole_bases import Name, photos, random_base
 from hcp.base import frozen_modules, native_size_px
 from hcp.training.batches import LoaderState
 from hcp.training.config import Precision, TrainConfig
-from hcp.training.methods.names import METHODS, split_method
+from hcp.training.methods.names import METHODS, split_method, trains_unet
 from hcp.training.trainer import Trainer
 from storage.errors import HcpError
 
@@ -112,7 +112,8 @@ def measured_batch(
     name: Name, method: str, plan: Plan, *, batch_size: int, counted: bool
 ) -> dict[str, float]:
     """Steps of one batch size in a pipeline of its own."""
-    dtype = DTYPES[plan.precision] if plan.device.type == "cuda" else torch.float32
+    half = plan.device.type == "cuda" and not trains_unet(method)  # what trains is float32
+    dtype = DTYPES[plan.precision] if half else torch.float32
     pipeline = random_base(name, device=plan.device, dtype=dtype, tiny=plan.quick)
     config = TrainConfig(
         method=method, batch_size=batch_size, precision=plan.precision, ema_decay=None,
