@@ -3,8 +3,10 @@
 It is outside the adapter's digest (no marker lists it), so an adapter with figures is the same one.
 """
 
+import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -12,8 +14,8 @@ from flows.names import split_dataset
 from flows.outcomes import TrainOutcome
 from flows.params import TrainParams
 from storage.checkpoints import COMPLETE_NAME, listed_files, marker_of, read_listed
-from storage.hub import README, is_cached, push_files
-from storage.locations import exists, join, read_bytes, write_atomic
+from storage.hub import README, is_cached, is_hub_id, push_files
+from storage.locations import exists, is_local, join, read_bytes, write_atomic
 from storage.registry import checkpoint_place
 
 if TYPE_CHECKING:
@@ -23,7 +25,10 @@ logger = logging.getLogger(__name__)
 
 
 def write_card(params: TrainParams, outcome: TrainOutcome) -> None:
-    """Put the card beside a training's adapter, unless one lies there: it may have figures."""
+    """Put the card beside a training's adapter, unless one lies there: it may have figures.
+
+    A card that cannot be written ends no training.
+    """
     from hcp.pages.model_card import CardFacts, model_card
 
     place = join(outcome.adapter, README)
@@ -33,12 +38,13 @@ def write_card(params: TrainParams, outcome: TrainOutcome) -> None:
         base=params.base,
         method=params.training.method,
         dataset_version=split_dataset(outcome.dataset)[1],
-        step=outcome.steps,
+        step=_step(outcome.adapter),  # of the best checkpoint, where validation chose it
         license=params.license,
         losses={name: (value, outcome.last[name]) for name, value in outcome.first.items()},
         settings=asdict(params.training),
     )
-    write_atomic(place, model_card(facts).encode())
+    with _harmless(place):
+        write_atomic(place, model_card(facts).encode())
 
 
 def add_evaluation(
@@ -53,11 +59,9 @@ def add_evaluation(
     card = join(place, README)
     if is_cached(place) or not exists(card):
         return
-    try:
-        text = read_bytes(card).decode()
+    with _harmless(card):
+        text = read_bytes(card).decode(errors="replace")
         write_atomic(card, with_evaluation(text, rows, verdict=verdict, judge=judge).encode())
-    except (OSError, UnicodeDecodeError) as error:
-        logger.warning("the evaluation's figures are not in %s: %s", card, error)
 
 
 def push_adapter(
@@ -85,14 +89,33 @@ def push_adapter(
 
     place = checkpoint_place(checkpoint, registry)
     card = load_trained(place).card
+    base = card.base_model or ""
+    if "/" in base and is_local(base) and not is_hub_id(base):
+        logger.warning("what is pushed names its base by a path of this machine: %s", base)
     digests = listed_files(place)
     listed = {name: digests[name] for name in files_for_use(place)}
-    text = read_bytes(join(place, README)).decode() if exists(join(place, README)) else _card(card)
+    own = join(place, README)
+    text = read_bytes(own).decode(errors="replace") if exists(own) else _card(card)
     files = read_listed(place, listed) | {
         COMPLETE_NAME: marker_of(listed),
         README: named(text, repo).encode(),
     }
     return f"{repo}@{push_files(files, repo, private=private, revision=revision)}"
+
+
+def _step(adapter: str) -> int:
+    from hcp.checkpoint import CARD, METHOD_CARD
+
+    name = METHOD_CARD if METHOD_CARD in listed_files(adapter) else CARD
+    return int(json.loads(read_listed(adapter, (name,))[name])["step"])
+
+
+@contextmanager
+def _harmless(card: str) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        logger.warning("the model card %s could not be written: %s", card, error)
 
 
 def _card(card: "TrainedCard") -> str:

@@ -150,7 +150,8 @@ class HcpProcessor:
         return self._weight() * update
 
     def _weight(self) -> float | Tensor:
-        return self.layer.strength(self.gamma) * self.state.strength
+        weight, scale = self.layer.strength(self.gamma), self.state.scale
+        return weight if scale is None else weight * scale
 
     def _human_tokens(
         self, attn: Any, text: Tensor, plan: RowPlan, frozen_keys: Callable[[], Tensor]

@@ -70,7 +70,8 @@ class TokenState:
     selection: TokenSelection | None = None
     record: frozenset[str] = frozenset()  # sites whose maps are kept
     maps: dict[str, Tensor] = field(default_factory=dict[str, Tensor])  # site -> [B, Q, J]
-    strength: float = 1.0  # of the human term; stays when a batch is forgotten
+    off: bool = False  # strength 0: no row has a plan; stays when a batch is forgotten
+    scale: Tensor | None = None  # what the human term is multiplied by; None: 1; stays too
     _plans: dict[int, RowPlan | None] = field(default_factory=dict[int, Any])
     _human: dict[str, tuple[Tensor, int, HumanTokens]] = field(default_factory=dict[str, Any])
     _tokens: int = 0
@@ -108,6 +109,20 @@ class TokenState:
         self.selection = _select(mask, kinds)
         self.record = record
 
+    @property
+    def strength(self) -> float:
+        """Of the human term, for this batch and all to come.
+
+        It is kept as a tensor: torch.compile takes every tensor of a kind by the same code, and
+        would compile again for each number, up to its limit.
+        """
+        return 0.0 if self.off else 1.0 if self.scale is None else float(self.scale)
+
+    @strength.setter
+    def strength(self, value: float) -> None:
+        self.off = value == 0
+        self.scale = None if value == 1 else torch.tensor(value, dtype=torch.float64)
+
     def clear(self) -> None:
         """Forget the batch, its maps and its keys."""
         self.selection = None
@@ -133,7 +148,7 @@ class TokenState:
                 f"HcP: the token mask is for {sorted(self._plans)} rows of {self._tokens} tokens, "
                 f"the U-Net got {batch} rows of {tokens}"
             )
-        plan = self._plans[batch] if self.strength else None
+        plan = None if self.off else self._plans[batch]
         if plan is not None and plan.token_mask.device != encoder_hidden_states.device:
             plan = self._plans[batch] = plan.to(encoder_hidden_states.device)
         return plan

@@ -7,12 +7,17 @@ import pytest
 import torch
 from huggingface_hub import ModelCard, constants
 
+from demo.embedded import SD_DIR
 from flows.cards import add_evaluation, push_adapter, write_card
 from flows.outcomes import TrainOutcome
 from flows.params import TrainParams
 from flows.train import export_adapter
 from hcp import HcpAdapter
-from storage.checkpoints import COMPLETE_NAME, listed_files, verify_checkpoint
+from hcp.base import load_base
+from hcp.training.config import TrainConfig
+from hcp.training.methods import load_trained, make_method
+from hcp.training.methods.protocol import Facts
+from storage.checkpoints import COMPLETE_NAME, listed_files, mark_complete, verify_checkpoint
 from storage.errors import CheckpointError, HubError
 from storage.hub import hub_place
 from storage.registry import Registry
@@ -61,9 +66,11 @@ def test_figures_need_a_card_and_a_place_to_write(
     figures: dict[str, Any] = {"rows": [], "verdict": "", "judge": ""}
     add_evaluation(str(tmp_path), **figures)
     assert not (tmp_path / "README.md").exists()
-    (Path(exported) / "README.md").write_bytes(b"\xff\xfe")
+    card = Path(exported) / "README.md"
+    card.unlink()
+    card.mkdir()  # an OSError
     add_evaluation(exported, **figures)
-    assert "not in" in caplog.text
+    assert "could not be written" in caplog.text
 
 
 def test_what_is_pushed_is_the_adapter_with_its_card(hub: Hub, exported: str) -> None:
@@ -128,3 +135,21 @@ def test_what_does_not_load_is_not_pushed(hub: Hub, exported: str, tmp_path: Pat
         push_adapter("someone/unknown", REPO)
     assert not hub.repos
     assert hub.endpoint == constants.ENDPOINT
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_what_another_method_trained_is_pushed_and_found_again(
+    hub: Hub, tmp_path: Path, method: str
+) -> None:
+    base = load_base(SD_DIR)
+    trained = make_method(base, TrainConfig(method=method), base_model="embedded")
+    names = trained.save(str(tmp_path / "c"), Facts(step=3))
+    trained.close()
+    mark_complete(str(tmp_path / "c"), names)
+    name = push_adapter(str(tmp_path / "c"), REPO)
+    pushed = hub.repos[REPO].commits[name.partition("@")[2]]
+    assert set(pushed) == {".gitattributes", "README.md", COMPLETE_NAME, *names}
+    assert f"| method | `{method}` |" in pushed["README.md"].decode()
+    assert (load_trained(name).card.method, load_trained(name).card.step) == (method, 3)
+    with pytest.raises(CheckpointError, match=f"method '{method}'"):
+        HcpAdapter.from_pretrained(name)

@@ -145,19 +145,29 @@ def test_it_reaches_processors_that_were_changed_after_attaching(pipeline: Any) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["one_block", "whole"])
-def test_a_compiled_unet_sees_each_new_strength(how: str, tiny_tokenizer: CLIPTokenizer) -> None:
+def test_a_compiled_unet_sees_each_new_strength_and_compiles_no_more(
+    how: str, tiny_tokenizer: CLIPTokenizer
+) -> None:
     torch.compiler.reset()
     pipeline = layout_pipeline("sd1", tiny_tokenizer)
     adapter = loud(pipeline).attach(pipeline)
-    strengths = (1.0, 0.5, 0.0, 0.25, 1.0, 0.0, 0.5)
-    expected = []
-    for strength in strengths:
-        adapter.strength = strength
-        expected.append(draw(pipeline, HUMAN))
-    if how == "one_block":
-        pipeline.unet.mid_block.compile(backend="eager")
-    else:
-        pipeline.unet.compile(backend="eager")
-    for strength, picture in zip(strengths, expected, strict=True):
-        adapter.strength = strength
-        assert np.allclose(draw(pipeline, HUMAN), picture, atol=1e-5)
+    strengths = (1.0, 0.5, 0.0, 0.25, 1.0, 0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9)
+    expected = [drawn_at(adapter, pipeline, strength) for strength in strengths]
+    adapter.detach()
+    part = pipeline.unet.mid_block if how == "one_block" else pipeline.unet
+    part.compile(backend="eager")
+    base = draw(pipeline, HUMAN)
+    adapter.attach(pipeline)
+    compiled = 0
+    for i, (strength, picture) in enumerate(zip(strengths, expected, strict=True)):
+        found = drawn_at(adapter, pipeline, strength)
+        assert np.allclose(found, picture, atol=1e-5)
+        assert strength or np.array_equal(found, base)
+        frames = torch._dynamo.utils.counters["frames"]["ok"]
+        assert i < 4 or frames == compiled  # its limit is eight times
+        compiled = frames
+
+
+def drawn_at(adapter: HcpAdapter, pipeline: Any, strength: float) -> Any:
+    adapter.strength = strength
+    return draw(pipeline, HUMAN)
