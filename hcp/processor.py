@@ -13,14 +13,14 @@ from diffusers.models.attention_processor import (
     SlicedAttnProcessor,
     XFormersAttnProcessor,
 )
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from hcp.attention import human_attention, map_columns, split_heads, wide_attention
 from hcp.attention_grad import attention_in_training
 from hcp.layer import HcpLayer
 from hcp.sites import Site
-from hcp.token_state import HumanTokens, RowPlan, TokenState
+from hcp.token_state import RowPlan, TokenState
 
 BASE_PROCESSORS = (AttnProcessor2_0, AttnProcessor, SlicedAttnProcessor, XFormersAttnProcessor)
 """Processors that compute plain cross-attention, each in its way."""
@@ -84,24 +84,21 @@ class HcpProcessor:
     ) -> Tensor:
         # The fused form of hcp.attention, with the human term only in the rows that need it.
         query = _norm(attn.norm_q, split_heads(attn.to_q(pixels), attn.heads))
-        frozen_text = attn.norm_encoder_hidden_states(text) if attn.norm_cross else text
-        frozen_keys = attn.to_k(frozen_text)
-        key = _norm(attn.norm_k, split_heads(frozen_keys, attn.heads))
-        value = split_heads(attn.to_v(frozen_text), attn.heads)
-        key_h, value_h = self._human_tokens(attn, text, plan, lambda: plan.take(frozen_keys))
+        keys, key, value = self._frozen_tokens(attn, text)
+        key_h, more = self._human_tokens(attn, text, plan, lambda: plan.take(keys))
+        values = plan.take(value)
         key_h = key_h.to(query.dtype)
         if mask is None and torch.is_grad_enabled():
             out, human, columns = attention_in_training(
-                query, key, value, key_h, plan, value_h=_plus(plan.take(value), value_h)
+                query, key, value, key_h, plan, value_h=_plus(values, more)
             )
             if self.site.name in self.state.record:
                 self.state.maps[self.site.name] = plan.spread(columns)
             out = plan.add(out, self._weight() * human)
         else:
             out = scaled_dot_product_attention(query, key, value, attn_mask=mask)
-            rows, values = plan.take(query), plan.take(value)
-            rows_mask = None if mask is None else plan.take(mask)
-            update = self._human(rows, key_h, _plus(values, value_h), rows_mask, plan)
+            rows, rows_mask = plan.take(query), None if mask is None else plan.take(mask)
+            update = self._human(rows, key_h, _plus(values, more), rows_mask, plan)
             if update.dtype == out.dtype:
                 out = plan.add(out, update)
             else:  # half precision is rounded to once, in the sum, and only in the plan's rows
@@ -128,12 +125,10 @@ class HcpProcessor:
         query = _norm(attn.norm_q, split_heads(attn.to_q(plan.take(pixels)), attn.heads))
         value = split_heads(attn.to_v(frozen_text), attn.heads)
         # to_k's own forward: this is no call of the base's, and those who watch it must not see it
-        key_h, value_h = self._human_tokens(
-            attn, text, plan, lambda: attn.to_k.forward(frozen_text)
-        )
+        key_h, more = self._human_tokens(attn, text, plan, lambda: attn.to_k.forward(frozen_text))
         rows_mask = None if mask is None else plan.take(mask)
         key_h = key_h.to(query.dtype)
-        update = self._human(query, key_h, _plus(value, value_h), rows_mask, plan)
+        update = self._human(query, key_h, _plus(value, more), rows_mask, plan)
         update = update.transpose(1, 2).flatten(2).to(query.dtype)
         project = attn.to_out[0]
         update = project(update) - project(torch.zeros_like(update[:1, :1]))  # bias: in `out`
@@ -153,30 +148,63 @@ class HcpProcessor:
         weight, scale = self.layer.strength(self.gamma), self.state.scale
         return weight if scale is None else weight * scale
 
+    def _frozen_tokens(self, attn: Any, text: Tensor) -> tuple[Tensor, ...]:
+        # W_k C [B, K, H d], K and V [B, H, K, d]. The text of a prompt stays the same over its
+        # denoising steps: made once, which saves more than the human term costs.
+        def make() -> tuple[Tensor, ...]:
+            frozen_text = attn.norm_encoder_hidden_states(text) if attn.norm_cross else text
+            keys = attn.to_k(frozen_text)
+            key = _norm(attn.norm_k, split_heads(keys, attn.heads))
+            return keys, key, split_heads(attn.to_v(frozen_text), attn.heads)
+
+        if not (_is_linear(attn.to_k) and _is_linear(attn.to_v)):
+            return make()
+        weights = [*attn.to_k.parameters(), *attn.to_v.parameters()]
+        return self._made_once("frozen", [text, *weights], make)
+
     def _human_tokens(
         self, attn: Any, text: Tensor, plan: RowPlan, frozen_keys: Callable[[], Tensor]
-    ) -> HumanTokens:
-        remember = not torch.is_grad_enabled()
-        cached = self.state.cached(self.site.name, text) if remember else None
-        if cached is not None:
-            return cached
-        weight = next(self.layer.parameters())
-        if weight.device != text.device:  # the base was moved or offloaded
-            self.layer.to(text.device)
-        rows = plan.take(text).to(weight.dtype)
-        keys = self.layer(rows, frozen_keys() if self.layer.residual else None)
-        values = self.layer.values(rows)
-        human = (
-            _norm(attn.norm_k, split_heads(keys, attn.heads)),
-            None if values is None else split_heads(values, attn.heads),
-        )
-        if remember:
-            self.state.keep(self.site.name, text, human)
-        return human
+    ) -> tuple[Tensor, Tensor | None]:
+        # K_h, and what is added to V in the human term; [R, H, K, d] each.
+        weights = list(self.layer.parameters())
+
+        def make() -> tuple[Tensor, ...]:
+            if weights[0].device != text.device:  # the base was moved or offloaded
+                self.layer.to(text.device)
+            rows = plan.take(text).to(weights[0].dtype)
+            keys = self.layer(rows, frozen_keys() if self.layer.residual else None)
+            key_h, values = (
+                _norm(attn.norm_k, split_heads(keys, attn.heads)),
+                self.layer.values(rows),
+            )
+            return (key_h,) if values is None else (key_h, split_heads(values, attn.heads))
+
+        if self.layer.residual:
+            weights += attn.to_k.parameters()
+        key_h, *more = self._made_once("human", [text, *weights], make)
+        return key_h, more[0] if more else None
+
+    def _made_once(
+        self, what: str, sources: list[Tensor], make: Callable[[], tuple[Tensor, ...]]
+    ) -> tuple[Tensor, ...]:
+        if torch.is_grad_enabled():
+            return make()
+        name = f"{self.site.name}/{what}"
+        found = self.state.remembered(name, sources)
+        if found is None:
+            found = make()
+            self.state.remember(name, sources, found)
+        return found
 
 
 def _plus(values: Tensor, more: Tensor | None) -> Tensor:
     return values if more is None else values + more.to(values.dtype)
+
+
+def _is_linear(module: Any) -> bool:
+    # A plain one that nobody replaced or watches: its output depends on input and weights alone.
+    watched = vars(module)["_forward_hooks"] or vars(module)["_forward_pre_hooks"]
+    return type(module) is nn.Linear and "forward" not in vars(module) and not watched
 
 
 def _pixels(attn: Any, hidden_states: Tensor, temb: Tensor | None) -> Tensor:

@@ -3,6 +3,7 @@
 B batch rows of the U-Net, N prompts, K text tokens, J selected tokens.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,8 +60,12 @@ class RowPlan:
         )
 
 
-HumanTokens = tuple[Tensor, Tensor | None]
-"""K_h and what is added to V in the human term, [R, H, K, d] each; None: nothing is added."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """Tensors, and what they were made of, each with its version."""
+
+    sources: tuple[tuple[Tensor, int], ...]
+    tensors: tuple[Tensor, ...]
 
 
 @dataclass(slots=True)
@@ -73,7 +78,7 @@ class TokenState:
     off: bool = False  # strength 0: no row has a plan; stays when a batch is forgotten
     scale: Tensor | None = None  # what the human term is multiplied by; None: 1; stays too
     _plans: dict[int, RowPlan | None] = field(default_factory=dict[int, Any])
-    _human: dict[str, tuple[Tensor, int, HumanTokens]] = field(default_factory=dict[str, Any])
+    _made: dict[str, _Made] = field(default_factory=dict[str, Any])
     _tokens: int = 0
 
     def set(
@@ -124,12 +129,12 @@ class TokenState:
         self.scale = None if value == 1 else torch.tensor(value, dtype=torch.float64)
 
     def clear(self) -> None:
-        """Forget the batch, its maps and its keys."""
+        """Forget the batch, its maps and what was made of its text."""
         self.selection = None
         self.record = frozenset()
         self.maps = {}
         self._plans = {}
-        self._human = {}
+        self._made = {}
 
     def plan(self, encoder_hidden_states: Tensor) -> RowPlan | None:
         """The plan for a U-Net batch [B, K, C]; None where no row has human tokens to heed.
@@ -153,16 +158,19 @@ class TokenState:
             plan = self._plans[batch] = plan.to(encoder_hidden_states.device)
         return plan
 
-    def cached(self, site: str, encoder_hidden_states: Tensor) -> HumanTokens | None:
-        """What an earlier step made of the very same text embedding, or None."""
-        entry = self._human.get(site)
-        if entry is None or entry[0] is not encoder_hidden_states:
+    def remembered(self, name: str, sources: Sequence[Tensor]) -> tuple[Tensor, ...] | None:
+        """What an earlier step made of the very same sources, unchanged since, or None."""
+        made = self._made.get(name)
+        if made is None or len(made.sources) != len(sources):
             return None
-        return entry[2] if entry[1] == _version(encoder_hidden_states) else None
+        known = zip(made.sources, sources, strict=True)
+        same = all(old is new and age == _version(new) for (old, age), new in known)
+        return made.tensors if same else None
 
-    def keep(self, site: str, encoder_hidden_states: Tensor, human: HumanTokens) -> None:
-        """Remember them for the next steps; never with autograd on, where they would be stale."""
-        self._human[site] = (encoder_hidden_states, _version(encoder_hidden_states), human)
+    def remember(self, name: str, sources: Sequence[Tensor], tensors: tuple[Tensor, ...]) -> None:
+        """Keep tensors for the next steps; never with autograd on, where they would be stale."""
+        aged = tuple((source, _version(source)) for source in sources)
+        self._made[name] = _Made(sources=aged, tensors=tensors)
 
 
 def _version(tensor: Tensor) -> int:

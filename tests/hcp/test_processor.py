@@ -209,3 +209,39 @@ def test_strength_scales_the_human_term_and_zero_gives_the_base_s_bits() -> None
     assert torch.allclose(processor(attn, hidden, text) - base, full / 2, atol=1e-6)
     processor.state.strength = 0.0
     assert torch.equal(processor(attn, hidden, text), base)
+
+
+@torch.no_grad()
+def test_the_text_is_projected_once_for_all_steps_unless_something_changed() -> None:
+    attn = _block({})
+    hidden, text, mask = _inputs()
+    processor = _processor(gamma=1.0, mask=mask)
+
+    def same_as_fresh() -> bool:
+        fresh = _processor(gamma=1.0, mask=mask)
+        fresh.layer.load_state_dict(processor.layer.state_dict())
+        return torch.equal(processor(attn, hidden, text), fresh(attn, hidden, text))
+
+    first = processor(attn, hidden, text)
+    kept = dict(processor.state._made)
+    assert torch.equal(processor(attn, hidden, text), first)
+    assert all(processor.state._made[name] is made for name, made in kept.items())
+    for weight in (attn.to_k.weight, attn.to_v.weight, *processor.layer.parameters()):
+        weight.add_(0.1)
+        assert same_as_fresh()
+
+
+@pytest.mark.parametrize("how", ["watched", "replaced"])
+@torch.no_grad()
+def test_projections_that_others_changed_are_called_each_time(how: str) -> None:
+    attn, calls = _block({}), list[int]()
+    hidden, text, mask = _inputs()
+    if how == "watched":
+        attn.to_k.register_forward_hook(lambda *_: calls.append(1))
+    else:  # as accelerate does
+        own = attn.to_k.forward
+        attn.to_k.forward = lambda x: (calls.append(1), own(x))[1]
+    processor = _processor(gamma=1.0, mask=mask)
+    for _ in range(2):
+        processor(attn, hidden, text)
+    assert len(calls) == 2

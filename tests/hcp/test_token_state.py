@@ -81,14 +81,16 @@ def test_wrong_masks_are_refused() -> None:
             state_of(mask, kinds=kinds)
 
 
-def test_human_tokens_belong_to_one_unchanged_text() -> None:
-    state, text, human = state_of(MASK), torch.ones(3, 4, 8), (torch.ones(3, 4, 2), None)
-    state.keep("a", text, human)
-    assert state.cached("a", text) is human
-    assert state.cached("b", text) is None
-    assert state.cached("a", text.clone()) is None
-    text.add_(1)
-    assert state.cached("a", text) is None
-    state.keep("a", text, human)
+def test_what_was_made_belongs_to_unchanged_sources() -> None:
+    state, text, weight, made = state_of(MASK), torch.ones(3, 4, 8), torch.ones(2), (MASK,)
+    state.remember("a", [text, weight], made)
+    assert state.remembered("a", [text, weight]) is made
+    assert state.remembered("b", [text, weight]) is None
+    assert state.remembered("a", [text]) is None
+    assert state.remembered("a", [text.clone(), weight]) is None
+    for changed in (text, weight):
+        changed.add_(1)
+        assert state.remembered("a", [text, weight]) is None
+        state.remember("a", [text, weight], made)
     state.set(MASK)
-    assert state.cached("a", text) is None
+    assert state.remembered("a", [text, weight]) is None
