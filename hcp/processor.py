@@ -3,7 +3,7 @@
 B batch, Q latent pixels, K text tokens, J selected tokens; R rows of B that have human tokens.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -42,6 +42,7 @@ class HcpProcessor:
         self.gamma = gamma
         self.state = state
         self.base: Any = AttnProcessor2_0() if base is None else base
+        self._weights = list(layer.parameters())
 
     def __call__(
         self,
@@ -159,14 +160,14 @@ class HcpProcessor:
 
         if not (_is_linear(attn.to_k) and _is_linear(attn.to_v)):
             return make()
-        weights = [*attn.to_k.parameters(), *attn.to_v.parameters()]
+        weights = [attn.to_k.weight, attn.to_k.bias, attn.to_v.weight, attn.to_v.bias]
         return self._made_once("frozen", [text, *weights], make)
 
     def _human_tokens(
         self, attn: Any, text: Tensor, plan: RowPlan, frozen_keys: Callable[[], Tensor]
     ) -> tuple[Tensor, Tensor | None]:
         # K_h, and what is added to V in the human term; [R, H, K, d] each.
-        weights = list(self.layer.parameters())
+        weights = self._weights
 
         def make() -> tuple[Tensor, ...]:
             if weights[0].device != text.device:  # the base was moved or offloaded
@@ -180,12 +181,12 @@ class HcpProcessor:
             return (key_h,) if values is None else (key_h, split_heads(values, attn.heads))
 
         if self.layer.residual:
-            weights += attn.to_k.parameters()
+            weights = [*weights, *attn.to_k.parameters()]
         key_h, *more = self._made_once("human", [text, *weights], make)
         return key_h, more[0] if more else None
 
     def _made_once(
-        self, what: str, sources: list[Tensor], make: Callable[[], tuple[Tensor, ...]]
+        self, what: str, sources: Sequence[Tensor | None], make: Callable[[], tuple[Tensor, ...]]
     ) -> tuple[Tensor, ...]:
         if torch.is_grad_enabled():
             return make()

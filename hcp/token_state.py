@@ -64,7 +64,7 @@ class RowPlan:
 class _Made:
     """Tensors, and what they were made of, each with its version."""
 
-    sources: tuple[tuple[Tensor, int], ...]
+    sources: tuple[tuple[Tensor | None, int], ...]
     tensors: tuple[Tensor, ...]
 
 
@@ -158,7 +158,7 @@ class TokenState:
             plan = self._plans[batch] = plan.to(encoder_hidden_states.device)
         return plan
 
-    def remembered(self, name: str, sources: Sequence[Tensor]) -> tuple[Tensor, ...] | None:
+    def remembered(self, name: str, sources: Sequence[Tensor | None]) -> tuple[Tensor, ...] | None:
         """What an earlier step made of the very same sources, unchanged since, or None."""
         made = self._made.get(name)
         if made is None or len(made.sources) != len(sources):
@@ -167,14 +167,16 @@ class TokenState:
         same = all(old is new and age == _version(new) for (old, age), new in known)
         return made.tensors if same else None
 
-    def remember(self, name: str, sources: Sequence[Tensor], tensors: tuple[Tensor, ...]) -> None:
+    def remember(
+        self, name: str, sources: Sequence[Tensor | None], tensors: tuple[Tensor, ...]
+    ) -> None:
         """Keep tensors for the next steps; never with autograd on, where they would be stale."""
         aged = tuple((source, _version(source)) for source in sources)
         self._made[name] = _Made(sources=aged, tensors=tensors)
 
 
-def _version(tensor: Tensor) -> int:
-    return -1 if tensor.is_inference() else tensor._version  # pyright: ignore[reportPrivateUsage] - torch has no public one
+def _version(tensor: Tensor | None) -> int:
+    return -1 if tensor is None or tensor.is_inference() else tensor._version  # pyright: ignore[reportPrivateUsage] - torch has no public one
 
 
 def _plan(mask: Tensor) -> RowPlan | None:
