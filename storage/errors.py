@@ -37,6 +37,10 @@ class TrainingStoppedError(HcpError):
     """A training was asked to stop before its last step, and did so with a checkpoint."""
 
 
+class DivergedError(HcpError, FloatingPointError):
+    """A training's losses or gradients are not finite any more."""
+
+
 class RegistryError(HcpError):
     """The model registry refused an entry or does not know one."""
 

@@ -14,7 +14,7 @@ from hcp.training.checkpoints import CheckpointFolder, Kept, best_of
 from hcp.training.metrics import StepMetrics
 from hcp.training.run_folder import OnMetrics, OnNote
 from hcp.training.trainer import Trainer, train_steps
-from storage.errors import CheckpointError, HcpError, ShardError
+from storage.errors import CheckpointError, DivergedError, HcpError, ShardError
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def run_training(
     error: Exception | None = None
     try:
         _steps(trainer, batches, around)
-    except (HcpError, FloatingPointError) as caught:
+    except HcpError as caught:
         error = caught
     agreement, finished = trainer.agreement, around.folder.finished()
     return RunEnd(
@@ -133,7 +133,7 @@ def _checkpoint(trainer: Trainer, around: Surroundings, *, loss: float | None, m
 def _check(trainer: Trainer, metrics: StepMetrics, around: Surroundings) -> None:
     agreement, config = trainer.agreement, trainer.config
     if agreement.skipped_in_row >= config.max_skipped_in_row:
-        raise FloatingPointError(
+        raise DivergedError(
             f"loss or gradient was not finite in {agreement.skipped_in_row} steps in a row, up to "
             f"step {metrics.step} at learning rate {metrics.learning_rate:.3g}. A lower "
             "training.learning_rate, more training.warmup_steps or training.precision=float32 may "

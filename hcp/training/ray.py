@@ -90,9 +90,9 @@ def fit(
             that cannot be read, a checkpoint that could not be written.
     Raises:
         HcpError: base, dataset or the checkpoint to resume from cannot be used; too many samples
-            cannot be read; the last checkpoint could not be written.
+            cannot be read; the last checkpoint could not be written; too many steps in a row were
+            not finite (``DivergedError``).
         TrainingStoppedError: SIGTERM came to this process or a worker; there is a checkpoint.
-        FloatingPointError: too many steps in a row were not finite.
         RuntimeError: the cluster can never hold the workers.
         ray.train.TrainingFailedError: workers died more often than allowed.
     """
@@ -126,8 +126,15 @@ def _run(
             on_note=on_note,
             on_event=on_event,
         )
-        with follower, _keep_interrupt_handler(), cluster_named():
-            end = cast(RunEnd, trainer.fit().return_value)
+        try:
+            with follower, _keep_interrupt_handler(), cluster_named():
+                end = cast(RunEnd, trainer.fit().return_value)
+        except ray.train.TrainingFailedError:
+            on_note(
+                f"training {job.run} failed more than workers.max_failures={workers.max_failures} "
+                "times; --resume goes on from its last checkpoint"
+            )
+            raise
     write_summary(job.run, end.summary())
     if (error := _reason(end, job)) is not None:
         on_note(str(error))

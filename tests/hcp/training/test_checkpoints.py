@@ -97,3 +97,11 @@ def test_what_cannot_be_written_is_counted_and_leaves_the_others(
     assert "step-00000002" in problem
     assert folder.failed == 1
     assert steps(folder) == [1]
+
+
+def test_those_of_the_version_before_are_found() -> None:
+    """Ray Train wrote them, and a list of its own beside them."""
+    (run,) = (Path(__file__).parents[2] / "golden" / "training").glob("train-*")
+    newest = CheckpointFolder(str(run)).newest_whole()
+    assert newest is not None
+    assert (newest.step, newest.validation_loss) == (2, None)

@@ -1,7 +1,9 @@
 """A training checkpoint's contract; that a resumed run repeats itself is in test_training."""
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from demo.embedded import SD_DIR
 from hcp import HcpAdapter, HcpConfig
 from hcp.base import load_base
 from hcp.checkpoint import CARD, WEIGHTS
-from hcp.training.batches import LoaderState, collate, iter_batches
+from hcp.training.batches import BadSample, LoaderState, collate, iter_batches
 from hcp.training.config import DataConfig, TrainConfig
 from hcp.training.state import (
     STATE_JSON,
@@ -27,6 +29,7 @@ from storage.errors import CheckpointError
 from storage.streaming import SampleStream
 from storage.versions import open_version
 
+MakePipeline = Callable[[int], StableDiffusionPipeline]
 GOLDEN = Path(__file__).parents[2] / "golden"
 
 
@@ -99,11 +102,79 @@ def test_what_cannot_be_resumed_is_said(pipeline: StableDiffusionPipeline, tmp_p
     with pytest.raises(CheckpointError, match="for use only"):
         load_checkpoint(tmp_path / "use", trainer)
     save_checkpoint(tmp_path / "old", trainer)
-    path = tmp_path / "old" / STATE_JSON
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 0}))
-    mark_complete(str(tmp_path / "old"), (WEIGHTS, CARD, STATE_TENSORS, STATE_JSON))
+    rewrite(tmp_path / "old", format=0)
     with pytest.raises(CheckpointError, match="format 0, expected 2 or 1"):
         load_checkpoint(tmp_path / "old", trainer)
+
+
+def rewrite(folder: Path, **changes: object) -> None:
+    """Change a checkpoint's state, with a marker that knows of it."""
+    path = folder / STATE_JSON
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    mark_complete(str(folder), (WEIGHTS, CARD, STATE_TENSORS, STATE_JSON))
+
+
+@pytest.mark.parametrize(
+    ("saved_by", "now", "accumulate"),
+    [((2, 1), 1, 2), ((1, 4), 2, 2), ((1, 2), 2, 1), ((2, 1), 2, 1)],
+)
+def test_another_number_of_workers_keeps_the_batches_of_a_step(
+    make_pipeline: MakePipeline,
+    tmp_path: Path,
+    before: tuple[int, int],
+    now: int,
+    accumulate: int,
+) -> None:
+    first = trained(make_pipeline(0))
+    first.world_size, first.config = before[0], replace(first.config, accumulate=before[1])
+    save_checkpoint(tmp_path / "c", first)
+    second = Trainer(make_pipeline(0), first.config, world_size=now)
+    load_checkpoint(tmp_path / "c", second)
+    assert second.config.accumulate == accumulate
+    assert second.loader == first.loader
+
+
+def test_workers_among_whom_a_step_cannot_be_shared_out_are_warned_of(
+    make_pipeline: MakePipeline, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = trained(make_pipeline(0))
+    save_checkpoint(tmp_path / "c", first)
+    second = Trainer(make_pipeline(0), first.config, world_size=2)
+    load_checkpoint(tmp_path / "c", second)
+    assert second.config.accumulate == 1
+    assert second.loader == first.loader
+    assert "a step had 1 batches and has 2 now, on 2 workers" in caplog.text
+
+
+def test_several_workers_of_the_version_before_go_on_in_the_same_epoch(
+    make_pipeline: MakePipeline, tmp_path: Path
+) -> None:
+    first = trained(make_pipeline(0))
+    save_checkpoint(tmp_path / "c", first)
+    config = first.config
+    layout = {
+        "batch_size": config.batch_size, "accumulate": 1, "aspects": [1.0], "world_size": 2,
+        "seed": config.seed, "ema": True,
+    }  # fmt: skip
+    loader = {"epoch": 1, "offset": 3 * config.batch_size, "batches": 0}
+    rewrite(tmp_path / "c", format=1, layout=layout, loader=loader)
+    second = Trainer(make_pipeline(0), config)
+    load_checkpoint(tmp_path / "c", second)
+    assert second.config.accumulate == 2
+    assert second.loader == LoaderState(epoch=1, offset=6 * config.batch_size)
+    assert second.agreement.skipped == 0
+
+
+def test_what_was_skipped_and_unreadable_comes_back(
+    make_pipeline: MakePipeline, tmp_path: Path
+) -> None:
+    first = trained(make_pipeline(0))
+    first.agreement.count(finite=False)
+    first.agreement.settle([0.0], bad=[BadSample("a.tar", "k", "broken")])
+    save_checkpoint(tmp_path / "c", first)
+    second = Trainer(make_pipeline(0), first.config)
+    load_checkpoint(tmp_path / "c", second)
+    assert (second.agreement.skipped, second.agreement.bad_samples) == (1, 1)
 
 
 def test_a_run_of_the_version_before_is_resumed() -> None:
