@@ -168,6 +168,7 @@ def test_sigterm_to_a_worker_stops_with_a_checkpoint(
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # three Rays
 def test_a_stopped_and_then_killed_driver_goes_on(
     dataset: DatasetVersion, base: str, tmp_path: Path
 ) -> None:

@@ -115,7 +115,7 @@ def rewrite(folder: Path, **changes: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("saved_by", "now", "accumulate"),
+    ("before", "now", "accumulate"),
     [((2, 1), 1, 2), ((1, 4), 2, 2), ((1, 2), 2, 1), ((2, 1), 2, 1)],
 )
 def test_another_number_of_workers_keeps_the_batches_of_a_step(
