@@ -42,7 +42,7 @@ from storage.shards import commit_unit
 from storage.tracking import TrackedRun
 from storage.versions import open_version, publish_version
 
-SIDE_PX, BATCH, WARM_UP = 128, 4, 5
+SIDE_PX, BATCH, WARM_UP = 128, 8, 5
 CAPTION = "a woman in a red coat walks along the beach"
 TARGET = 1.03
 
