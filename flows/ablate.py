@@ -101,6 +101,7 @@ def table_row(outcome: VariantOutcome) -> dict[str, Cell]:
     aligned = figures.methods.get(CANDIDATE, "hcp").partition("+")[0] in ("hcp", "attention")
     ours, difference = figures.arms[CANDIDATE], figures.comparisons[BASE].people_score
     numbers = {
+        "parameters": figures.parameters.get(CANDIDATE),
         "alignment": outcome.train.last["alignment"] if aligned else None,
         "people_score": ours.people_score,
         "to base": difference.mean,

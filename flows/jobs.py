@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.names import model_path, split_dataset
 from flows.params import EvaluateParams
-from hcp.evaluation.results import EvaluationConfig
+from hcp.evaluation.results import CANDIDATE, EvaluationConfig
 from storage.errors import HcpError
 
 if TYPE_CHECKING:
@@ -176,7 +176,8 @@ def render_page(
             facts={
                 "base": params.base,
                 "checkpoint": params.checkpoint,
-                "method": evaluation.report.methods["candidate"],
+                "method": evaluation.report.methods[CANDIDATE],
+                "trained parameters": f"{evaluation.report.parameters[CANDIDATE]:,}",
                 "dataset": params.dataset or "none",
                 "people judged by": params.judge.weights,
             },

@@ -86,6 +86,7 @@ class EvaluationReport:
     config: EvaluationConfig
     methods: Mapping[str, str] = field(default_factory=dict[str, str])
     """Of the arms that were trained, as ``TrainConfig.method`` has them."""
+    parameters: Mapping[str, int] = field(default_factory=dict[str, int])  # trained ones, of each
 
     def metrics(self) -> dict[str, float]:
         """The numbers as flat names, for a model registry: ``candidate.people_score``."""

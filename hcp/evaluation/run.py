@@ -73,8 +73,12 @@ def evaluate(
         if adapter is not None and val_samples
     }
     report = compare(pictures, photos, config=config, text_scorer=text_scorer, features=features)
-    methods = {name: each.card.method for name, each in adapters.items() if each is not None}
-    report = replace(report, methods=methods)
+    trained = {name: each for name, each in adapters.items() if each is not None}
+    report = replace(
+        report,
+        methods={name: each.card.method for name, each in trained.items()},
+        parameters={name: sum(each.parameter_count().values()) for name, each in trained.items()},
+    )
     recording = _record_candidate(pipeline, candidate, config)
     return Evaluation(report=report, pictures=pictures, photos=photos, recording=recording)
 

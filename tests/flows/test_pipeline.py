@@ -185,6 +185,7 @@ def test_ablation_gives_one_row_per_variant(
         assert Path(str(row["report"])).is_file()
     hcp, attention = (each.evaluation.figures for each in outcomes)
     assert (rows[0]["drift"], hcp.methods["candidate"]) == (0.0, "hcp")
+    assert all(int(row["parameters"]) > 0 for row in rows)
     assert float(rows[1]["drift"]) > 0.0
     assert attention.methods["candidate"] == "attention"
     assert attention.arms["candidate"].attention_share is not None

@@ -22,6 +22,8 @@ _ADAPTER = "trained"  # peft's name of it
 class LoraWeights:
     """New LoRA matrices in a frozen U-Net, until ``remove``; the first step starts at the base."""
 
+    names: tuple[str, ...] = (LORA_FILE,)
+
     def __init__(self, unet: nn.Module, config: LoraConfig) -> None:
         """Put them in, in float32 whatever the base is in.
 

@@ -30,12 +30,14 @@ EVERYWHERE = HcpConfig(stages=STAGES)
 class Weights(Protocol):
     """What trains inside a U-Net."""
 
+    names: tuple[str, ...]  # of the files for use
+
     def named_parameters(self) -> Sequence[tuple[str, nn.Parameter]]:
         """As in ``Method``."""
         ...
 
     def files(self) -> dict[str, bytes]:
-        """The files for use: name -> content."""
+        """Their content."""
         ...
 
     def load(self, files: Mapping[str, bytes]) -> None:
@@ -92,7 +94,7 @@ class UnetMethod:
 
     def start_from(self, uri: str, *, any_base: bool = False) -> None:
         """Take the weights of a checkpoint of any method that trains the same kind of weights."""
-        listed, wanted = listed_files(uri), tuple(self._weights.files())
+        listed, wanted = listed_files(uri), self._weights.names
         if not {METHOD_CARD, *wanted} <= set(listed):
             raise CheckpointError(
                 f"init_from {uri}: the method {self.name!r} begins with {' and '.join(wanted)}, "

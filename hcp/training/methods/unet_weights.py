@@ -17,6 +17,8 @@ UNET_CONFIG = "unet/config.json"  # with it, UNet2DConditionModel.from_pretraine
 class UnetWeights:
     """A U-Net whose weights all train, in float32; it keeps what it learned."""
 
+    names: tuple[str, ...] = (UNET_FILE, UNET_CONFIG)
+
     def __init__(self, unet: nn.Module) -> None:
         self._unet: Any = plain(unet)
         self._unet.float()

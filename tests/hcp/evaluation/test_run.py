@@ -88,6 +88,7 @@ def test_evaluating_another_method(pipeline: StableDiffusionPipeline, other: Tra
     )
     report = evaluation.report
     assert report.methods == {"candidate": other.card.method, "champion": "hcp"}
+    assert report.parameters["candidate"] == sum(other.parameter_count().values())
     ours, base = report.arms["candidate"], report.arms["base"]
     assert ours.pixel_difference is not None
     assert ours.pixel_difference > 0.0
