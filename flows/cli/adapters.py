@@ -12,7 +12,6 @@ from storage.errors import HcpError
 
 N = TypeVar("N", int, float)
 
-
 Checkpoint = Annotated[
     str | None, typer.Option(help="Adapter: folder, registry URI or hub id; none: the base.")
 ]
@@ -81,7 +80,7 @@ def generate(
 
 
 def push(
-    checkpoint: Annotated[str, typer.Argument(help="Folder, pointer or registry URI.")],
+    checkpoint: Annotated[str, typer.Argument(help="Folder, pointer, registry URI or hub id.")],
     repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Made where there is none.")],
     private: Annotated[
         bool, typer.Option("--private", help="Of a new repository: for its owner alone.")
