@@ -208,7 +208,7 @@ def _decode_mask(data: bytes) -> NDArray[np.uint8]:
     with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
         if image.mode not in ("P", "L"):
             raise ValueError(f"mask must be an indexed PNG, got mode {image.mode}")
-        return np.array(image, dtype=np.uint8)
+        return np.asarray(image, dtype=np.uint8)
 
 
 def _palette() -> list[int]:

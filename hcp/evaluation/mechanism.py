@@ -126,7 +126,7 @@ def _probe(
         with attached(pipeline, adapter), recorder.recording():
             _denoise(pipeline, batch, timesteps=timesteps, seed=seed)
         fused = recorder.mean("base")
-    pixels = ((batch.pixels + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    pixels = batch.pixels.permute(0, 2, 3, 1).numpy()
     return [
         PhotoMaps(
             key=batch.keys[i],

@@ -107,11 +107,10 @@ def human_token_kinds(
     if not 0 < length <= _MAX_TOKENS:
         raise ValueError(f"tokenizer.model_max_length must be in 1..{_MAX_TOKENS}, got {length}")
     kinds: Any = torch.zeros(len(captions), length, dtype=torch.long)
-    for row, caption in enumerate(captions):
-        spans = human_spans(caption)
-        if not spans:
-            continue
-        for column, (start, end) in enumerate(_token_offsets(tokenizer, caption, length)):
+    found = {row: spans for row, text in enumerate(captions) if (spans := human_spans(text))}
+    offsets = _token_offsets(tokenizer, [captions[row] for row in found], length)
+    for (row, spans), columns in zip(found.items(), offsets, strict=True):
+        for column, (start, end) in enumerate(columns):
             for span in spans:
                 if start < span.end and span.start < end:
                     kinds[row, column] = SPAN_KINDS.index(span.kind) + 1
@@ -120,21 +119,21 @@ def human_token_kinds(
 
 
 def _token_offsets(
-    tokenizer: "PreTrainedTokenizerBase", caption: str, length: int
-) -> list[tuple[int, int]]:
-    """Return each token's character range in the caption; (0, 0) for special tokens."""
+    tokenizer: "PreTrainedTokenizerBase", captions: Sequence[str], length: int
+) -> list[list[tuple[int, int]]]:
+    """Return each token's character range in its caption; (0, 0) for special tokens."""
+    if not captions:
+        return []
     settings: dict[str, Any] = {"padding": "max_length", "truncation": True, "max_length": length}
     if tokenizer.is_fast:
-        encoding: Any = tokenizer(caption, return_offsets_mapping=True, **settings)
+        encoding: Any = tokenizer(list(captions), return_offsets_mapping=True, **settings)
         special = frozenset(tokenizer.all_special_ids)
         return [
-            (0, 0) if token_id in special else (start, end)
-            for token_id, (start, end) in zip(
-                encoding["input_ids"], encoding["offset_mapping"], strict=True
-            )
+            [(0, 0) if token in special else place for token, place in zip(*row, strict=True)]
+            for row in zip(encoding["input_ids"], encoding["offset_mapping"], strict=True)
         ]
-    ids: Any = tokenizer(caption, **settings)["input_ids"]
-    return list(_matched_offsets(tokenizer, caption, ids))
+    ids: Any = tokenizer(list(captions), **settings)["input_ids"]
+    return [list(_matched_offsets(tokenizer, *each)) for each in zip(captions, ids, strict=True)]
 
 
 def _matched_offsets(

@@ -107,7 +107,7 @@ class Batch:
 
     keys: tuple[str, ...]
     captions: tuple[str, ...]
-    pixels: Tensor  # float32 [B, 3, H, W] in [-1, 1]; [B, 0, H, W] where `cached` stands for them
+    pixels: Tensor  # uint8 [B, 3, H, W], or float in [-1, 1]; [B, 0, H, W] where `cached` stands
     input_ids: Tensor  # int64 [B, K]
     token_kinds: Tensor  # int64 [B, K] as in hcp.targets.KINDS; all 0 for a dropped caption
     keypoints: tuple[Tensor, ...]  # B times float32 [P, 17, 3], pixels of the crop
@@ -125,7 +125,7 @@ def collate(examples: Sequence[Example], *, tokenizer: Any) -> Batch:
     return Batch(
         keys=tuple(example.key for example in examples),
         captions=captions,
-        pixels=torch.from_numpy(np.stack([example.pixels for example in examples])),
+        pixels=_stacked(examples),
         input_ids=cached.input_ids if cached else tokenize(tokenizer, captions),
         token_kinds=cached.token_kinds if cached else human_token_kinds(tokenizer, captions),
         keypoints=tuple(torch.from_numpy(example.keypoints) for example in examples),
@@ -135,6 +135,12 @@ def collate(examples: Sequence[Example], *, tokenizer: Any) -> Batch:
         ),
         cached=cached,
     )
+
+
+def _stacked(examples: Sequence[Example]) -> Tensor:
+    # As the photos lie in memory: colours last. Whoever takes them has them copied once anyway.
+    images = np.stack([example.pixels.transpose(1, 2, 0) for example in examples])
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
 def tokenize(tokenizer: Any, captions: Sequence[str]) -> Tensor:

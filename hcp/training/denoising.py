@@ -62,11 +62,17 @@ def encode(pipeline: BasePipeline, batch: Batch, generator: torch.Generator) -> 
     return Encoded(latents=latents.to(unet.dtype), text=text.to(unet.dtype), added=added)
 
 
+def as_inputs(pixels: Tensor, device: torch.device) -> Tensor:
+    """Photos as a VAE takes them, float in [-1, 1], on the device; uint8 travels as it is."""
+    pixels = pixels.to(device)
+    return pixels if pixels.is_floating_point() else pixels.contiguous().float() / 127.5 - 1.0
+
+
 @torch.no_grad()
 def posterior(pipeline: BasePipeline, pixels: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of the latents, unscaled: [B, 3, H, W] -> two of [B, C, h, w]."""
     vae = pipeline.vae
-    found = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
+    found = vae.encode(as_inputs(pixels, vae.device).to(vae.dtype)).latent_dist
     return found.mean, found.std
 
 

@@ -30,7 +30,7 @@ class Example:
 
     key: str
     caption: str  # "" where it was dropped
-    pixels: NDArray[np.float32]  # [3, H, W] in [-1, 1]
+    pixels: NDArray[np.uint8]  # [3, H, W]; hcp.training.denoising.as_inputs makes [-1, 1] of them
     keypoints: NDArray[np.float32]  # [P, 17, 3]: x_px, y_px, confidence (0 outside the crop)
     mask: NDArray[np.uint8]  # [H, W]; 0 background, i = row i - 1 of `keypoints`
     source_px: tuple[int, int]  # height and width of the photo
@@ -146,19 +146,21 @@ def make_example(
     choice = choose(sample, config, aspect=aspect, rng=rng)
     box, size_px = choice.box, choice.size_px
     with Image.open(io.BytesIO(sample.image_jpeg)) as photo:
-        image = np.asarray(photo.convert("RGB").resize(size_px, Image.Resampling.LANCZOS, box=box))
-    mask = crop_mask(passing_mask(sample), box=box, size_px=size_px)
+        upright = photo if photo.mode == "RGB" else photo.convert("RGB")
+        cropped = upright.resize(size_px, Image.Resampling.LANCZOS, box=box)
+    # Cut first: who is who matters in the crop alone.
+    mask = relabel(crop_mask(sample.mask, box=box, size_px=size_px), passing_places(sample))
     keypoints = crop_keypoints(passing(sample.people), box=box, size_px=size_px)
     if choice.flip:
-        image, mask = image[:, ::-1], mask[:, ::-1]
+        cropped = cropped.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        mask = np.fliplr(mask)
         keypoints = flip_keypoints(keypoints, size_px[0])
-    pixels = image.astype(np.float32).transpose(2, 0, 1) / 127.5 - 1.0
     return Example(
         key=sample.key,
         caption=choice.caption,
-        pixels=np.ascontiguousarray(pixels),
+        pixels=np.asarray(cropped).transpose(2, 0, 1),
         keypoints=keypoints,
-        mask=np.ascontiguousarray(mask),
+        mask=mask,
         source_px=(sample.height_px, sample.width_px),
         crop_px=crop_place(box, width_px=sample.width_px, size_px=size_px, flip=choice.flip),
     )
@@ -180,11 +182,18 @@ def passing(people: Sequence[Person]) -> list[Person]:
 
 def passing_mask(sample: Sample) -> NDArray[np.uint8]:
     """The sample's mask of the people who passed the gate, numbered 1.. in their order."""
-    return relabel(sample.mask, [i for i, each in enumerate(sample.people) if each.passes_gate])
+    return relabel(sample.mask, passing_places(sample))
+
+
+def passing_places(sample: Sample) -> list[int]:
+    """Where in ``people`` those stand who passed the gate."""
+    return [i for i, each in enumerate(sample.people) if each.passes_gate]
 
 
 def relabel(mask: NDArray[np.uint8], indices: Sequence[int]) -> NDArray[np.uint8]:
     """Keep the people at `indices` (0-based), numbered 1.. in that order; no one else."""
+    if list(indices) == list(range(int(mask.max(initial=0)))):
+        return mask
     table = np.zeros(256, dtype=np.uint8)
     for new, old in enumerate(indices, start=1):
         table[old + 1] = new

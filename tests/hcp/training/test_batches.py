@@ -103,7 +103,7 @@ def test_collate_marks_the_human_words(tiny_tokenizer: CLIPTokenizer) -> None:
         return Example(
             key="0" * 16,
             caption=caption,
-            pixels=np.zeros((3, 8, 8), dtype=np.float32),
+            pixels=np.zeros((3, 8, 8), dtype=np.uint8),
             keypoints=np.zeros((len(caption) % 3, 17, 3), dtype=np.float32),
             mask=np.zeros((8, 8), dtype=np.uint8),
             source_px=(30, 40),
