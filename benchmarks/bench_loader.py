@@ -36,7 +36,7 @@ from storage.shards import commit_unit
 from storage.streaming import SampleStream
 from storage.versions import DatasetVersion, publish_version
 
-BATCH, PER_SHARD, SIDE_PX, ROUNDS = 8, 100, 512, 5
+BATCH, PER_SHARD, SIDE_PX, ROUNDS = 8, 100, 512, 3
 CAPTION = "a woman in a red coat walks her dog along the beach, waving with her right hand, {}"
 
 

@@ -150,7 +150,7 @@ class CachedSample(PreparedSample):
         return Example(
             key=self.key,
             caption=choice.caption,
-            pixels=np.empty((0, height, width), dtype=np.float32),
+            pixels=np.empty((0, height, width), dtype=np.uint8),
             keypoints=keypoints,
             mask=np.ascontiguousarray(mask),
             source_px=(self.height_px, self.width_px),
