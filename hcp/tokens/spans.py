@@ -101,39 +101,51 @@ def human_token_kinds(
 
     Alignment and errors as in ``human_token_mask``.
     """
+    return encode_captions(tokenizer, captions)[1]
+
+
+def encode_captions(
+    tokenizer: "PreTrainedTokenizerBase", captions: Sequence[str]
+) -> "tuple[LongTensor, LongTensor]":
+    """Return the input ids of captions and the kinds of their tokens, both long [B, K].
+
+    Alignment, kinds and errors as in ``human_token_kinds``.
+    """
     import torch
 
     length = tokenizer.model_max_length
     if not 0 < length <= _MAX_TOKENS:
         raise ValueError(f"tokenizer.model_max_length must be in 1..{_MAX_TOKENS}, got {length}")
+    ids, offsets = _tokenized(tokenizer, captions, length)
     kinds: Any = torch.zeros(len(captions), length, dtype=torch.long)
-    found = {row: spans for row, text in enumerate(captions) if (spans := human_spans(text))}
-    offsets = _token_offsets(tokenizer, [captions[row] for row in found], length)
-    for (row, spans), columns in zip(found.items(), offsets, strict=True):
-        for column, (start, end) in enumerate(columns):
+    for row, caption in enumerate(captions):
+        spans = human_spans(caption)
+        for column, (start, end) in enumerate(offsets[row] if spans else ()):
             for span in spans:
                 if start < span.end and span.start < end:
                     kinds[row, column] = SPAN_KINDS.index(span.kind) + 1
                     break
-    return kinds
+    numbers: Any = torch.tensor(ids, dtype=torch.long).reshape(len(captions), length)
+    return numbers, kinds
 
 
-def _token_offsets(
+def _tokenized(
     tokenizer: "PreTrainedTokenizerBase", captions: Sequence[str], length: int
-) -> list[list[tuple[int, int]]]:
-    """Return each token's character range in its caption; (0, 0) for special tokens."""
+) -> tuple[list[list[int]], list[list[tuple[int, int]]]]:
+    """Return the ids, and each token's character range in its caption; (0, 0) for special ones."""
     if not captions:
-        return []
+        return [], []
     settings: dict[str, Any] = {"padding": "max_length", "truncation": True, "max_length": length}
-    if tokenizer.is_fast:
-        encoding: Any = tokenizer(list(captions), return_offsets_mapping=True, **settings)
-        special = frozenset(tokenizer.all_special_ids)
-        return [
-            [(0, 0) if token in special else place for token, place in zip(*row, strict=True)]
-            for row in zip(encoding["input_ids"], encoding["offset_mapping"], strict=True)
-        ]
-    ids: Any = tokenizer(list(captions), **settings)["input_ids"]
-    return [list(_matched_offsets(tokenizer, *each)) for each in zip(captions, ids, strict=True)]
+    if not tokenizer.is_fast:
+        ids: Any = tokenizer(list(captions), **settings)["input_ids"]
+        pairs = zip(captions, ids, strict=True)
+        return ids, [list(_matched_offsets(tokenizer, *each)) for each in pairs]
+    encoding: Any = tokenizer(list(captions), return_offsets_mapping=True, **settings)
+    special = frozenset(tokenizer.all_special_ids)
+    return encoding["input_ids"], [
+        [(0, 0) if token in special else place for token, place in zip(*row, strict=True)]
+        for row in zip(encoding["input_ids"], encoding["offset_mapping"], strict=True)
+    ]
 
 
 def _matched_offsets(

@@ -26,7 +26,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from hcp.tokens import human_token_kinds
+from hcp.tokens.spans import encode_captions
 from hcp.training.config import DataConfig
 from hcp.training.encoded import EncodedBatch
 from hcp.training.examples import Example, make_example, nearest_aspect
@@ -122,12 +122,16 @@ def collate(examples: Sequence[Example], *, tokenizer: Any) -> Batch:
     captions = tuple(example.caption for example in examples)
     encoded = [each.encoded for each in examples if each.encoded is not None]
     cached = EncodedBatch.stack(encoded) if encoded else None
+    if cached is None:
+        input_ids, token_kinds = encode_captions(tokenizer, captions)
+    else:
+        input_ids, token_kinds = cached.input_ids, cached.token_kinds
     return Batch(
         keys=tuple(example.key for example in examples),
         captions=captions,
         pixels=_stacked(examples),
-        input_ids=cached.input_ids if cached else tokenize(tokenizer, captions),
-        token_kinds=cached.token_kinds if cached else human_token_kinds(tokenizer, captions),
+        input_ids=input_ids,
+        token_kinds=token_kinds,
         keypoints=tuple(torch.from_numpy(example.keypoints) for example in examples),
         masks=torch.from_numpy(np.stack([example.mask for example in examples])),
         time_ids=torch.tensor(

@@ -149,11 +149,12 @@ def make_example(
         upright = photo if photo.mode == "RGB" else photo.convert("RGB")
         cropped = upright.resize(size_px, Image.Resampling.LANCZOS, box=box)
     # Cut first: who is who matters in the crop alone.
-    mask = relabel(crop_mask(sample.mask, box=box, size_px=size_px), passing_places(sample))
+    mask = relabel(
+        crop_mask(sample.mask, box=box, size_px=size_px, flip=choice.flip), passing_places(sample)
+    )
     keypoints = crop_keypoints(passing(sample.people), box=box, size_px=size_px)
     if choice.flip:
         cropped = cropped.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        mask = np.fliplr(mask)
         keypoints = flip_keypoints(keypoints, size_px[0])
     return Example(
         key=sample.key,
@@ -201,10 +202,11 @@ def relabel(mask: NDArray[np.uint8], indices: Sequence[int]) -> NDArray[np.uint8
 
 
 def crop_mask(
-    mask: NDArray[np.uint8], *, box: PixelBox, size_px: tuple[int, int]
+    mask: NDArray[np.uint8], *, box: PixelBox, size_px: tuple[int, int], flip: bool = False
 ) -> NDArray[np.uint8]:
-    """The mask of the crop, [H, W], nearest neighbour."""
-    return np.asarray(Image.fromarray(mask).resize(size_px, Image.Resampling.NEAREST, box=box))
+    """The mask of the crop, [H, W], nearest neighbour, maybe mirrored."""
+    cropped = Image.fromarray(mask).resize(size_px, Image.Resampling.NEAREST, box=box)
+    return np.asarray(cropped.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else cropped)
 
 
 def crop_keypoints(
