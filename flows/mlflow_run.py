@@ -13,7 +13,7 @@ from flows.params import AblateParams, TrainParams
 from storage.background import Background
 from storage.errors import HcpError, TrainingStoppedError
 from storage.locations import join
-from storage.mlflow_calls import check_tracking_uri, sqlite_file
+from storage.mlflow_calls import check_tracking_uri, sqlite_file, without_secrets
 from storage.mlflow_runs import DatasetFacts, RunFacts, add_evaluation
 from storage.provenance import git_commit, library_versions
 from storage.registry import default_tracking_uri
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 ADAPTER_TAG = "hcp.adapter_sha256"
 LIBRARIES = ("hcp", "torch", "diffusers", "transformers", "ray", "prefect")
 EVALUATION_S = 60.0  # how long an evaluation waits for MLflow
+SECRET = {"registry": True, "train": {"registry"}, "evaluate": {"registry"}}
+"""A registry's URI may hold a password."""
 PARENT_S = 30.0  # how long an ablation waits for the id of its own run
 
 
@@ -72,7 +74,7 @@ class TrainingRun:
         if self._run is None or self._run.run_id is None:
             return None
         how = ""
-        if self._run.url is None:
+        if sqlite_file(self._run.tracking_uri) is not None:
             how = f"; `mlflow ui --backend-store-uri {self.tracking_uri}` shows it"
         text = f"MLflow run `{self._run.run_id}` of `{self._params.experiment}`{how}"
         return self._run.url, text
@@ -122,7 +124,7 @@ class TrainingRun:
             name=start.run,
             key=start.folder,
             experiment=params.experiment,
-            settings=params.model_dump(mode="json"),
+            settings=params.model_dump(mode="json", exclude=SECRET),
             datasets=[dataset_facts(each) for each in (version, *also)],
             tags=code_tags("train-hcp") | {"hcp.run_folder": start.folder},
             parent=params.parent_run,
@@ -144,7 +146,7 @@ class AblationRun:
             name=f"ablation {train.out.rstrip('/').rsplit('/', 1)[-1]}",
             key=train.out,
             experiment=train.experiment,
-            settings=params.model_dump(mode="json"),
+            settings=params.model_dump(mode="json", exclude=SECRET),
             tags=code_tags("ablate-hcp"),
             parent=train.parent_run,
         )
@@ -225,7 +227,7 @@ def add_report(
             if run is not None:
                 logger.info("report added to the training's MLflow run %s", run)
 
-    in_time(add, to=f"MLflow {where}")
+    in_time(add, to=f"MLflow {without_secrets(where)}")
 
 
 def in_time(act: Callable[[object], None], *, to: str) -> None:

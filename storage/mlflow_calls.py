@@ -1,6 +1,7 @@
 """MLflow's client, and its errors as ours with the registry's place in the message."""
 
 import os
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +33,11 @@ def sqlite_file(uri: str) -> Path | None:
     return Path(uri.removeprefix(_SQLITE).partition("?")[0]).absolute()
 
 
+def without_secrets(uri: str) -> str:
+    """The URI for people: without the user and password of a database or server."""
+    return re.sub(r"://[^@/]*@", "://***@", uri)
+
+
 class MlflowCalls:
     """The calls that ``storage.registry`` is made of; loading MLflow takes seconds."""
 
@@ -51,7 +57,8 @@ class MlflowCalls:
             self._client: Any = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
             self._client.search_registered_models(max_results=1)
         except Exception as error:  # SQLAlchemy, HTTP and MLflow errors
-            raise RegistryError(f"registry {tracking_uri} cannot be opened: {error}") from error
+            where = without_secrets(tracking_uri)
+            raise RegistryError(f"registry {where} cannot be opened: {error}") from error
 
     def ask(self, call: str, *args: Any, unless: tuple[str, ...] = (), **options: Any) -> Any:
         """Call the client's method of this name; None if it fails with a code of ``unless``.
@@ -66,7 +73,8 @@ class MlflowCalls:
         except MlflowException as error:
             if error.error_code in unless:
                 return None
-            raise RegistryError(f"registry {self.where}: {error}") from error
+            where = without_secrets(self.where)
+            raise RegistryError(f"registry {where}: {error}") from error
 
     def versions(self, name: str) -> list[Any]:
         """Every version of a model, as MLflow has it."""

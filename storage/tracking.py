@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from storage.background import Background
 from storage.errors import RegistryError
-from storage.mlflow_calls import MlflowCalls, check_tracking_uri
+from storage.mlflow_calls import MlflowCalls, check_tracking_uri, without_secrets
 from storage.mlflow_runs import (
     MAX_KEY,
     MAX_METRICS,
@@ -85,7 +85,9 @@ class TrackedRun:
         self._begun = False
         self._logged: dict[str, int] = {}
         self._refused: set[str] = set()
-        self._sender = Background[_Item](self._send, to=f"MLflow {tracking_uri}", say=say)
+        self._sender = Background[_Item](
+            self._send, to=f"MLflow {without_secrets(tracking_uri)}", say=say
+        )
         self.tag({})  # begins at once, so that the run shows before its first step
 
     @property

@@ -139,6 +139,13 @@ def test_a_server_that_is_away_ends_nothing(
     assert "items were not delivered" in caplog.text
 
 
+def test_a_warning_names_no_password(caplog: pytest.LogCaptureFixture) -> None:
+    run = TrackedRun("postgresql://me:secret@127.0.0.1:9/runs", facts("secret"))
+    run.close(timeout_s=0.1)
+    assert "postgresql://***@127.0.0.1:9/runs" in caplog.text
+    assert "me:secret" not in caplog.text
+
+
 def test_an_evaluation_is_added_to_the_training_it_is_of(
     database: str, client: Any, tmp_path: Path
 ) -> None:
