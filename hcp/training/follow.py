@@ -70,7 +70,7 @@ class Follower:
                 self.on_note(value)
             elif kind == "seen":
                 self._guarded("showing what was seen", lambda value=value: self.on_event(value))
-            else:
+            elif kind == "step" or value["step"] > self.log.last_step:  # "past": if it was lost
                 self._guarded("showing a step", lambda value=value: self._add(value))
 
     def _add(self, value: dict[str, Any]) -> None:

@@ -1,7 +1,9 @@
 """What is known of each optimizer step; plain data, no torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from math import isfinite, nan
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,3 +26,28 @@ class StepMetrics:
     data_wait: float | None = None  # share of the step's time that went by waiting for its batches
     device_memory_mib: float | None = None
     """Most at a time so far: what torch took of a GPU, on a CPU what the process has."""
+
+
+_FIELDS = {field.name for field in fields(StepMetrics)}
+_NEEDED = {
+    field.name for field in fields(StepMetrics)
+    if field.default is MISSING and field.default_factory is MISSING
+}  # fmt: skip
+
+
+def to_json(metrics: StepMetrics) -> dict[str, Any]:
+    """As JSON-able data, which has no NaN: what is not finite, in a skipped step, becomes null."""
+    return _plain(asdict(metrics))
+
+
+def from_json(data: Mapping[str, Any]) -> StepMetrics:
+    """Inverse of :func:`to_json`; fields of a later version are left out."""
+    found = {name: value for name, value in data.items() if name in _FIELDS}
+    found |= {name: nan for name in _NEEDED if found.get(name) is None}
+    return StepMetrics(**found)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    return None if isinstance(value, float) and not isfinite(value) else value

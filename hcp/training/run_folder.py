@@ -5,14 +5,13 @@ import logging
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, asdict, fields, is_dataclass
-from math import isfinite, nan
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from hcp.training.config import Mixed, TrainConfig
-from hcp.training.metrics import StepMetrics
+from hcp.training.metrics import StepMetrics, from_json, to_json
 from storage.canonical import digest_of
 from storage.checkpoints import listed_files
 from storage.locations import (
@@ -49,12 +48,6 @@ _NOT_COUNTED = (
     "max_bad_fraction", "validation", "samples", "tensorboard",
 )  # fmt: skip
 _STORE_REWRITES = 4  # an object is written again when it has grown by a quarter: cost stays linear
-
-_FIELDS = {field.name for field in fields(StepMetrics)}
-_NEEDED = {
-    field.name for field in fields(StepMetrics)
-    if field.default is MISSING and field.default_factory is MISSING
-}  # fmt: skip
 
 OnMetrics = Callable[[StepMetrics], None]
 OnNote = Callable[[str], None]
@@ -99,7 +92,7 @@ def iter_metrics(uri: str) -> Iterator[StepMetrics]:
     with local_copy(uri) as path, path.open("rb") as file:
         for line in file:
             if line.endswith(b"\n"):
-                yield _step(line)
+                yield from_json(json.loads(line))
 
 
 def write_summary(run: str, summary: Mapping[str, object]) -> None:
@@ -190,21 +183,7 @@ class MetricsLog:
 
 
 def _line(metrics: StepMetrics) -> str:
-    return json.dumps(_plain(asdict(metrics))) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    # JSON has no NaN: what is not finite, in a step that was skipped, becomes null.
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    return None if isinstance(value, float) and not isfinite(value) else value
-
-
-def _step(line: bytes) -> StepMetrics:
-    # A later version's line has more fields than this one knows.
-    found: dict[str, Any] = {k: v for k, v in json.loads(line).items() if k in _FIELDS}
-    found |= {name: nan for name in _NEEDED if found.get(name) is None}
-    return StepMetrics(**found)
+    return json.dumps(to_json(metrics)) + "\n"
 
 
 def _settings(config: Any) -> dict[str, object]:

@@ -23,6 +23,7 @@ from torch import Tensor
 from hcp.training.batches import LoaderState
 from hcp.training.config import TrainConfig
 from hcp.training.methods.protocol import Facts
+from hcp.training.metrics import from_json, to_json
 from hcp.training.optimisers import (
     check_same_optimizer,
     restore_state,
@@ -149,6 +150,7 @@ def _state(trainer: Trainer) -> dict[str, object]:
         "ema_steps": 0 if trainer.ema is None else trainer.ema.optimization_step,
         "layout": _layout(trainer) | {"batches_per_step": per_step},
         "agreement": trainer.agreement.state(),
+        "recent": [to_json(metrics) for metrics in trainer.recent],
         "steps": trainer.config.steps,
         "optimizer": state_numbers(
             trainer.optimizer, trainer.config.optimizer, dict(trainer.method.named_parameters())
@@ -212,3 +214,4 @@ def _restore(trainer: Trainer, state: dict[str, Any], tensors: dict[str, Tensor]
     trainer.step_done = int(state["step"])
     trainer.loader = _loader(state)
     trainer.agreement.restore(state.get("agreement", {}))
+    trainer.recent.extend(map(from_json, state.get("recent", [])))

@@ -9,6 +9,7 @@ Dimension legend: B batch, C h w latent channels, height and width.
 
 import resource
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from storage.errors import HcpError
 
 LOSSES = ("loss", "denoise", "alignment")
 """What the ranks average; each has the rest of a step's figures of its own."""
+_RECENT = 200  # steps, more than a driver has waiting to be written
 _MAXRSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
 
 
@@ -93,6 +95,8 @@ class Trainer:
         self.scaler = gradient_scaler(config.precision, self.device)
         self.ema = self._new_ema()
         self.agreement = Agreement(world_size=world_size, device=self.device)
+        # A checkpoint keeps them: a killed driver may not have written them down.
+        self.recent = deque[StepMetrics](maxlen=max(_RECENT, config.checkpoint_every))
         self.step_done = 0
         self.loader = LoaderState()
 
@@ -133,7 +137,7 @@ class Trainer:
         self.loader = batches[-1][1]
         images = sum(len(batch.keys) for batch, _ in batches)
         taken_s = perf_counter() - start_s
-        return StepMetrics(
+        metrics = StepMetrics(
             step=self.step_done,
             learning_rate=rate,
             grad_norm=norm,
@@ -145,6 +149,8 @@ class Trainer:
             bad_samples=self.agreement.bad_samples,
             **losses,
         )
+        self.recent.append(metrics)
+        return metrics
 
     def _update(self) -> float:
         """Change the weights, unless the ranks' mean gradient is not finite; count the step.

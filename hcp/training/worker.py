@@ -28,8 +28,8 @@ from storage.versions import DatasetVersion, open_version
 logger = logging.getLogger(__name__)
 
 Tell = Callable[[str, Any], None]
-"""What a worker says to the driver: ("step", metrics as a dict), ("seen", a validation or pictures)
-or ("note", a sentence)."""
+"""What a worker says to the driver: ("step", metrics as a dict), ("past", those of a step before a
+resume), ("seen", a validation or pictures) or ("note", a sentence)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +89,9 @@ def train_worker(job: TrainJob, place: Place, tell: Tell) -> RunEnd:
         logger.warning(text)
         tell("note", text)
 
+    if place.rank == 0:
+        for metrics in trainer.recent:
+            tell("past", asdict(metrics))
     watch = make_watch(trainer, version, tell)
     surroundings = Surroundings(
         folder=folder,

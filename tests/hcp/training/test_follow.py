@@ -64,3 +64,16 @@ def test_what_fails_ends_nothing_and_is_said_once(
         (tmp_path / "run").unlink()
         until(lambda: len(read_metrics(log.uri)) == 30)
     assert sum("no API" in record.message for record in caplog.records) == 1
+
+
+def test_steps_that_a_killed_driver_did_not_write_are_filled_in(tmp_path: Path) -> None:
+    box, seen = Mailbox(), list[int]()
+    log = MetricsLog(f"{tmp_path}/{METRICS_NAME}", lambda metrics: seen.append(metrics.step))
+    log.add(step(1))
+    log.write()
+    with Follower(take=box.take, stop=box.stop, log=log, request=StopRequest(60)):
+        for number in (1, 2, 3):
+            box.put("past", asdict(step(number)))
+        box.put("step", asdict(step(4)))
+    assert read_metrics(log.uri) == tuple(map(step, range(1, 5)))
+    assert seen == [1, 2, 3, 4]
