@@ -5,7 +5,8 @@ Of a folder whose weights are there in another float type alone (``*.fp16.safete
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,30 @@ def _without_checker(config: Any) -> dict[str, Any]:
     if "requires_safety_checker" not in config and "safety_checker" not in config:
         return {}
     return {"safety_checker": None, "requires_safety_checker": False}
+
+
+@contextmanager
+def whole(pipeline: BasePipeline, base: str | None) -> Generator[None]:
+    """The pipeline with its VAE and text encoders, loaded for the block where they are missing.
+
+    Raises:
+        CheckpointError: they are missing, and the base is not known or does not load.
+    """
+    parts: Any = pipeline
+    left = [part for part in ENCODERS if getattr(parts, part, pipeline) is None]
+    if left and base is None:
+        raise CheckpointError(f"the pipeline has no {', '.join(left)}, and its base has no name")
+    if left:
+        loaded: Any = load_base(
+            str(base), device=str(pipeline.device), dtype=pipeline.unet.dtype, without=("unet",)
+        )
+        for part in left:
+            setattr(parts, part, getattr(loaded, part))
+    try:
+        yield
+    finally:
+        for part in left:
+            setattr(parts, part, None)
 
 
 def sampling_dtype(precision: str, device: str) -> torch.dtype:

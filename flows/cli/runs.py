@@ -39,7 +39,8 @@ AnyBase = Annotated[
 _REBUILD = {name: f"extractor.{name}" for name in ("pose_model", "mask_model", "trust_weights")}
 _CACHE = {"workers": "workers.count"}
 _TRAIN = {name: f"training.{name}" for name in ("steps", "method", "init_from", "any_base")} | {
-    "workers": "workers.count"
+    "workers": "workers.count",
+    "cache": "training.cache.use",
 }
 _EVALUATE = {"pose_model": "judge.weights", "trust_weights": "judge.trust_weights"}
 """Where an option stands in the parameters, if not under its own name at the top."""
@@ -135,6 +136,9 @@ def train(
         str | None, typer.Option(help="Weights to begin with: folder, registry URI or 'champion'.")
     ] = None,
     any_base: AnyBase = None,
+    cache: Annotated[
+        str | None, typer.Option(help="Read what `hcp cache` wrote: off, auto or required.")
+    ] = None,
     registry: Registry = None,
     device: Device = None,
     ray_address: RayAddress = None,

@@ -1,6 +1,6 @@
 """Several dataset versions in one training: which, and how much of each. No torch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from hcp.training.config import Mixed, TrainConfig
@@ -8,6 +8,7 @@ from hcp.training.methods.names import NEEDS_PEOPLE, split_method
 from storage.errors import VersionError
 from storage.mixing import MixedStream
 from storage.people import people_in
+from storage.shard_cache import Readable
 from storage.streaming import SampleStream, split_size
 from storage.versions import DatasetVersion, open_version, split_dataset
 
@@ -64,10 +65,21 @@ def open_mix(version: DatasetVersion, also: Sequence[Mixed]) -> tuple[DatasetVer
 
 
 def mixed_stream(
-    versions: Sequence[DatasetVersion], also: Sequence[Mixed], *, seed: int
+    versions: Sequence[DatasetVersion],
+    also: Sequence[Mixed],
+    *,
+    seed: int,
+    opened: Mapping[str, Callable[[str], Readable]] | None = None,
 ) -> SampleStream | MixedStream:
-    """The training samples of :func:`open_mix` in their one order."""
-    streams = [SampleStream(version, split="train", seed=seed) for version in versions]
+    """The training samples of :func:`open_mix` in their one order.
+
+    ``opened``, by version id, opens a shard elsewhere than among the version's own: in a cache.
+    """
+    elsewhere = opened or {}
+    streams = [
+        SampleStream(version, split="train", seed=seed, open_shard=elsewhere.get(version.id))
+        for version in versions
+    ]
     if len(streams) == 1:
         return streams[0]
     rates = [1.0]

@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from hcp.base import whole
 from hcp.training.state import averaged
 from hcp.training.trainer import Trainer
 from hcp.training.validation import untouched
 from hcp.training.watching import SampleGrid
+from storage.errors import HcpError
 
 logger = logging.getLogger(__name__)
 
@@ -22,19 +24,21 @@ _INK, _PAPER = (30, 30, 30), (255, 255, 255)
 def draw_samples(trainer: Trainer) -> SampleGrid | None:
     """Draw the pictures that ``trainer.config.samples`` names, one row a prompt.
 
+    A training from a cache loads VAE and text encoders for them, and lets them go again.
     What goes wrong ends no training: it is warned of, and there is no grid.
     """
     config = trainer.config.samples
     side = config.size_px or trainer.config.data.resolution_px
     pipeline: Any = trainer.pipeline
     rows: list[list[Image.Image]] = []
-    with (
-        untouched(trainer),
-        averaged(trainer),
-        trainer.method.drawing(pipeline),
-        trainer.autocast(),
-    ):
-        try:
+    try:
+        with (
+            whole(pipeline, trainer.base_model),
+            untouched(trainer),
+            averaged(trainer),
+            trainer.method.drawing(pipeline),
+            trainer.autocast(),
+        ):
             for prompt in config.prompts:
                 drawn = pipeline(
                     [prompt] * len(config.seeds),
@@ -46,9 +50,9 @@ def draw_samples(trainer: Trainer) -> SampleGrid | None:
                     output_type="pil",
                 )
                 rows.append([image.convert("RGB") for image in drawn.images])
-        except (RuntimeError, ValueError) as error:  # out of memory, above all
-            logger.warning("no sample pictures at step %d: %s", trainer.step_done, error)
-            return None
+    except (RuntimeError, ValueError, HcpError) as error:  # out of memory, above all
+        logger.warning("no sample pictures at step %d: %s", trainer.step_done, error)
+        return None
     return SampleGrid(step=trainer.step_done, png=grid_png(rows, config.prompts))
 
 

@@ -78,7 +78,7 @@ class Trainer:
         )
         self.config = config
         self.rank, self.world_size = rank, world_size
-        self.dataset_version = dataset_version
+        self.base_model, self.dataset_version = base_model, dataset_version
         for module in frozen_modules(pipeline):
             module.requires_grad_(requires_grad=False)
         self.scheduler = training_scheduler(pipeline)
