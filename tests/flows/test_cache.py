@@ -1,4 +1,4 @@
-"""cache-dataset as its users run it: through Prefect, on Ray, killed and run again; trained from."""
+"""cache-dataset as its users run it: through Prefect, on Ray, killed and run again, trained on."""
 
 import os
 import shutil
