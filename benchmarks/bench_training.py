@@ -39,6 +39,7 @@ from storage.locations import join
 from storage.mlflow_runs import RunFacts
 from storage.records import Person, Sample, SourceRecord, Unit
 from storage.shards import commit_unit
+from storage.streaming import SampleStream
 from storage.tracking import TrackedRun
 from storage.versions import open_version, publish_version
 
@@ -239,10 +240,9 @@ def validation(job: TrainJob) -> float:
     """Processor seconds of one validation at its default settings."""
     torch.set_num_threads(1)
     trainer = make_trainer(job, Place())
-    version, config = open_version(job.root, job.version), job.config.validation
-    validator = Validator(
-        trainer, held_out([version], config), to_batch=lambda p: photo_batch(trainer, p.read())
-    )
+    stream = SampleStream(open_version(job.root, job.version), split="val", seed=0)
+    places = held_out([stream], job.config.validation)
+    validator = Validator(trainer, places, to_batch=lambda p: photo_batch(trainer, p.read()))
     spent: list[float] = []
     for _ in range(3):
         start = time.process_time()

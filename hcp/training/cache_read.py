@@ -5,7 +5,7 @@ Dimension legend: C h w latent channels, height and width, K text tokens, H W th
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,11 +26,9 @@ from hcp.training.examples import (
     passing,
 )
 from storage.caches import EMPTY, Cache, CachedTar
-from storage.codec import sample_fields, split_of
+from storage.codec import sample_fields
 from storage.errors import CacheError, ShardError
 from storage.locations import read_bytes
-from storage.records import Split
-from storage.versions import DatasetVersion
 
 _NO_MASK = np.zeros((0, 0), dtype=np.uint8)
 
@@ -58,18 +56,6 @@ class CacheReader:
             ShardError: it is not cached, or broken.
         """
         return CachedShardReader(self, fingerprint)
-
-    def iter_samples(self, version: DatasetVersion, split: Split) -> Iterator["CachedSample"]:
-        """The samples of a split in shard order, as ``DatasetVersion.iter_samples`` gives photos.
-
-        Raises:
-            ShardError: a shard is not cached, or broken.
-        """
-        for fingerprint in version.shards:
-            shard = self.open(fingerprint)
-            for key in shard.list_keys():
-                if split_of(key) == split and key not in version.exclusions:
-                    yield shard.sample(key)
 
 
 class CachedShardReader:

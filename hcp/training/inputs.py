@@ -1,7 +1,7 @@
 """What a training reads: photos, or what its base made of them before, from a cache."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hcp.base import ENCODERS
@@ -11,8 +11,8 @@ from hcp.training.config import TrainConfig
 from hcp.training.mix import mixed_stream, open_mix
 from storage.errors import CacheError
 from storage.mixing import MixedStream
-from storage.records import Sample
-from storage.streaming import SampleStream
+from storage.records import Split
+from storage.streaming import SampleStream, split_size
 from storage.versions import DatasetVersion
 
 logger = logging.getLogger(__name__)
@@ -31,17 +31,18 @@ class Inputs:
         """The parts of the base that this training does without."""
         return ENCODERS if self.caches else ()
 
-    def stream(self, config: TrainConfig) -> SampleStream | MixedStream:
-        """The training samples in their one order, the same from photos and from caches."""
+    def streams(self, split: Split, *, seed: int) -> list[SampleStream]:
+        """The samples of a split, of each version that has any; from photos or from caches."""
         opened = {name: reader.open for name, reader in self.caches.items()}
-        return mixed_stream(self.versions, config.data.also, seed=config.seed, opened=opened)
+        return [
+            SampleStream(version, split=split, seed=seed, open_shard=opened.get(version.id))
+            for version in self.versions
+            if split_size(version, split)
+        ]
 
-    def held_out(self) -> Iterator[Sample]:
-        """The val split of the training's own version, in shard order."""
-        version = self.versions[0]
-        if self.caches:
-            return self.caches[version.id].iter_samples(version, "val")
-        return version.iter_samples("val")
+    def stream(self, config: TrainConfig) -> SampleStream | MixedStream:
+        """The training samples in their one order."""
+        return mixed_stream(self.streams("train", seed=config.seed), config.data.also)
 
 
 def open_inputs(version: DatasetVersion, config: TrainConfig, base: str) -> Inputs:

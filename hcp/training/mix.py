@@ -1,6 +1,6 @@
 """Several dataset versions in one training: which, and how much of each. No torch."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from hcp.training.config import Mixed, TrainConfig
@@ -8,7 +8,6 @@ from hcp.training.methods.names import NEEDS_PEOPLE, split_method
 from storage.errors import VersionError
 from storage.mixing import MixedStream
 from storage.people import people_in
-from storage.shard_cache import Readable
 from storage.streaming import SampleStream, split_size
 from storage.versions import DatasetVersion, open_version, split_dataset
 
@@ -36,16 +35,6 @@ def check_data(version: DatasetVersion, config: TrainConfig) -> None:
         require_people(versions)
 
 
-def open_stream(version: DatasetVersion, config: TrainConfig) -> SampleStream | MixedStream:
-    """The training samples of a training's versions, in their one order.
-
-    Raises:
-        VersionError: as ``open_mix``.
-    """
-    versions = open_mix(version, config.data.also)
-    return mixed_stream(versions, config.data.also, seed=config.seed)
-
-
 def open_mix(version: DatasetVersion, also: Sequence[Mixed]) -> tuple[DatasetVersion, ...]:
     """All versions of a training, its ``dataset`` first.
 
@@ -65,21 +54,9 @@ def open_mix(version: DatasetVersion, also: Sequence[Mixed]) -> tuple[DatasetVer
 
 
 def mixed_stream(
-    versions: Sequence[DatasetVersion],
-    also: Sequence[Mixed],
-    *,
-    seed: int,
-    opened: Mapping[str, Callable[[str], Readable]] | None = None,
+    streams: Sequence[SampleStream], also: Sequence[Mixed]
 ) -> SampleStream | MixedStream:
-    """The training samples of :func:`open_mix` in their one order.
-
-    ``opened``, by version id, opens a shard elsewhere than among the version's own: in a cache.
-    """
-    elsewhere = opened or {}
-    streams = [
-        SampleStream(version, split="train", seed=seed, open_shard=elsewhere.get(version.id))
-        for version in versions
-    ]
+    """The training samples of the versions of :func:`open_mix` in their one order."""
     if len(streams) == 1:
         return streams[0]
     rates = [1.0]

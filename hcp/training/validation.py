@@ -30,8 +30,7 @@ from hcp.training.trainer import Trainer
 from hcp.training.watching import Validation, ValidationConfig
 from storage.errors import HcpError
 from storage.records import Sample
-from storage.streaming import SampleStream, StoredPlace, split_size
-from storage.versions import DatasetVersion
+from storage.streaming import SampleStream, StoredPlace
 
 logger = logging.getLogger(__name__)
 
@@ -198,13 +197,8 @@ def _mean(table: NDArray[np.float64], step: int, levels: Sequence[float]) -> Val
     )
 
 
-def held_out(versions: Sequence[DatasetVersion], config: ValidationConfig) -> list[StoredPlace]:
+def held_out(streams: Sequence[SampleStream], config: ValidationConfig) -> list[StoredPlace]:
     """The places of the photos that are measured, of all versions in turn; nothing is read."""
-    streams = [
-        SampleStream(version, split="val", seed=config.seed)
-        for version in versions
-        if split_size(version, "val")
-    ]
     orders = [[p for p, _ in islice(s.places(), min(s.size, config.photos))] for s in streams]
     turns = chain.from_iterable(zip_longest(*orders))
     return list(islice((place for place in turns if place is not None), config.photos))

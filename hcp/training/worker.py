@@ -1,7 +1,7 @@
 """One worker of a training: load the base, resume, stream, train. Knows nothing of Ray."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,10 +12,11 @@ from hcp.training.agreement import gathered
 from hcp.training.batches import Batch, LoaderState, ahead, collate, iter_batches
 from hcp.training.checkpoints import CheckpointFolder, Kept
 from hcp.training.config import TrainConfig
+from hcp.training.inputs import Inputs, open_inputs
 from hcp.training.loop import RunEnd, Surroundings, run_training
 from hcp.training.methods.names import trains_unet
 from hcp.training.metrics import StepMetrics
-from hcp.training.mix import mix_name, open_mix, open_stream
+from hcp.training.mix import mix_name
 from hcp.training.precision import base_dtype
 from hcp.training.state import load_checkpoint
 from hcp.training.stopping import ASKED
@@ -23,7 +24,7 @@ from hcp.training.trainer import Trainer
 from hcp.training.validation import held_out, photo_batch
 from hcp.training.watch import Watch
 from storage.errors import HcpError
-from storage.versions import DatasetVersion, open_version
+from storage.versions import open_version
 
 logger = logging.getLogger(__name__)
 
@@ -63,19 +64,19 @@ def train_worker(job: TrainJob, place: Place, tell: Tell) -> RunEnd:
 
     def begin() -> None:
         nonlocal trainer
-        trainer = make_trainer(job, place)
+        trainer = make_trainer(job, place, without=inputs.without)
 
     try:
+        inputs = find_inputs(job, place)
         _together(begin, place.world_size)
         assert trainer is not None
         resume(trainer, folder)
-        version = open_version(job.root, job.version)
     except HcpError as error:
         return RunEnd(step=0, last=None, best=None, error=error)
     trainer.agreement.stop_asked = ASKED.is_set
     sizes = {
         each.root.shard(shard, "tar"): count.train
-        for each in open_mix(version, job.config.data.also)
+        for each in inputs.versions
         for shard, count in zip(each.shards, each.counts, strict=True)
         if count.train
     }
@@ -92,7 +93,7 @@ def train_worker(job: TrainJob, place: Place, tell: Tell) -> RunEnd:
     if place.rank == 0:
         for metrics in trainer.recent:
             tell("past", asdict(metrics))
-    watch = make_watch(trainer, version, tell)
+    watch = make_watch(trainer, inputs, tell)
     surroundings = Surroundings(
         folder=folder,
         n_shards=len(sizes),
@@ -102,12 +103,35 @@ def train_worker(job: TrainJob, place: Place, tell: Tell) -> RunEnd:
         look=watch.look,
         validate=lambda _: watch.validation_loss(),
     )
-    return run_training(trainer, ahead(open_batches(trainer, version)), surroundings)
+    return run_training(trainer, ahead(open_batches(trainer, inputs)), surroundings)
 
 
-def make_trainer(job: TrainJob, place: Place) -> Trainer:
+def find_inputs(job: TrainJob, place: Place) -> Inputs:
+    """What the training reads, the same on every rank: a cache only where all find it.
+
+    Raises:
+        HcpError: the data, or a cache that is required, cannot be used.
+    """
+    found: Inputs | None = None
+
+    def find() -> None:
+        nonlocal found
+        found = open_inputs(open_version(job.root, job.version), job.config, job.base)
+
+    _together(find, place.world_size)
+    assert found is not None
+    if all(gathered(bool(found.caches), place.world_size)):
+        return found
+    return Inputs(versions=found.versions)
+
+
+def make_trainer(job: TrainJob, place: Place, *, without: Sequence[str] = ()) -> Trainer:
     """The base with the method in it, before its first step.
 
+    Args:
+        job: the training.
+        place: which worker this is.
+        without: parts of the base that it does without.
     Raises:
         HcpError, ValueError: the base or the settings cannot be used.
     """
@@ -115,7 +139,7 @@ def make_trainer(job: TrainJob, place: Place) -> Trainer:
     if trains_unet(job.config.method):  # what trains is float32, and begins with the base's bits
         dtype = torch.float32
     return Trainer(
-        load_base(job.base, device=place.device, dtype=dtype),
+        load_base(job.base, device=place.device, dtype=dtype, without=without),
         job.config, rank=place.rank, world_size=place.world_size,
         base_model=job.base, dataset_version=mix_name(job.version, job.config.data.also),
     )  # fmt: skip
@@ -147,11 +171,11 @@ def resume(trainer: Trainer, folder: CheckpointFolder) -> None:
     _together(load, trainer.world_size)
 
 
-def open_batches(trainer: Trainer, version: DatasetVersion) -> Iterator[tuple[Batch, LoaderState]]:
+def open_batches(trainer: Trainer, inputs: Inputs) -> Iterator[tuple[Batch, LoaderState]]:
     """This rank's batches from where the trainer is."""
     config = trainer.config
     return iter_batches(
-        open_stream(version, config),
+        inputs.stream(config),
         lambda examples: collate(examples, tokenizer=trainer.pipeline.tokenizer),
         batch_size=config.batch_size,
         config=config.data,
@@ -162,12 +186,12 @@ def open_batches(trainer: Trainer, version: DatasetVersion) -> Iterator[tuple[Ba
     )
 
 
-def make_watch(trainer: Trainer, version: DatasetVersion, tell: Tell) -> Watch:
+def make_watch(trainer: Trainer, inputs: Inputs, tell: Tell) -> Watch:
     """What looks at this rank's training."""
     config = trainer.config.validation
     return Watch(
         trainer,
-        lambda: held_out(open_mix(version, trainer.config.data.also), config),
+        lambda: held_out(inputs.streams("val", seed=config.seed), config),
         to_batch=lambda place: photo_batch(trainer, place.read()),
         tell=lambda seen: tell("seen", seen),
     )

@@ -181,15 +181,3 @@ def test_another_sample_stands_in_for_one_that_was_not_encoded(
     assert drawn[2].key not in {key for batch in found for key in batch.keys}
     with pytest.raises(ShardError, match="could not be encoded"):
         CacheReader(cache).open(version.shards[0]).sample(drawn[2].key)
-
-
-def test_the_held_out_samples_come_without_photos(
-    make_pipeline: MakePipeline, tmp_path: Path
-) -> None:
-    make_pipeline(0).save_pretrained(tmp_path / "base")
-    version = make_version(tmp_path / "data", samples(3), samples(5)[3:])
-    reader = CacheReader(write_cache(version, make_pipeline(0), tmp_path / "base"))
-    found = list(reader.iter_samples(version, "train"))
-    assert [s.key for s in found] == [s.key for s in version.iter_samples("train")]
-    assert list(reader.iter_samples(version, "val")) == []
-    assert found[0].image_jpeg == b""

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from hcp.training.config import DataConfig, Mixed, TrainConfig
-from hcp.training.mix import check_data, mix_name, open_mix, open_stream, settle_mix
+from hcp.training.mix import check_data, mix_name, mixed_stream, open_mix, settle_mix
 from storage.canonical import key_of
 from storage.codec import split_of
 from storage.errors import VersionError
 from storage.layout import Root
 from storage.records import Sample, SourceRecord, Split, Unit
 from storage.shards import commit_unit
+from storage.streaming import SampleStream
 from storage.versions import DatasetVersion, publish_version
 from tests.hcp.samples import make_person, make_sample
 
@@ -49,7 +50,10 @@ def settings(*also: Mixed, method: str = "hcp") -> TrainConfig:
 
 def rate(version: DatasetVersion, config: TrainConfig, n: int) -> float:
     """Share of the first n samples that come from versions mixed in."""
-    stream = open_stream(version, config)
+    streams = [
+        SampleStream(each, split="train", seed=0) for each in open_mix(version, config.data.also)
+    ]
+    stream = mixed_stream(streams, config.data.also)
     shards = [place.shard for place, _ in islice(stream.places(), n)]
     return sum(str(version.root) not in shard for shard in shards) / n
 

@@ -19,7 +19,7 @@ from hcp.training.validation import Validator, held_out, photo_batch
 from hcp.training.watching import Validation, ValidationConfig
 from storage.errors import ShardError
 from storage.records import Sample
-from storage.streaming import split_size
+from storage.streaming import SampleStream, split_size
 from storage.versions import DatasetVersion, publish_version
 from tests.hcp.samples import make_sample
 from tests.hcp.training.test_trainer import CONFIG, SAMPLES, run, stream
@@ -145,8 +145,9 @@ def test_the_photos_come_from_all_versions_in_turn(
         root = str(tmp_path / name)
         versions.append(publish_version(root, fill_root(root, n_units), config={}))
     sizes = [split_size(version, "val") for version in versions]
-    everything = held_out(versions, ValidationConfig(photos=100))
+    streams = [SampleStream(version, split="val", seed=0) for version in versions]
+    everything = held_out(streams, ValidationConfig(photos=100))
     assert len(everything) == len({(p.shard, p.facts().key) for p in everything}) == sum(sizes) > 0
     keys = [place.facts().key for place in everything]
-    few = held_out(versions, ValidationConfig(photos=2))
+    few = held_out(streams, ValidationConfig(photos=2))
     assert [place.facts().key for place in few] == keys[:2]
