@@ -1,0 +1,121 @@
+"""Does the person do what the prompt says, and can a body stand like that? Pure numpy.
+
+A drawn person's joints are compared with those of the dataset's people, whose captions say what
+they do. Ours (DESIGN 7); none of it is from the paper.
+
+Dimension legend: N reference poses, J the 17 COCO joints.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hcp.evaluation.people import MIN_CONFIDENCE
+from hcp.tokens import human_spans
+from storage.records import COCO_FLIP, Person
+
+NEIGHBOURS = 5
+"""So many of the nearest reference poses say what a person does."""
+MIN_JOINTS = 8
+"""Fewer joints in common say nothing about a pose."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoseBook:
+    """Poses of real people with the actions that their captions name."""
+
+    joints: NDArray[np.float64]  # [2 N, J, 2] x, y in pixels; the second half is mirrored
+    seen: NDArray[np.bool_]  # [2 N, J]
+    actions: tuple[frozenset[str], ...]  # 2 N
+
+    @classmethod
+    def of(cls, photos: Iterable[tuple[str, Sequence[Person]]]) -> "PoseBook":
+        """The people who passed the gate, of every photo (caption, people) that names an action."""
+        rows: list[NDArray[np.float64]] = []
+        actions: list[frozenset[str]] = []
+        for caption, people in photos:
+            named = actions_of(caption)
+            for person in people if named else ():
+                points = np.array(person.keypoints, dtype=np.float64).reshape(17, 3)
+                if person.passes_gate and (points[:, 2] >= MIN_CONFIDENCE).sum() >= MIN_JOINTS:
+                    rows.append(points)
+                    actions.append(named)
+        points = np.array(rows).reshape(-1, 17, 3)
+        mirrored = points[:, list(COCO_FLIP)] * (-1.0, 1.0, 1.0)
+        both = np.concatenate([points, mirrored])
+        return cls(
+            joints=both[..., :2], seen=both[..., 2] >= MIN_CONFIDENCE, actions=(*actions, *actions)
+        )
+
+    def knows(self, actions: frozenset[str]) -> bool:
+        """Whether enough people of the book do one of the actions to tell it by its neighbours."""
+        return sum(bool(own & actions) for own in self.actions) // 2 >= NEIGHBOURS
+
+    def distances(self, person: Person) -> NDArray[np.float64] | None:
+        """Distance of a person's pose to each reference pose, [2 N]; None: too few joints seen.
+
+        sqrt(1 - r^2) in [0, 1], r the correlation of the joints that both show, each set about its
+        mean: what is left of the pose after the best shift and scale (no turn: a handstand is
+        another pose than standing). 1 where too few joints are common.
+        """
+        points = np.array(person.keypoints, dtype=np.float64).reshape(17, 3)
+        seen = points[:, 2] >= MIN_CONFIDENCE
+        if seen.sum() < MIN_JOINTS or not len(self.joints):
+            return None
+        common = (self.seen & seen).astype(np.float64)  # [2 N, J]
+        count = common.sum(axis=1)
+        ours = _centred(np.broadcast_to(points[:, :2], self.joints.shape), common)
+        theirs = _centred(self.joints, common)
+        norms = np.sqrt((ours**2).sum(axis=(1, 2)) * (theirs**2).sum(axis=(1, 2)))
+        inner = (ours * theirs).sum(axis=(1, 2))
+        r = np.divide(inner, norms, out=np.zeros_like(norms), where=norms > 0)
+        found = np.sqrt(1.0 - np.clip(r, 0.0, 1.0) ** 2)
+        return np.where(count >= MIN_JOINTS, found, 1.0)
+
+
+def _centred(joints: NDArray[np.float64], common: NDArray[np.float64]) -> NDArray[np.float64]:
+    # [2 N, J, 2] about the mean of the common joints; 0 in the others
+    weights = common[..., None]
+    mean = (joints * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1.0)
+    return (joints - mean[:, None]) * weights
+
+
+def actions_of(caption: str) -> frozenset[str]:
+    """The action words of a caption, in lower case."""
+    return frozenset(s.text.lower() for s in human_spans(caption) if s.kind == "action")
+
+
+def does_as_asked(person: Person, actions: frozenset[str], book: PoseBook) -> bool:
+    """Whether at least half of the nearest reference poses are of people who do one of these."""
+    distances = book.distances(person)
+    if distances is None:
+        return False
+    nearest = np.argsort(distances, kind="stable")[:NEIGHBOURS]
+    return sum(bool(book.actions[i] & actions) for i in nearest) * 2 >= len(nearest)
+
+
+def pose_as_asked(
+    people: Sequence[Person], prompt: str, *, n_expected: int | None, book: PoseBook
+) -> float | None:
+    """Share of the prompt's people who do what it says, in [0, 1].
+
+    Args:
+        people: the detected people who count, best first.
+        n_expected: how many the prompt asks for; a missing one counts as not doing it.
+    Returns:
+        None where the prompt names no action, or none that the book knows.
+    """
+    actions = actions_of(prompt)
+    if not actions or not book.knows(actions):
+        return None
+    n = max(n_expected or 1, 1)
+    return sum(does_as_asked(person, actions, book) for person in people[:n]) / n
+
+
+def pose_distance(people: Sequence[Person], book: PoseBook) -> float | None:
+    """Mean distance of the people's poses to the nearest real one, in [0, 1]; None: no pose."""
+    found = [book.distances(person) for person in people]
+    nearest = [float(distances.min()) for distances in found if distances is not None]
+    return float(np.mean(nearest)) if nearest else None
