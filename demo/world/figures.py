@@ -14,24 +14,33 @@ from demo.world.skeleton import Skeleton
 HeadPoint = Callable[[float, float], Point]  # head coordinates, in head radii, to canvas pixels
 
 
-def draw_person(draw: ImageDraw, body: Skeleton, *, look: Look, pose: Pose) -> None:
-    """Draw the placed skeleton as a dressed person, far limbs first."""
+def draw_person(
+    draw: ImageDraw, body: Skeleton, *, look: Look, pose: Pose, without: str = ""
+) -> None:
+    """Draw the placed skeleton as a dressed person, far limbs first.
+
+    ``without`` names a limb that is left out, such as "left_leg".
+    """
     u = body.scale
     sides = ("left", "right") if pose.side else ("right", "left")
-    if pose.side:
-        _draw_arm(draw, body, side="left", look=look, dim=0.8)
+    if pose.side and without != "left_arm":
+        draw_arm(draw, body, side="left", look=look, dim=0.8)
     if look.style == "long":
         draw_back_hair(draw, body, look)
     for side in sides:
-        _draw_leg(draw, body, side=side, look=look, dim=0.8 if pose.side and side == "left" else 1)
+        if without != f"{side}_leg":
+            dim = 0.8 if pose.side and side == "left" else 1.0
+            _draw_leg(draw, body, side=side, look=look, dim=dim)
     _draw_torso(draw, body, look, pose)
     limb(draw, body["neck"], body["head"], ra=0.034 * u, rb=0.03 * u, color=SKINS[look.skin])
     draw_head(draw, body, look, pose)
     for side in ("right",) if pose.side else sides:
-        _draw_arm(draw, body, side=side, look=look, dim=1.0)
+        if without != f"{side}_arm":
+            draw_arm(draw, body, side=side, look=look, dim=1.0)
 
 
-def _draw_arm(draw: ImageDraw, body: Skeleton, *, side: str, look: Look, dim: float) -> None:
+def draw_arm(draw: ImageDraw, body: Skeleton, *, side: str, look: Look, dim: float) -> None:
+    """Draw one arm of the skeleton; ``dim`` darkens the far one."""
     u, w = body.scale, look.width**0.7
     skin, cloth = shade(SKINS[look.skin], dim), shade(CLOTHES[look.top], dim)
     shoulder, elbow = body[f"{side}_shoulder"], body[f"{side}_elbow"]

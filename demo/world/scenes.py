@@ -3,7 +3,7 @@
 One entry point, ``render_scene``: the picture is a function of the seed alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,7 +51,7 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
-class _Actor:
+class Actor:
     """A person placed on the canvas, before drawing."""
 
     look: Look
@@ -60,14 +60,29 @@ class _Actor:
     mirror: bool
 
 
+Artist = Callable[[Image.Image, Actor], None]
+"""Draws a person on a transparent layer of the canvas."""
+
+
+def draw_whole(layer: Image.Image, actor: Actor) -> None:
+    """The person as they are."""
+    draw_person(Draw(layer), actor.body, look=actor.look, pose=actor.pose)
+
+
 def render_scene(
-    seed: int, *, size_px: int = 256, people: int | None = None, say_action: bool = True
+    seed: int,
+    *,
+    size_px: int = 256,
+    people: int | None = None,
+    say_action: bool = True,
+    artist: Artist | None = None,
 ) -> Scene:
     """Draw the scene of this seed.
 
     ``people`` fixes the number of people (0 to 3); by default three quarters of the scenes have
     some. The same seed at another ``size_px`` gives the same scene at that size. Without
-    ``say_action`` the caption does not say what the people do.
+    ``say_action`` the caption does not say what the people do. Another ``artist`` may draw the
+    people; masks are of what is drawn, joints of the sound bodies.
 
     Raises:
         ValueError: people outside 0 to 3, or size_px below 32.
@@ -81,10 +96,12 @@ def render_scene(
     count = drawn if people is None else people
     if count == 0:
         return _thing_scene(rng, size_px)
-    return _people_scene(rng, size_px, count, say_action)
+    return _people_scene(rng, size_px, count, say_action=say_action, artist=artist or draw_whole)
 
 
-def _people_scene(rng: np.random.Generator, size_px: int, count: int, say_action: bool) -> Scene:
+def _people_scene(
+    rng: np.random.Generator, size_px: int, count: int, say_action: bool, artist: Artist
+) -> Scene:
     side = size_px * _OVERSAMPLE
     pose = _choose_pose(rng, count)
     place = PLACES["sea" if pose.name == "surfing" else _LAND[rng.integers(len(_LAND))]]
@@ -95,7 +112,7 @@ def _people_scene(rng: np.random.Generator, size_px: int, count: int, say_action
     for actor in actors:
         _draw_props(Draw(canvas), actor, rng)
         layer = Image.new("RGBA", (side, side))
-        draw_person(Draw(layer), actor.body, look=actor.look, pose=actor.pose)
+        artist(layer, actor)
         canvas.paste(layer, (0, 0), layer)
         layers.append(layer)
     masks = _visible_masks(layers, size_px)
@@ -115,7 +132,7 @@ def _choose_pose(rng: np.random.Generator, count: int) -> Pose:
     return variants[rng.integers(len(variants))]
 
 
-def _place_actors(rng: np.random.Generator, pose: Pose, *, side: int, count: int) -> list[_Actor]:
+def _place_actors(rng: np.random.Generator, pose: Pose, *, side: int, count: int) -> list[Actor]:
     """The people from left to right, drawn in random depth order by the caller's sequence."""
     same_kind = rng.random() < 0.5
     same_top = rng.random() < 0.4
@@ -129,20 +146,20 @@ def _place_actors(rng: np.random.Generator, pose: Pose, *, side: int, count: int
         if i and same_kind and same_top and "dress" not in (look.bottom, looks[0].bottom):
             look = replace(look, top=looks[0].top)
         looks.append(look)
-    actors: list[_Actor] = []
+    actors: list[Actor] = []
     for i, look in enumerate(looks):
         x = (i + 0.5) / count * 0.9 + 0.05 + rng.normal(0, 0.03)
         small = look.stature if count > 1 else 0.5 + 0.5 * look.stature
         scale = height * small * side
         body_pose, mirror = jittered(pose, rng), bool(rng.random() < 0.5)
         actors.append(
-            _fit(_Actor(look, body_pose, pose_skeleton(body_pose, look), mirror),
+            _fit(Actor(look, body_pose, pose_skeleton(body_pose, look), mirror),
                  x=x * side, ground=ground + rng.normal(0, 0.01) * side, scale=scale, side=side)
         )  # fmt: skip
     return actors
 
 
-def _fit(actor: _Actor, *, x: float, ground: float, scale: float, side: int) -> _Actor:
+def _fit(actor: Actor, *, x: float, ground: float, scale: float, side: int) -> Actor:
     """The actor's body in pixels, feet on the ground and inside the picture where it fits."""
     pose = actor.pose
     unit = actor.body.placed(1.0, (0.0, 0.0), mirror=actor.mirror)
@@ -164,7 +181,7 @@ def _fit(actor: _Actor, *, x: float, ground: float, scale: float, side: int) -> 
     return replace(actor, body=actor.body.placed(scale, origin, mirror=actor.mirror))
 
 
-def _draw_props(draw: ImageDraw, actor: _Actor, rng: np.random.Generator) -> None:
+def _draw_props(draw: ImageDraw, actor: Actor, rng: np.random.Generator) -> None:
     body, unit = actor.body, actor.body.scale
     names = tuple(CLOTHES)
     color = CLOTHES[names[rng.integers(7)]]
@@ -188,7 +205,7 @@ def _draw_props(draw: ImageDraw, actor: _Actor, rng: np.random.Generator) -> Non
         _shadow(draw, actor)
 
 
-def _shadow(draw: ImageDraw, actor: _Actor) -> None:
+def _shadow(draw: ImageDraw, actor: Actor) -> None:
     body, unit = actor.body, actor.body.scale
     lowest = max(p[1] for p in body.points.values()) + 0.03 * unit
     y = lowest + (0.13 * unit if actor.pose.ground == "air" else -0.01 * unit)
@@ -207,7 +224,7 @@ def _visible_masks(layers: list[Image.Image], size_px: int) -> list[NDArray[np.b
     return masks[::-1]
 
 
-def _truth(actor: _Actor, mask: NDArray[np.bool_], size_px: int) -> DrawnPerson:
+def _truth(actor: Actor, mask: NDArray[np.bool_], size_px: int) -> DrawnPerson:
     rows: list[CocoKeypoint] = []
     order = [COCO_KEYPOINTS[i] for i in COCO_FLIP] if actor.mirror else COCO_KEYPOINTS
     for name in order:
