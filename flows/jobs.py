@@ -14,6 +14,7 @@ from hcp.evaluation.results import CANDIDATE, EvaluationConfig
 from storage.errors import HcpError
 
 if TYPE_CHECKING:
+    from hcp.evaluation.poses import PoseBook
     from hcp.evaluation.promotion import Verdict
     from hcp.evaluation.results import EvaluationReport
     from hcp.evaluation.run import Evaluation
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from storage.versions import DatasetVersion
 
 SCAN_PER_PHOTO = 4  # val photos looked through for one with a human word
+MAX_POSES = 5000  # photos whose people say what an action looks like
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,7 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
         if params.clip_model
         else None,
         features=clip_features(params.features, device=device) if params.features else None,
+        poses=pose_book(version),
     )
     verdict = judged(job, decide(evaluation.report, config=params.promotion))
     return EvaluationResult(
@@ -151,6 +154,14 @@ def held_out(version: "DatasetVersion | None", limit: int) -> "list[Sample]":
         return []
     scanned = islice(version.iter_samples("val"), SCAN_PER_PHOTO * limit)
     return list(islice((sample for sample in scanned if sample.human_spans), limit))
+
+
+def pose_book(version: "DatasetVersion | None", limit: int = MAX_POSES) -> "PoseBook | None":
+    """The people of the dataset with what their captions say they do, at most ``limit`` photos."""
+    from hcp.evaluation.poses import PoseBook
+    from storage.people import captioned_people
+
+    return None if version is None else PoseBook.of(islice(captioned_people(version), limit))
 
 
 def render_page(

@@ -75,7 +75,7 @@ def sample_fields(facts: Mapping[str, Any]) -> dict[str, Any]:
     """What :func:`sample_facts` was given, as fields of a sample: all but photo and mask."""
     return {
         **{name: facts[name] for name in _PLAIN_FIELDS},
-        "people": tuple(_person(fields) for fields in facts["people"]),
+        "people": tuple(person_of(fields) for fields in facts["people"]),
         "human_spans": tuple(Span(**fields) for fields in facts["human_spans"]),
     }
 
@@ -185,7 +185,8 @@ def _rounded(value: float, digits: int) -> float:
     return round(float(value), digits) + 0.0
 
 
-def _person(fields: Mapping[str, Any]) -> Person:
+def person_of(fields: Mapping[str, Any]) -> Person:
+    """A person as a sample's facts or rows hold it."""
     return Person(
         bbox_xyxy_px=tuple(fields["bbox_xyxy_px"]),
         score=fields["score"],

@@ -44,7 +44,7 @@ class PeopleMeasures:
 
 def measure_people(people: Sequence[Person], *, n_expected: int | None) -> PeopleMeasures:
     """All measures of one image from its detections (any score; weak ones are left out here)."""
-    counted = sorted((p for p in people if p.score >= MIN_SCORE), key=lambda p: -p.score)
+    counted = counted_people(people)
     confidences = [c for p in counted for _, _, c in p.keypoints if c >= MIN_CONFIDENCE]
     flags = [flag for p in counted for flag in limb_flags(p)]
     return PeopleMeasures(
@@ -56,6 +56,11 @@ def measure_people(people: Sequence[Person], *, n_expected: int | None) -> Peopl
         implausible_limbs=float(np.mean(flags)) if flags else None,
         people_score=people_score(counted, n_expected=n_expected),
     )
+
+
+def counted_people(people: Sequence[Person]) -> list[Person]:
+    """The detections that count as people, best first."""
+    return sorted((p for p in people if p.score >= MIN_SCORE), key=lambda p: -p.score)
 
 
 def people_score(people: Sequence[Person], *, n_expected: int | None) -> float:

@@ -63,6 +63,8 @@ class ArmReport:
     human_map_share: float | None  # of M_h alone, with HcP layers
     fid: float | None
     kid: float | None
+    pose_as_asked: float | None = None  # see hcp.evaluation.poses.pose_as_asked
+    pose_distance: float | None = None  # of the people found to the nearest real pose, 0 to 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,7 @@ class Comparison:
     people_score: Interval
     text_score: Interval | None
     attention_share: Interval | None
+    pose_as_asked: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from hcp.base import BasePipeline
 from hcp.evaluation.comparison import Pictures, compare
 from hcp.evaluation.generation import Image8, Recording, generate, record_picture
 from hcp.evaluation.mechanism import PhotoMaps, probe_photos
+from hcp.evaluation.poses import PoseBook
 from hcp.evaluation.results import BASE, CANDIDATE, CHAMPION, EvaluationConfig, EvaluationReport
 from hcp.evaluation.similarity import TextScorer
 from hcp.tokens import human_spans
@@ -46,6 +47,7 @@ def evaluate(
     val_samples: Sequence[Sample] = (),
     text_scorer: TextScorer | None = None,
     features: nn.Module | None = None,
+    poses: PoseBook | None = None,
     on_progress: OnProgress | None = None,
 ) -> Evaluation:
     """Draw, detect, probe and compare.
@@ -57,6 +59,7 @@ def evaluate(
         val_samples: held-out photos for the attention measure and for FID and KID.
         text_scorer: for example ``hcp.evaluation.similarity.clip_text_scorer(...)``.
         features: feature network for FID and KID.
+        poses: people of the dataset, by which it is told whether people do what a prompt says.
     Raises:
         CheckpointError: an adapter does not fit the pipeline.
     """
@@ -72,7 +75,9 @@ def evaluate(
         for name, adapter in adapters.items()
         if adapter is not None and val_samples
     }
-    report = compare(pictures, photos, config=config, text_scorer=text_scorer, features=features)
+    report = compare(
+        pictures, photos, config=config, text_scorer=text_scorer, features=features, poses=poses
+    )
     trained = {name: each for name, each in adapters.items() if each is not None}
     report = replace(
         report,

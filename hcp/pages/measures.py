@@ -52,6 +52,8 @@ _MEASURES = (  # field, title, note, larger is better, as a percentage
         0,
     ),
     ("detection_rate", "Pictures with a person", "of prompts that ask for people", 1, 1),
+    ("pose_as_asked", "Pose as asked", "people who do what the prompt says", 1, 1),
+    ("pose_distance", "Distance to a real pose", "0 to 1, nearest of the dataset", -1, 0),
     ("count_error", "Count error", "people found against people asked for", -1, 0),
     ("keypoint_confidence", "Keypoint confidence", "mean over seen keypoints", 1, 0),
     ("implausible_limb_rate", "Implausible limbs", "longer than proportions allow", -1, 1),
@@ -106,6 +108,7 @@ def differences(report: EvaluationReport) -> list[Difference]:
     for other, comparison in report.comparisons.items():
         for title, interval in (
             ("people score", comparison.people_score),
+            ("pose as asked", comparison.pose_as_asked),
             ("attention on people", comparison.attention_share),
             ("CLIP score", comparison.text_score),
         ):
