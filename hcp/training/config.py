@@ -20,9 +20,7 @@ class Mixed:
 
     dataset: str  # ROOT or ROOT@VERSION
     weight: float | None = None  # its samples for each sample of `dataset`: 0.25 is one in five
-    repeats: float | None = (
-        None  # its passes for each pass over `dataset`; 1 where neither is given
-    )
+    repeats: float | None = None  # its passes for each over `dataset`; 1 where neither is given
 
     def __post_init__(self) -> None:
         if self.weight is not None and self.repeats is not None:
