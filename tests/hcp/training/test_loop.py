@@ -12,6 +12,7 @@ from hcp import HcpAdapter, HcpConfig
 from hcp.training.batches import Batch, LoaderState
 from hcp.training.checkpoints import CheckpointFolder
 from hcp.training.config import DataConfig, TrainConfig
+from hcp.training.inputs import Inputs
 from hcp.training.loop import RunEnd, Surroundings, run_training
 from hcp.training.metrics import StepMetrics
 from hcp.training.state import load_checkpoint
@@ -38,7 +39,9 @@ def batches(
 ) -> Iterator[tuple[Batch, LoaderState]]:
     """The version's; the photos of some steps are not a number, as a broken cache would give."""
     first = trainer.step_done + 1
-    for step, (batch, state) in enumerate(open_batches(trainer, version), start=first):
+    for step, (batch, state) in enumerate(
+        open_batches(trainer, Inputs(versions=(version,))), start=first
+    ):
         bad = replace(batch, pixels=batch.pixels * math.nan) if step in poison else batch
         yield bad, state
 
@@ -154,7 +157,7 @@ def test_the_best_by_validation_loss_is_kept_and_told(
         validate=lambda trainer: losses[trainer.step_done],
     )
     trainer = Trainer(pipeline, replace(CONFIG, steps=20, checkpoint_every=5))
-    end = run_training(trainer, open_batches(trainer, dataset), around)
+    end = run_training(trainer, open_batches(trainer, Inputs(versions=(dataset,))), around)
     assert end.last is not None
     assert end.best is not None
     assert (end.last.step, end.best.step, end.best.validation_loss) == (20, 10, 0.2)
