@@ -14,7 +14,8 @@ T = TypeVar("T")
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
 MAX_WAITING = 200_000  # items kept for a receiver that is away; the oldest go first
-PAUSE_S = 0.5  # between two deliveries: what comes meanwhile goes along in one batch
+PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0  # between deliveries: what comes meanwhile goes in one batch
+PAUSE_PER_DELIVERY = 50  # times what the last one took, so that delivering stays below 2 % of time
 
 
 class Background(Generic[T]):
@@ -42,6 +43,7 @@ class Background(Generic[T]):
         self._waiting: deque[T] = deque(maxlen=MAX_WAITING)
         self._lock = threading.Lock()
         self._closing, self._idle = threading.Event(), threading.Event()
+        self._wanted = threading.Event()  # somebody waits for the delivery
         self._idle.set()
         self._dropped = 0
         self._deadline_s: float | None = None
@@ -59,12 +61,14 @@ class Background(Generic[T]):
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything is delivered; False where that took too long."""
+        self._wanted.set()
         return self._idle.wait(timeout_s)
 
     def close(self, timeout_s: float) -> int:
         """Deliver what is left, for at most so long; the number of items that were lost."""
         self._deadline_s = time.monotonic() + timeout_s
         self._closing.set()
+        self._wanted.set()
         self._thread.join(timeout_s)
         with self._lock:
             lost = len(self._waiting) + self._dropped
@@ -76,7 +80,9 @@ class Background(Generic[T]):
     def _deliver(self) -> None:
         wait_s, failing = PAUSE_S, False
         while True:
-            last = self._closing.wait(wait_s)
+            (self._closing if failing else self._wanted).wait(wait_s)
+            self._wanted.clear()
+            last, start_s = self._closing.is_set(), time.monotonic()
             if self._out_of_time():
                 return
             with self._lock:
@@ -94,7 +100,8 @@ class Background(Generic[T]):
                 continue
             if failing:
                 self._say(f"{self._to}: works again")
-            wait_s, failing = PAUSE_S, False
+            took_s = time.monotonic() - start_s
+            wait_s, failing = min(max(PAUSE_S, PAUSE_PER_DELIVERY * took_s), LONGEST_PAUSE_S), False
             self._forget(len(batch), dropped)
             if last and not self._waiting:
                 return
