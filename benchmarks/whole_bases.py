@@ -78,7 +78,7 @@ def photos(pipeline: Any, *, count: int, side_px: int) -> Batch:
     mask[:, : side_px // 3], mask[:, -side_px // 3 :] = 1, 2
     keypoints = rng.uniform(0, side_px, (2, 17, 3)).astype(np.float32)
     keypoints[..., 2] = 1
-    pixels = rng.uniform(-1, 1, (3, side_px, side_px)).astype(np.float32)
+    pixels = rng.integers(0, 256, (3, side_px, side_px), dtype=np.uint8)
     example = Example(
         key="noise", caption=_CAPTION, pixels=pixels, keypoints=keypoints, mask=mask,
         source_px=(side_px, side_px), crop_px=(0, 0),

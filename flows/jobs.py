@@ -72,6 +72,7 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
     version = open_version(*split_dataset(params.dataset)) if params.dataset else None
     dtype = sampling_dtype(config.precision, device)
     judge = replace(params.judge, weights=model_path(params.judge.weights, "pose"))
+    clip, network = params.clip_model, params.features
     evaluation = evaluate(
         load_base(model_path(params.base, "base"), device=device, dtype=dtype),
         candidate,
@@ -79,10 +80,8 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
         detector=load_pose(judge, device=device),
         champion=champion,
         val_samples=held_out(version, config.max_photos),
-        text_scorer=clip_text_scorer(params.clip_model, device=device)
-        if params.clip_model
-        else None,
-        features=clip_features(params.features, device=device) if params.features else None,
+        text_scorer=clip_text_scorer(clip, device=device) if clip else None,
+        features=clip_features(network, device=device) if network else None,
         poses=pose_book(version),
     )
     verdict = judged(job, decide(evaluation.report, config=params.promotion))

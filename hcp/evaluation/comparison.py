@@ -1,7 +1,7 @@
 """From pictures and attention maps to an evaluation report; nothing is drawn here."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +9,7 @@ from torch import nn
 
 from hcp.evaluation.interval import Interval, paired_interval
 from hcp.evaluation.mechanism import PhotoMaps, attention_share
-from hcp.evaluation.people import PeopleMeasures, counted_people, measure_people
-from hcp.evaluation.poses import PoseBook, pose_as_asked, pose_distance
+from hcp.evaluation.people import PeopleMeasures, measure_people
 from hcp.evaluation.results import (
     BASE,
     CANDIDATE,
@@ -45,12 +44,10 @@ def compare(
     config: EvaluationConfig,
     text_scorer: TextScorer | None = None,
     features: nn.Module | None = None,
-    poses: PoseBook | None = None,
 ) -> EvaluationReport:
     """The report on pictures and attention maps that are there already."""
     missing: dict[str, str] = {}
     people = people_measures(pictures)
-    asked = _asked(pictures, poses, missing)
     texts: dict[str, list[float]] = {}
     if text_scorer is None:
         missing["text_score"] = "no CLIP model is configured"
@@ -64,15 +61,6 @@ def compare(
         )
         for name in pictures.images
     }  # fmt: skip
-    if poses is not None:
-        arms = {
-            name: replace(
-                arm,
-                pose_as_asked=_mean(asked.get(name, ())),
-                pose_distance=_pose_distance(pictures.people[name], people[name], poses),
-            )
-            for name, arm in arms.items()
-        }
     if shares and all(arm.human_map_share is None for arm in arms.values()):
         missing["human_map_share"] = "no model has HcP layers"
     if arms[BASE].pixel_difference is None:
@@ -80,10 +68,7 @@ def compare(
     return EvaluationReport(
         arms=arms,
         comparisons={
-            other: replace(
-                _compare_pair(other, pictures, people, texts=texts, shares=shares, config=config),
-                pose_as_asked=_compare_asked(other, pictures, asked, config),
-            )
+            other: _compare_pair(other, pictures, people, texts=texts, shares=shares, config=config)
             for other in (BASE, CHAMPION)
             if other in arms
         },
@@ -175,63 +160,6 @@ def _compare_pair(
         people_score=people_interval,
         text_score=interval(texts, groups),
         attention_share=interval(shares, range(len(shares.get("chance", ())))),
-    )
-
-
-def _asked(
-    pictures: Pictures, poses: PoseBook | None, missing: dict[str, str]
-) -> dict[str, list[float | None]]:
-    """Per arm and picture; None, in every arm, where the prompt's action cannot be judged."""
-    if poses is None or not poses.actions:
-        missing["pose_as_asked"] = missing["pose_distance"] = (
-            "no dataset of people whose captions name actions"
-        )
-        return {}
-    expected = [expected_people(prompt) for prompt in pictures.prompts]
-    found = {
-        name: [
-            pose_as_asked(counted_people(people), prompt, n_expected=n, book=poses)
-            for people, prompt, n in zip(detections, pictures.prompts, expected, strict=True)
-        ]
-        for name, detections in pictures.people.items()
-    }
-    if all(value is None for value in found[BASE]):
-        missing["pose_as_asked"] = (
-            "no prompt names an action that enough people of the dataset's captions do"
-        )
-        return {}
-    return found
-
-
-def _pose_distance(
-    detections: Sequence[Sequence[Person]],
-    measures: Sequence[PeopleMeasures | None],
-    poses: PoseBook,
-) -> float | None:
-    """Mean over pictures of prompts with human words in which a pose was found."""
-    human = [d for d, m in zip(detections, measures, strict=True) if m is not None]
-    return _mean([pose_distance(counted_people(people), poses) for people in human])
-
-
-def _compare_asked(
-    other: str,
-    pictures: Pictures,
-    asked: Mapping[str, Sequence[float | None]],
-    config: EvaluationConfig,
-) -> Interval | None:
-    if not asked:
-        return None
-    order = {prompt: i for i, prompt in enumerate(config.prompts)}
-    rows = [
-        (ours, theirs, order[prompt])
-        for ours, theirs, prompt in zip(
-            asked[CANDIDATE], asked[other], pictures.prompts, strict=True
-        )
-        if ours is not None and theirs is not None
-    ]
-    ours, theirs, groups = zip(*rows, strict=True)
-    return paired_interval(
-        ours, theirs, groups=groups, level=config.level, n_resamples=config.n_resamples
     )
 
 

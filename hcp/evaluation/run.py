@@ -14,6 +14,7 @@ from hcp.base import BasePipeline
 from hcp.evaluation.comparison import Pictures, compare
 from hcp.evaluation.generation import Image8, Recording, generate, record_picture
 from hcp.evaluation.mechanism import PhotoMaps, probe_photos
+from hcp.evaluation.pose_comparison import with_poses
 from hcp.evaluation.poses import PoseBook
 from hcp.evaluation.results import BASE, CANDIDATE, CHAMPION, EvaluationConfig, EvaluationReport
 from hcp.evaluation.similarity import TextScorer
@@ -75,9 +76,8 @@ def evaluate(
         for name, adapter in adapters.items()
         if adapter is not None and val_samples
     }
-    report = compare(
-        pictures, photos, config=config, text_scorer=text_scorer, features=features, poses=poses
-    )
+    report = compare(pictures, photos, config=config, text_scorer=text_scorer, features=features)
+    report = with_poses(report, pictures, poses)
     trained = {name: each for name, each in adapters.items() if each is not None}
     report = replace(
         report,

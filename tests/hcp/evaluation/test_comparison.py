@@ -1,7 +1,6 @@
 """From pictures and maps to a report: numbers by hand, and what could not be measured."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +9,7 @@ from numpy.typing import NDArray
 from hcp.evaluation.attention_maps import Word
 from hcp.evaluation.comparison import Pictures, compare, people_measures
 from hcp.evaluation.mechanism import PhotoMaps
-from hcp.evaluation.poses import NEIGHBOURS, PoseBook
 from hcp.evaluation.results import EvaluationConfig, EvaluationReport
-from storage.records import Person
 from tests.hcp.samples import make_person
 
 PROMPTS = ("a woman", "a man", "a red car")
@@ -103,59 +100,3 @@ def test_attention_of_photos_enters_every_arm() -> None:
     interval = report.comparisons["base"].attention_share
     assert interval is not None
     assert (interval.mean, interval.n) == (pytest.approx(0.75), 2)
-
-
-JUMPING, STANDING = "a woman jumping in a park", "a man standing on a beach"
-
-
-def upside_down(person: Person) -> Person:
-    """Another pose than standing: in the drawn samples, the only other one there is."""
-    points = tuple((x, 200.0 - y, c) for x, y, c in person.keypoints)
-    return replace(person, keypoints=points)
-
-
-def posed_report(candidate: Sequence[Person], book: PoseBook | None) -> EvaluationReport:
-    """The base's person stands in all pictures; the candidate's are given, one a prompt."""
-    base = [make_person() for _ in candidate]
-    prompts = (JUMPING, STANDING, "a man", "a red car")
-    return compare(
-        Pictures(
-            prompts=prompts,
-            seeds=(0,) * 4,
-            images={name: [flat_image(0)] * 4 for name in ("base", "candidate")},
-            people={
-                "base": [[each] for each in base],
-                "candidate": [[each] for each in candidate],
-            },
-        ),
-        {},
-        config=EvaluationConfig(prompts=prompts, seeds=(0,), n_resamples=100),
-        poses=book,
-    )
-
-
-def test_poses_are_compared_where_the_prompt_names_an_action_of_the_dataset() -> None:
-    standing, jumping = make_person(passes_gate=True), upside_down(make_person(passes_gate=True))
-    book = PoseBook.of([(STANDING, [standing]), (JUMPING, [jumping])] * NEIGHBOURS)
-    report = posed_report([jumping, standing, standing, standing], book)
-    assert report.arms["base"].pose_as_asked == pytest.approx(0.5)
-    assert report.arms["candidate"].pose_as_asked == pytest.approx(1.0)
-    assert report.arms["candidate"].pose_distance == pytest.approx(0.0, abs=1e-6)
-    difference = report.comparisons["base"].pose_as_asked
-    assert difference is not None
-    assert (difference.mean, difference.n) == (pytest.approx(0.5), 2)
-    assert "pose_as_asked" not in report.not_measured
-    assert report.metrics()["candidate.pose_as_asked"] == pytest.approx(1.0)
-
-
-def test_poses_that_cannot_be_judged_say_why() -> None:
-    person = make_person(passes_gate=True)
-    for book in (None, PoseBook.of([])):
-        report = posed_report([person] * 4, book)
-        assert "no dataset of people" in report.not_measured["pose_as_asked"]
-        assert report.arms["base"].pose_as_asked is None
-    unknown = PoseBook.of([("a girl swimming", [person])] * NEIGHBOURS)
-    report = posed_report([person] * 4, unknown)
-    assert "no prompt names an action" in report.not_measured["pose_as_asked"]
-    assert report.arms["base"].pose_distance == pytest.approx(0.0, abs=1e-6)
-    assert report.comparisons["base"].pose_as_asked is None

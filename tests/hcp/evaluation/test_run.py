@@ -54,7 +54,8 @@ def test_evaluating_an_adapter(pipeline: StableDiffusionPipeline) -> None:
     assert report.arms["candidate"].identical_share == 1.0
     assert report.arms["candidate"].people_score != report.arms["base"].people_score
     assert report.comparisons["base"].people_score.n == 2
-    assert set(report.not_measured) == {"text_score", "fid", "kid"}
+    poses = {"pose_as_asked", "pose_distance"}  # no dataset was given
+    assert set(report.not_measured) == {"text_score", "fid", "kid"} | poses
     assert report.n_photos == 3
     assert report.attention_chance is not None
     assert report.arms["base"].attention_share == pytest.approx(report.attention_chance, abs=0.15)

@@ -1,0 +1,91 @@
+"""Do the drawn people do what was asked? The poses of all models, added to a report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from hcp.evaluation.comparison import Pictures
+from hcp.evaluation.interval import Interval, paired_interval
+from hcp.evaluation.people import counted_people
+from hcp.evaluation.poses import PoseBook, pose_as_asked, pose_distance
+from hcp.evaluation.results import BASE, CANDIDATE, EvaluationReport
+from hcp.tokens.counting import expected_people
+
+
+def with_poses(
+    report: EvaluationReport, pictures: Pictures, poses: PoseBook | None
+) -> EvaluationReport:
+    """The report with ``pose_as_asked`` and ``pose_distance``, or why they were not measured."""
+    if poses is None or not poses.actions:
+        why = "no dataset of people whose captions name actions"
+        return _not_measured(report, pose_as_asked=why, pose_distance=why)
+    asked = _asked(pictures, poses)
+    arms = {
+        name: replace(
+            arm,
+            pose_as_asked=_mean(asked[name]),
+            pose_distance=_mean(_distances(name, pictures, poses)),
+        )
+        for name, arm in report.arms.items()
+    }
+    report = replace(report, arms=arms)
+    if all(value is None for value in asked[BASE]):
+        why = "no prompt names an action that enough people of the dataset's captions do"
+        return _not_measured(report, pose_as_asked=why)
+    comparisons = {
+        other: replace(comparison, pose_as_asked=_difference(report, pictures, asked, other))
+        for other, comparison in report.comparisons.items()
+    }
+    return replace(report, comparisons=comparisons)
+
+
+def _asked(pictures: Pictures, poses: PoseBook) -> dict[str, list[float | None]]:
+    """Per arm and picture; None, in every arm, where the prompt's action cannot be judged."""
+    expected = [expected_people(prompt) for prompt in pictures.prompts]
+    return {
+        name: [
+            pose_as_asked(counted_people(people), prompt, n_expected=n, book=poses)
+            for people, prompt, n in zip(detections, pictures.prompts, expected, strict=True)
+        ]
+        for name, detections in pictures.people.items()
+    }
+
+
+def _distances(name: str, pictures: Pictures, poses: PoseBook) -> list[float | None]:
+    """Of the pictures of prompts that ask for people; None where no pose was found."""
+    return [
+        pose_distance(counted_people(people), poses)
+        for people, prompt in zip(pictures.people[name], pictures.prompts, strict=True)
+        if expected_people(prompt) != 0
+    ]
+
+
+def _difference(
+    report: EvaluationReport,
+    pictures: Pictures,
+    asked: Mapping[str, Sequence[float | None]],
+    other: str,
+) -> Interval:
+    order = {prompt: i for i, prompt in enumerate(report.config.prompts)}
+    rows = [
+        (ours, theirs, order[prompt])
+        for ours, theirs, prompt in zip(
+            asked[CANDIDATE], asked[other], pictures.prompts, strict=True
+        )
+        if ours is not None and theirs is not None
+    ]
+    ours, theirs, groups = zip(*rows, strict=True)
+    config = report.config
+    return paired_interval(
+        ours, theirs, groups=groups, level=config.level, n_resamples=config.n_resamples
+    )
+
+
+def _not_measured(report: EvaluationReport, **reasons: str) -> EvaluationReport:
+    return replace(report, not_measured={**report.not_measured, **reasons})
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
