@@ -74,7 +74,7 @@ class Clock:
 def main() -> None:
     """Measure, print, write."""
     given = options(__doc__, "training").parse_args()
-    steps, rounds, photos = (WARM_UP + 3, 1, 2) if given.quick else (WARM_UP + 30, 3, 32)
+    steps, rounds, photos = (WARM_UP + 3, 1, 2) if given.quick else (WARM_UP + 100, 2, 32)
     with tempfile.TemporaryDirectory() as folder:
         job = make_job(Path(folder), steps, photos)
         spent: dict[str, list[Spent]] = {"bare": [], "ray": [], "seen": []}

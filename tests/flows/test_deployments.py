@@ -120,8 +120,8 @@ def test_a_new_dataset_version_starts_training_on_it(deployed: dict[str, str]) -
         deadline = time.monotonic() + 60
         while _runs_of(client, training.id) == before and time.monotonic() < deadline:
             time.sleep(1)
-        assert _runs_of(client, training.id) == before + 1
-        run = next(run for run in client.read_flow_runs() if run.flow_id == training.id)
+        (new,) = _runs_of(client, training.id) - before
+        run = client.read_flow_run(new)
         assert run.parameters["dataset"] == published
         assert run.parameters["params"]["base"] == "embedded"
 
@@ -193,5 +193,5 @@ def _wait_final(client, run_id, limit_s: float = 90) -> list[str]:
     return names
 
 
-def _runs_of(client, flow_id) -> int:
-    return sum(run.flow_id == flow_id for run in client.read_flow_runs(limit=200))
+def _runs_of(client, flow_id) -> set:
+    return {run.id for run in client.read_flow_runs(limit=200) if run.flow_id == flow_id}
