@@ -50,22 +50,23 @@ def cache_settings(config: TrainConfig, parts: Mapping[str, str]) -> dict[str, A
     }
 
 
-def usable_cache(version: DatasetVersion, config: TrainConfig, base: str) -> Cache:
+def usable_cache(version: DatasetVersion, settings: Mapping[str, Any], base: str) -> Cache:
     """The cache that holds a version's shards for this base and these settings.
 
     Args:
         version: of the data.
-        config: with a settled resolution.
-        base: id or folder of the base.
+        settings: from ``cache_settings``.
+        base: id or folder of the base, for the message.
     Raises:
         CacheError: there is none; the message names what there is and how it differs.
     """
-    wanted = Cache(root=version.root, settings=cache_settings(config, base_parts(base)))
+    wanted = Cache(root=version.root, settings=settings)
     there = list_caches(version.root)
     if wanted.digest not in there:
         raise CacheError(_refusal(wanted, there, base))
     found = read_card(version.root, wanted.digest)
-    missing = [name for name in version.shards if name not in cached_fingerprints(found)]
+    cached = cached_fingerprints(found)
+    missing = [name for name in version.shards if name not in cached]
     if missing:
         raise CacheError(
             f"cache {found.digest} in {version.root} holds {len(version.shards) - len(missing)} of "

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hcp.base import ENCODERS
-from hcp.training.cache import settled, usable_cache
+from hcp.training.cache import base_parts, cache_settings, settled, usable_cache
 from hcp.training.cache_read import CacheReader
 from hcp.training.config import TrainConfig
 from hcp.training.mix import mixed_stream, open_mix
@@ -61,9 +61,9 @@ def open_inputs(version: DatasetVersion, config: TrainConfig, base: str) -> Inpu
     versions = open_mix(version, config.data.also)
     if config.cache.use == "off":
         return Inputs(versions=versions)
-    whole = settled(config, base)
+    settings = cache_settings(settled(config, base), base_parts(base))
     try:
-        caches = {each.id: CacheReader(usable_cache(each, whole, base)) for each in versions}
+        caches = {each.id: CacheReader(usable_cache(each, settings, base)) for each in versions}
     except CacheError as error:
         if config.cache.use == "required":
             raise

@@ -12,8 +12,9 @@ from transformers import CLIPTokenizer
 
 from hcp.training.cache import base_parts, cache_settings, settled, usable_cache
 from hcp.training.config import CacheConfig, TrainConfig
+from storage.caches import Cache
 from storage.errors import CacheError, CheckpointError
-from storage.versions import publish_version
+from storage.versions import DatasetVersion, publish_version
 from tests.hcp.layouts import layout_pipeline
 from tests.hcp.training.cached import CONFIG, make_version, samples, with_data, write_cache
 
@@ -26,15 +27,19 @@ def base(make_pipeline: MakePipeline, tmp_path: Path) -> Path:
     return tmp_path / "base"
 
 
+def usable(version: DatasetVersion, config: TrainConfig, base: str) -> Cache:
+    return usable_cache(version, cache_settings(config, base_parts(base)), base)
+
+
 def test_a_cache_of_another_base_is_refused_by_name(
     make_pipeline: MakePipeline, base: Path, tmp_path: Path
 ) -> None:
     make_pipeline(1).save_pretrained(tmp_path / "other")
     version = make_version(tmp_path / "data", samples(3))
     cache = write_cache(version, make_pipeline(0), base)
-    assert usable_cache(version, CONFIG, str(base)) == cache
+    assert usable(version, CONFIG, str(base)) == cache
     with pytest.raises(CacheError) as refused:
-        usable_cache(version, CONFIG, str(tmp_path / "other"))
+        usable(version, CONFIG, str(tmp_path / "other"))
     said = str(refused.value)
     mine, others = base_parts(str(tmp_path / "other")), base_parts(str(base))
     assert f"of base '{tmp_path / 'other'}'" in said
@@ -59,7 +64,7 @@ def test_a_cache_of_other_settings_is_refused(
     version = make_version(tmp_path / "data", samples(2))
     write_cache(version, make_pipeline(0), base)
     with pytest.raises(CacheError, match=said):
-        usable_cache(version, config, str(base))
+        usable(version, config, str(base))
 
 
 def test_what_shapes_no_example_changes_no_cache(base: Path) -> None:
@@ -81,15 +86,15 @@ def test_the_next_version_needs_its_new_shards_alone(
     alone = make_version(tmp_path / "data", drawn[2:])
     both = publish_version(first.root, [*first.shards, *alone.shards], config={})
     with pytest.raises(CacheError, match=f"holds 1 of the 2 shards of version {both.id}"):
-        usable_cache(both, CONFIG, str(base))
+        usable(both, CONFIG, str(base))
     write_cache(alone, make_pipeline(0), base)
-    assert usable_cache(both, CONFIG, str(base)) == cache
+    assert usable(both, CONFIG, str(base)) == cache
 
 
 def test_no_cache_at_all_says_how_to_make_one(base: Path, tmp_path: Path) -> None:
     version = make_version(tmp_path / "data", samples(2))
     with pytest.raises(CacheError, match="`hcp cache` makes one"):
-        usable_cache(version, CONFIG, str(base))
+        usable(version, CONFIG, str(base))
 
 
 def test_a_base_is_known_by_its_content(
