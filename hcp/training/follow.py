@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
+from hcp.training.guarded import Guarded
 from hcp.training.metrics import StepMetrics
 from hcp.training.run_folder import MetricsLog
 from hcp.training.stopping import StopRequest
@@ -34,7 +35,7 @@ class Follower:
     on_event: OnEvent = lambda _: None
     _ended: threading.Event = field(default_factory=threading.Event)
     _told: bool = False
-    _failing: set[str] = field(default_factory=set[str])
+    _guarded: Guarded = field(default_factory=Guarded)
     _thread: threading.Thread | None = None
 
     def __enter__(self) -> "Follower":
@@ -83,13 +84,3 @@ class Follower:
         self.stop()
         self._told = True
         self.on_note("asked to stop: the step is finished and a checkpoint written")
-
-    def _guarded(self, what: str, act: Callable[[], None]) -> None:
-        try:
-            act()
-        except Exception as error:
-            if what not in self._failing:
-                self._failing.add(what)
-                logger.warning("%s failed, the training goes on: %r", what, error)
-        else:
-            self._failing.discard(what)

@@ -1,14 +1,12 @@
 """Who takes a training's events in the driver: the run's files, TensorBoard's, the caller."""
 
-import logging
 from collections.abc import Callable
 from types import TracebackType
 
 from hcp.training.config import TrainConfig
+from hcp.training.guarded import Guarded
 from hcp.training.look_files import LookFiles
 from hcp.training.watching import Event, OnEvent
-
-logger = logging.getLogger(__name__)
 
 
 class EventTakers:
@@ -30,7 +28,7 @@ class EventTakers:
             self._closers["TensorBoard's files"] = files.close
         if on_event is not None:
             self._takers["showing a training"] = on_event
-        self._failing: set[str] = set()
+        self._guarded = Guarded()
 
     def __call__(self, event: Event) -> None:
         """Hand on one event."""
@@ -48,13 +46,3 @@ class EventTakers:
     ) -> None:
         for name, close in self._closers.items():
             self._guarded(name, close)
-
-    def _guarded(self, name: str, act: Callable[[], None]) -> None:
-        try:
-            act()
-        except Exception as error:  # whatever their libraries raise
-            if name not in self._failing:
-                self._failing.add(name)
-                logger.warning("%s failed, the training goes on: %r", name, error)
-        else:
-            self._failing.discard(name)
