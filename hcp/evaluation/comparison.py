@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from hcp.evaluation.interval import Interval, paired_interval
+from hcp.evaluation.interval import Interval, mean_of_known, paired_interval
 from hcp.evaluation.mechanism import PhotoMaps, attention_share
 from hcp.evaluation.people import PeopleMeasures, measure_people
 from hcp.evaluation.results import (
@@ -111,23 +111,18 @@ def _arm(
     return ArmReport(
         people_score=float(np.mean([m.people_score for m in known])),
         detection_rate=float(np.mean([m.detected for m in known])),
-        count_error=_mean([m.count_error for m in known]),
-        keypoint_confidence=_mean([m.keypoint_confidence for m in known]),
-        implausible_limb_rate=_mean([m.implausible_limbs for m in known]),
+        count_error=mean_of_known([m.count_error for m in known]),
+        keypoint_confidence=mean_of_known([m.keypoint_confidence for m in known]),
+        implausible_limb_rate=mean_of_known([m.implausible_limbs for m in known]),
         n_person_pictures=len(known),
-        pixel_difference=_mean(differences),
-        identical_share=_mean([float(d == 0) for d in differences]),
+        pixel_difference=mean_of_known(differences),
+        identical_share=mean_of_known([float(d == 0) for d in differences]),
         text_score=None if text is None else float(np.mean(text)),
-        attention_share=_mean(shares.get(name, ())),
-        human_map_share=_mean(shares.get(f"{name}.human", ())),
+        attention_share=mean_of_known(shares.get(name, ())),
+        human_map_share=mean_of_known(shares.get(f"{name}.human", ())),
         fid=None if distances is None else distances.fid,
         kid=None if distances is None else distances.kid,
     )
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
 
 
 def _compare_pair(

@@ -44,3 +44,9 @@ def paired_interval(
     means = totals[draws].sum(axis=1) / counts[draws].sum(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(mean=float(difference.mean()), low=float(low), high=float(high), n=len(counts))
+
+
+def mean_of_known(values: Sequence[float | None]) -> float | None:
+    """The mean of what was measured; None where nothing was."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

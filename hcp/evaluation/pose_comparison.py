@@ -3,10 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from hcp.evaluation.comparison import Pictures
-from hcp.evaluation.interval import Interval, paired_interval
+from hcp.evaluation.interval import Interval, mean_of_known, paired_interval
 from hcp.evaluation.people import counted_people
 from hcp.evaluation.poses import PoseBook, pose_as_asked, pose_distance
 from hcp.evaluation.results import BASE, CANDIDATE, EvaluationReport
@@ -20,12 +18,23 @@ def with_poses(
     if poses is None or not poses.actions:
         why = "no dataset of people whose captions name actions"
         return _not_measured(report, pose_as_asked=why, pose_distance=why)
-    asked = _asked(pictures, poses)
+    measured = {name: [[poses.distances(p) for p in counted_people(people)] for people in found]
+                for name, found in pictures.people.items()}  # fmt: skip
+    expected = [expected_people(prompt) for prompt in pictures.prompts]
+    asked = {
+        name: [
+            pose_as_asked(people, prompt, n_expected=n, book=poses)
+            for people, prompt, n in zip(found, pictures.prompts, expected, strict=True)
+        ]
+        for name, found in measured.items()
+    }  # None, in every arm, where the prompt's action cannot be judged
     arms = {
         name: replace(
             arm,
-            pose_as_asked=_mean(asked[name]),
-            pose_distance=_mean(_distances(name, pictures, poses)),
+            pose_as_asked=mean_of_known(asked[name]),
+            pose_distance=mean_of_known(
+                [pose_distance(p) for p, n in zip(measured[name], expected, strict=True) if n != 0]
+            ),
         )
         for name, arm in report.arms.items()
     }
@@ -38,27 +47,6 @@ def with_poses(
         for other, comparison in report.comparisons.items()
     }
     return replace(report, comparisons=comparisons)
-
-
-def _asked(pictures: Pictures, poses: PoseBook) -> dict[str, list[float | None]]:
-    """Per arm and picture; None, in every arm, where the prompt's action cannot be judged."""
-    expected = [expected_people(prompt) for prompt in pictures.prompts]
-    return {
-        name: [
-            pose_as_asked(counted_people(people), prompt, n_expected=n, book=poses)
-            for people, prompt, n in zip(detections, pictures.prompts, expected, strict=True)
-        ]
-        for name, detections in pictures.people.items()
-    }
-
-
-def _distances(name: str, pictures: Pictures, poses: PoseBook) -> list[float | None]:
-    """Of the pictures of prompts that ask for people; None where no pose was found."""
-    return [
-        pose_distance(counted_people(people), poses)
-        for people, prompt in zip(pictures.people[name], pictures.prompts, strict=True)
-        if expected_people(prompt) != 0
-    ]
 
 
 def _difference(
@@ -84,8 +72,3 @@ def _difference(
 
 def _not_measured(report: EvaluationReport, **reasons: str) -> EvaluationReport:
     return replace(report, not_measured={**report.not_measured, **reasons})
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None

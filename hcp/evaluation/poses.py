@@ -21,6 +21,9 @@ NEIGHBOURS = 5
 MIN_JOINTS = 8
 """Fewer joints in common say nothing about a pose."""
 
+Distances = NDArray[np.float64] | None
+"""Of a person's pose to each reference pose, ``PoseBook.distances``; None: too few joints seen."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoseBook:
@@ -53,7 +56,7 @@ class PoseBook:
         """Whether enough people of the book do one of the actions to tell it by its neighbours."""
         return sum(bool(own & actions) for own in self.actions) // 2 >= NEIGHBOURS
 
-    def distances(self, person: Person) -> NDArray[np.float64] | None:
+    def distances(self, person: Person) -> Distances:
         """Distance of a person's pose to each reference pose, [2 N]; None: too few joints seen.
 
         sqrt(1 - r^2) in [0, 1], r the correlation of the joints that both show, each set about its
@@ -87,9 +90,8 @@ def actions_of(caption: str) -> frozenset[str]:
     return frozenset(s.text.lower() for s in human_spans(caption) if s.kind == "action")
 
 
-def does_as_asked(person: Person, actions: frozenset[str], book: PoseBook) -> bool:
+def does_as_asked(distances: Distances, actions: frozenset[str], book: PoseBook) -> bool:
     """Whether at least half of the nearest reference poses are of people who do one of these."""
-    distances = book.distances(person)
     if distances is None:
         return False
     nearest = np.argsort(distances, kind="stable")[:NEIGHBOURS]
@@ -97,12 +99,12 @@ def does_as_asked(person: Person, actions: frozenset[str], book: PoseBook) -> bo
 
 
 def pose_as_asked(
-    people: Sequence[Person], prompt: str, *, n_expected: int | None, book: PoseBook
+    people: Sequence[Distances], prompt: str, *, n_expected: int | None, book: PoseBook
 ) -> float | None:
     """Share of the prompt's people who do what it says, in [0, 1].
 
     Args:
-        people: the detected people who count, best first.
+        people: ``book.distances`` of the detected people who count, best first.
         n_expected: how many the prompt asks for; a missing one counts as not doing it.
     Returns:
         None where the prompt names no action, or none that the book knows.
@@ -114,8 +116,7 @@ def pose_as_asked(
     return sum(does_as_asked(person, actions, book) for person in people[:n]) / n
 
 
-def pose_distance(people: Sequence[Person], book: PoseBook) -> float | None:
+def pose_distance(people: Sequence[Distances]) -> float | None:
     """Mean distance of the people's poses to the nearest real one, in [0, 1]; None: no pose."""
-    found = [book.distances(person) for person in people]
-    nearest = [float(distances.min()) for distances in found if distances is not None]
+    nearest = [float(distances.min()) for distances in people if distances is not None]
     return float(np.mean(nearest)) if nearest else None

@@ -62,15 +62,16 @@ def moved(person: Person, change: Sequence[Sequence[float]], shift: float = 0.0)
 
 def test_people_who_do_it_are_told_from_those_who_do_not(book: PoseBook) -> None:
     jumping, sitting = held_out("jumping", 6), held_out("sitting", 6)
-    assert all(does_as_asked(person, JUMPING, book) for person in jumping)
-    assert not any(does_as_asked(person, JUMPING, book) for person in sitting)
+    assert all(does_as_asked(book.distances(person), JUMPING, book) for person in jumping)
+    assert not any(does_as_asked(book.distances(person), JUMPING, book) for person in sitting)
 
 
 def test_a_picture_has_the_share_of_the_people_it_should_have(book: PoseBook) -> None:
     jumper, sitter = held_out("jumping", 1)[0], held_out("sitting", 1)[0]
 
     def share(people: list[Person], n_expected: int | None = 2) -> float | None:
-        return pose_as_asked(people, "two women jumping", n_expected=n_expected, book=book)
+        found = [book.distances(person) for person in people]
+        return pose_as_asked(found, "two women jumping", n_expected=n_expected, book=book)
 
     assert share([jumper, jumper]) == 1.0
     assert share([jumper, sitter]) == 0.5
@@ -80,7 +81,7 @@ def test_a_picture_has_the_share_of_the_people_it_should_have(book: PoseBook) ->
 
 
 def test_what_nobody_in_the_book_does_is_not_measured(book: PoseBook) -> None:
-    person = held_out("standing", 1)
+    person = [book.distances(each) for each in held_out("standing", 1)]
     assert pose_as_asked(person, "a man juggling in a park", n_expected=1, book=book) is None
     assert pose_as_asked(person, "a man in a park", n_expected=1, book=book) is None
     assert not PoseBook.of([]).knows(JUMPING)
@@ -121,8 +122,8 @@ def test_the_distance_by_hand() -> None:
     a, b = a - a.mean(axis=0), b - b.mean(axis=0)
     r = float((a * b).sum() / math.sqrt((a**2).sum() * (b**2).sum()))
     small = PoseBook.of([("a man running", [person(line)])])
-    assert pose_distance([person(bent)], small) == pytest.approx(math.sqrt(1 - r**2))
-    assert pose_distance([person(line)], small) == pytest.approx(0.0, abs=1e-6)
+    assert pose_distance([small.distances(person(bent))]) == pytest.approx(math.sqrt(1 - r**2))
+    assert pose_distance([small.distances(person(line))]) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_a_body_that_cannot_be_is_farther_from_every_real_one(book: PoseBook) -> None:
@@ -136,7 +137,7 @@ def test_a_body_that_cannot_be_is_farther_from_every_real_one(book: PoseBook) ->
         broken.append(
             Person(bbox_xyxy_px=(0, 0, 1, 1), score=0.9, keypoints=rows, passes_gate=True)
         )
-    whole, apart = pose_distance(real, book), pose_distance(broken, book)
+    whole, apart = (pose_distance([book.distances(p) for p in each]) for each in (real, broken))
     assert whole is not None
     assert apart is not None
     assert apart > 2 * whole
@@ -145,9 +146,9 @@ def test_a_body_that_cannot_be_is_farther_from_every_real_one(book: PoseBook) ->
 def test_a_person_of_whom_too_little_is_seen_does_nothing(book: PoseBook) -> None:
     unseen = make_person(confidence=0.1)
     assert book.distances(unseen) is None
-    assert not does_as_asked(unseen, JUMPING, book)
-    assert pose_distance([unseen], book) is None
-    assert pose_distance([], book) is None
+    assert not does_as_asked(book.distances(unseen), JUMPING, book)
+    assert pose_distance([book.distances(unseen)]) is None
+    assert pose_distance([]) is None
 
 
 def test_actions_are_the_captions_own_words() -> None:
