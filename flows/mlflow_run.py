@@ -13,7 +13,7 @@ from flows.params import AblateParams, TrainParams
 from storage.background import Background
 from storage.errors import HcpError, TrainingStoppedError
 from storage.locations import join
-from storage.mlflow_calls import check_tracking_uri, sqlite_file, without_secrets
+from storage.mlflow_calls import check_tracking_uri, is_missing, sqlite_file, without_secrets
 from storage.mlflow_runs import DatasetFacts, RunFacts, add_evaluation
 from storage.provenance import git_commit, library_versions
 from storage.registry import default_tracking_uri
@@ -213,8 +213,8 @@ def add_report(
         metrics: the figures.
     """
     where = default_tracking_uri(registry)
-    database, logger = sqlite_file(where), get_run_logger()
-    if database is not None and not database.exists():
+    logger = get_run_logger()
+    if is_missing(where):
         return
 
     def add(_: object) -> None:

@@ -23,7 +23,45 @@ from storage.locations import exists, normalised
 from storage.registry import checkpoint_place
 
 
-class HcpAdapter(nn.Module):
+class WithStrength:
+    """How much of what was trained is drawn with, for checkpoints of every method."""
+
+    _strength = 1.0
+
+    @property
+    def strength(self) -> float:
+        """0 gives the base's bits, 1 what was trained.
+
+        May be set at any time; ValueError where it is not finite.
+        """
+        return self._strength
+
+    @strength.setter
+    def strength(self, value: float) -> None:
+        if not isfinite(value):
+            raise ValueError(f"{type(self).__name__}.strength must be finite, got {value}")
+        self._strength = float(value)
+        self._apply_strength()
+
+    @contextmanager
+    def at_strength(self, value: float) -> Generator[None]:
+        """The pipeline calls inside are drawn at this strength; the one before comes back after.
+
+        Raises:
+            ValueError: it is not finite.
+        """
+        before = self._strength
+        self.strength = value
+        try:
+            yield
+        finally:
+            self.strength = before
+
+    def _apply_strength(self) -> None:
+        """Make it count in the pipeline, where there is one."""
+
+
+class HcpAdapter(WithStrength, nn.Module):
     """HcP layers for the cross-attentions of one base U-Net.
 
     Parameters are named ``hcp.<site>.phi...``, ``.psi...`` and ``.gate``, the dots of a site's
@@ -43,7 +81,6 @@ class HcpAdapter(nn.Module):
                     for site in card.sites
                 }
             )
-        self._strength = 1.0
         self._injection: Injection | None = None
         self._pipeline_tokens: PipelineTokens | None = None
 
@@ -56,36 +93,6 @@ class HcpAdapter(nn.Module):
     def pipeline(self) -> Any | None:
         """The pipeline that it is attached to."""
         return None if self._pipeline_tokens is None else self._pipeline_tokens.pipeline
-
-    @property
-    def strength(self) -> float:
-        """Multiplies the human term while drawing: 0 gives the base's bits, 1 what was trained.
-
-        May be set at any time; ValueError where it is not finite.
-        """
-        return self._strength
-
-    @strength.setter
-    def strength(self, value: float) -> None:
-        if not isfinite(value):
-            raise ValueError(f"HcpAdapter.strength must be finite, got {value}")
-        self._strength = float(value)
-        if self._injection is not None:
-            self._injection.state.strength = self._strength
-
-    @contextmanager
-    def at_strength(self, value: float) -> Generator[None]:
-        """The pipeline calls inside are drawn at this strength; the one before comes back after.
-
-        Raises:
-            ValueError: it is not finite.
-        """
-        before = self._strength
-        self.strength = value
-        try:
-            yield
-        finally:
-            self.strength = before
 
     def parameter_count(self) -> dict[tuple[Stage, int], int]:
         """Trainable parameters by U-Net stage and map scale (latent px per map px)."""
@@ -228,6 +235,10 @@ class HcpAdapter(nn.Module):
             yield
         finally:
             tokens.explicit = before
+
+    def _apply_strength(self) -> None:
+        if self._injection is not None:
+            self._injection.state.strength = self._strength
 
     def _layer(self, site: str) -> HcpLayer:
         layer = self.hcp[_key(site)]

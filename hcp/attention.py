@@ -4,6 +4,8 @@ B batch, H heads, Q latent pixels, K text tokens, J selected tokens, d head widt
 Paper symbols: M frozen map, M_h human map, K_h human keys, m human-token mask, gamma its weight.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
@@ -15,6 +17,11 @@ def map_dtype(tensor: Tensor) -> torch.dtype:
     Gradients of small float16 maps overflow.
     """
     return torch.float64 if tensor.dtype == torch.float64 else torch.float32
+
+
+def normed(norm: Any, tensor: Tensor) -> Tensor:
+    """The tensor through an attention's norm of queries or keys, where it has one."""
+    return tensor if norm is None else norm(tensor)
 
 
 def split_heads(tensor: Tensor, heads: int) -> Tensor:

@@ -16,7 +16,7 @@ from diffusers.models.attention_processor import (
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from hcp.attention import human_attention, map_columns, split_heads, wide_attention
+from hcp.attention import human_attention, map_columns, normed, split_heads, wide_attention
 from hcp.attention_grad import attention_in_training
 from hcp.layer import HcpLayer
 from hcp.sites import Site
@@ -84,7 +84,7 @@ class HcpProcessor:
         plan: RowPlan,
     ) -> Tensor:
         # The fused form of hcp.attention, with the human term only in the rows that need it.
-        query = _norm(attn.norm_q, split_heads(attn.to_q(pixels), attn.heads))
+        query = normed(attn.norm_q, split_heads(attn.to_q(pixels), attn.heads))
         keys, key, value = self._frozen_tokens(attn, text)
         key_h, more = self._human_tokens(attn, text, plan, lambda: plan.take(keys))
         values = plan.take(value)
@@ -123,7 +123,7 @@ class HcpProcessor:
     ) -> Tensor:
         rows = plan.take(text)
         frozen_text = attn.norm_encoder_hidden_states(rows) if attn.norm_cross else rows
-        query = _norm(attn.norm_q, split_heads(attn.to_q(plan.take(pixels)), attn.heads))
+        query = normed(attn.norm_q, split_heads(attn.to_q(plan.take(pixels)), attn.heads))
         value = split_heads(attn.to_v(frozen_text), attn.heads)
         # to_k's own forward: this is no call of the base's, and those who watch it must not see it
         key_h, more = self._human_tokens(attn, text, plan, lambda: attn.to_k.forward(frozen_text))
@@ -155,7 +155,7 @@ class HcpProcessor:
         def make() -> tuple[Tensor, ...]:
             frozen_text = attn.norm_encoder_hidden_states(text) if attn.norm_cross else text
             keys = attn.to_k(frozen_text)
-            key = _norm(attn.norm_k, split_heads(keys, attn.heads))
+            key = normed(attn.norm_k, split_heads(keys, attn.heads))
             return keys, key, split_heads(attn.to_v(frozen_text), attn.heads)
 
         if not (_is_linear(attn.to_k) and _is_linear(attn.to_v)):
@@ -175,7 +175,7 @@ class HcpProcessor:
             rows = plan.take(text).to(weights[0].dtype)
             keys = self.layer(rows, frozen_keys() if self.layer.residual else None)
             key_h, values = (
-                _norm(attn.norm_k, split_heads(keys, attn.heads)),
+                normed(attn.norm_k, split_heads(keys, attn.heads)),
                 self.layer.values(rows),
             )
             return (key_h,) if values is None else (key_h, split_heads(values, attn.heads))
@@ -230,7 +230,3 @@ def _mask_of_heads(attn: Any, attention_mask: Tensor | None, text: Tensor) -> Te
 def _as_image(rows: Tensor, like: Tensor) -> Tensor:
     # [R, Q, C] to [R, C, h, w] where the attention works on images.
     return rows if like.ndim == 3 else rows.transpose(-1, -2).reshape(-1, *like.shape[1:])
-
-
-def _norm(norm: Any, tensor: Tensor) -> Tensor:
-    return tensor if norm is None else norm(tensor)

@@ -33,6 +33,12 @@ def sqlite_file(uri: str) -> Path | None:
     return Path(uri.removeprefix(_SQLITE).partition("?")[0]).absolute()
 
 
+def is_missing(uri: str) -> bool:
+    """Whether it is a database file that is not there: opening it would make an empty one."""
+    file = sqlite_file(uri)
+    return file is not None and not file.exists()
+
+
 def without_secrets(uri: str) -> str:
     """The URI for people: without the user and password of a database or server."""
     return re.sub(r"://[^@/]*@", "://***@", uri)

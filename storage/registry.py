@@ -15,7 +15,7 @@ from storage.errors import CheckpointError, RegistryError
 from storage.exports import follow, kept_place
 from storage.hub import hub_place, is_hub_id
 from storage.locations import exists
-from storage.mlflow_calls import MlflowCalls, sqlite_file
+from storage.mlflow_calls import MlflowCalls, is_missing
 
 DEFAULT_NAME = "hcp"
 CHAMPION = "champion"
@@ -57,8 +57,7 @@ def existing(tracking_uri: str | None = None) -> "Registry":
         RegistryError: it is not there, or MLflow cannot use it.
     """
     where = default_tracking_uri(tracking_uri)
-    file = sqlite_file(where)
-    if file is not None and not file.exists():
+    if is_missing(where):
         raise RegistryError(
             f"there is no registry {where}: give the right one (--registry, or tracking_uri in "
             "Python), or set MLFLOW_TRACKING_URI"
@@ -72,8 +71,7 @@ def champion_of(name: str = DEFAULT_NAME, tracking_uri: str | None = None) -> st
     Raises:
         RegistryError: the registry cannot be used, or the checkpoint changed or is gone.
     """
-    file = sqlite_file(default_tracking_uri(tracking_uri))
-    if file is not None and not file.exists():
+    if is_missing(default_tracking_uri(tracking_uri)):
         return None
     registry = Registry(tracking_uri)
     entry = registry.champion(name)

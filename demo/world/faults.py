@@ -93,15 +93,12 @@ def _wrong_pose(layer: Image.Image, actor: Actor, rng: np.random.Generator) -> N
     others = [name for name in POSE_NAMES if name not in (actor.pose.name, "smiling")]
     name = others[int(rng.integers(len(others)))]
     pose = next(pose for pose in POSES if pose.name == name)
-    body = pose_skeleton(pose, actor.look).placed(actor.body.scale, (0.0, 0.0), mirror=actor.mirror)
-    lowest, highest = (pick(y for _, y in body.points.values()) for pick in (max, min))
+    skeleton = pose_skeleton(pose, actor.look)
+    heights = [y for _, y in skeleton.points.values()]
     ground = max(y for _, y in actor.body.points.values())
-    shrink = min(1.0, 0.9 * ground / (lowest - highest))
-    body = pose_skeleton(pose, actor.look).placed(
-        shrink * actor.body.scale,
-        (actor.body["hips"][0], ground - shrink * lowest),
-        mirror=actor.mirror,
-    )
+    scale = min(actor.body.scale, 0.9 * ground / (max(heights) - min(heights)))
+    foot = (actor.body["hips"][0], ground - scale * max(heights))
+    body = skeleton.placed(scale, foot, mirror=actor.mirror)
     draw_person(Draw(layer), body, look=actor.look, pose=pose)
 
 

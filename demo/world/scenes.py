@@ -235,13 +235,18 @@ def _truth(actor: Actor, mask: NDArray[np.bool_], size_px: int) -> DrawnPerson:
         hidden = actor.pose.side and name in ("left_eye", "left_ear")
         near = mask[max(int(y) - 2, 0) : int(y) + 3, max(int(x) - 2, 0) : int(x) + 3]
         rows.append((round(x, 2), round(y, 2), 2 if near.any() and not hidden else 1))
-    ys, xs = np.nonzero(mask)
-    box = (0.0, 0.0, 0.0, 0.0)
-    if len(xs):
-        box = (float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1))
     return DrawnPerson(
-        keypoints=tuple(rows), mask=mask, bbox_xyxy_px=box, pose=actor.pose.name, look=actor.look
-    )
+        keypoints=tuple(rows), mask=mask, bbox_xyxy_px=box_of(mask), pose=actor.pose.name,
+        look=actor.look,
+    )  # fmt: skip
+
+
+def box_of(mask: NDArray[np.bool_]) -> Box:
+    """The box of a mask's pixels; all 0 where it has none."""
+    ys, xs = np.nonzero(mask)
+    if not len(xs):
+        return 0.0, 0.0, 0.0, 0.0
+    return float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1)
 
 
 def _thing_scene(rng: np.random.Generator, size_px: int) -> Scene:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from demo.world.scenes import CocoKeypoint, DrawnPerson, Scene, render_scene
+from demo.world.scenes import CocoKeypoint, DrawnPerson, Scene, box_of, render_scene
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +70,4 @@ def _cut_person(person: DrawnPerson, rows: slice, columns: slice) -> DrawnPerson
         inside = visible and 0 <= x - columns.start < width and 0 <= y - rows.start < height
         shown = (round(x - columns.start, 2), round(y - rows.start, 2), visible)
         points.append(shown if inside else (0.0, 0.0, 0))
-    ys, xs = np.nonzero(mask)
-    box = (0.0, 0.0, 0.0, 0.0)
-    if len(xs):
-        box = (float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1))
-    return replace(person, keypoints=tuple(points), mask=mask, bbox_xyxy_px=box)
+    return replace(person, keypoints=tuple(points), mask=mask, bbox_xyxy_px=box_of(mask))

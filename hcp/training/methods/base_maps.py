@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from hcp.attention import map_columns, split_heads
+from hcp.attention import map_columns, normed, split_heads
 from hcp.config import Stage
 from hcp.inject import LayerMap, layer_maps
 from hcp.sites import Site, attention_at
@@ -74,11 +74,7 @@ class BaseMaps:
         if plan is None:
             return
         attn = attention_at(self._unet, site)
-        queries = _norm(attn.norm_q, split_heads(plan.take(query), attn.heads))
-        keys = _norm(attn.norm_k, split_heads(plan.take(key), attn.heads))
+        queries = normed(attn.norm_q, split_heads(plan.take(query), attn.heads))
+        keys = normed(attn.norm_k, split_heads(plan.take(key), attn.heads))
         columns = map_columns(queries, keys, plan.columns)
         self._state.maps[site.name] = plan.spread(columns)
-
-
-def _norm(norm: Any, tensor: Tensor) -> Tensor:
-    return tensor if norm is None else norm(tensor)

@@ -1,10 +1,8 @@
 """What a training made, whatever its method, as one kind of object: load, attach, draw, detach."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from itertools import count
-from math import isfinite
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -13,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from hcp.adapter import HcpAdapter
+from hcp.adapter import HcpAdapter, WithStrength
 from hcp.checkpoint import METHOD_CARD
 from hcp.sites import check_base, plain
 from hcp.training.methods.cards import MethodCard, read_card
@@ -123,13 +121,12 @@ def load_trained(path_or_registry_uri: str | Path, *, tracking_uri: str | None =
     raise CheckpointError(f"checkpoint {uri}: no weights beside {METHOD_CARD}: {sorted(files)}")
 
 
-class _Weights(ABC):
+class _Weights(WithStrength, ABC):
     """What LoRA and a whole U-Net have in common: the card, the strength, the pipeline."""
 
     def __init__(self, card: MethodCard, tensors: Mapping[str, Tensor]) -> None:
         self.card = card
         self._tensors = dict(tensors)
-        self._strength = 1.0
         self._pipeline: Any = None  # that it is attached to
         self._unet: Any = None  # of it
 
@@ -137,32 +134,6 @@ class _Weights(ABC):
     def pipeline(self) -> Any | None:
         """The pipeline that it is attached to, if any."""
         return self._pipeline
-
-    @property
-    def strength(self) -> float:
-        """How much of the change: 0 gives the base's bits, 1 what was trained.
-
-        May be set at any time; ValueError where it is not finite.
-        """
-        return self._strength
-
-    @strength.setter
-    def strength(self, value: float) -> None:
-        if not isfinite(value):
-            raise ValueError(f"strength must be finite, got {value}")
-        self._strength = float(value)
-        if self._unet is not None:
-            self._apply()
-
-    @contextmanager
-    def at_strength(self, value: float) -> Generator[None]:
-        """The pipeline calls inside are drawn at this strength; the one before comes back after."""
-        before = self._strength
-        self.strength = value
-        try:
-            yield
-        finally:
-            self.strength = before
 
     def parameter_count(self) -> dict[str, int]:
         """Trained parameters, all in the U-Net."""
@@ -185,6 +156,10 @@ class _Weights(ABC):
         if self._unet is not None:
             self._leave()
             self._pipeline = self._unet = None
+
+    def _apply_strength(self) -> None:
+        if self._unet is not None:
+            self._apply()
 
     @abstractmethod
     def _enter(self, unet: Any, pipeline: Any) -> None:
