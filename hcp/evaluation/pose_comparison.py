@@ -1,13 +1,13 @@
 """Do the drawn people do what was asked? The poses of all models, added to a report."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from hcp.evaluation.comparison import Pictures
-from hcp.evaluation.interval import Interval, mean_of_known, paired_interval
+from hcp.evaluation.interval import mean_of_known
+from hcp.evaluation.measures import differences, not_measured
 from hcp.evaluation.people import counted_people
 from hcp.evaluation.poses import PoseBook, pose_as_asked, pose_distance
-from hcp.evaluation.results import BASE, CANDIDATE, EvaluationReport
+from hcp.evaluation.results import BASE, EvaluationReport
 from hcp.tokens.counting import expected_people
 
 
@@ -17,7 +17,7 @@ def with_poses(
     """The report with ``pose_as_asked`` and ``pose_distance``, or why they were not measured."""
     if poses is None or not poses.actions:
         why = "no dataset of people whose captions name actions"
-        return _not_measured(report, pose_as_asked=why, pose_distance=why)
+        return not_measured(report, pose_as_asked=why, pose_distance=why)
     measured = {name: [[poses.distances(p) for p in counted_people(people)] for people in found]
                 for name, found in pictures.people.items()}  # fmt: skip
     expected = [expected_people(prompt) for prompt in pictures.prompts]
@@ -41,34 +41,10 @@ def with_poses(
     report = replace(report, arms=arms)
     if all(value is None for value in asked[BASE]):
         why = "no prompt names an action that enough people of the dataset's captions do"
-        return _not_measured(report, pose_as_asked=why)
+        return not_measured(report, pose_as_asked=why)
+    found = differences(report, pictures, asked)
     comparisons = {
-        other: replace(comparison, pose_as_asked=_difference(report, pictures, asked, other))
+        other: replace(comparison, pose_as_asked=found.get(other))
         for other, comparison in report.comparisons.items()
     }
     return replace(report, comparisons=comparisons)
-
-
-def _difference(
-    report: EvaluationReport,
-    pictures: Pictures,
-    asked: Mapping[str, Sequence[float | None]],
-    other: str,
-) -> Interval:
-    order = {prompt: i for i, prompt in enumerate(report.config.prompts)}
-    rows = [
-        (ours, theirs, order[prompt])
-        for ours, theirs, prompt in zip(
-            asked[CANDIDATE], asked[other], pictures.prompts, strict=True
-        )
-        if ours is not None and theirs is not None
-    ]
-    ours, theirs, groups = zip(*rows, strict=True)
-    config = report.config
-    return paired_interval(
-        ours, theirs, groups=groups, level=config.level, n_resamples=config.n_resamples
-    )
-
-
-def _not_measured(report: EvaluationReport, **reasons: str) -> EvaluationReport:
-    return replace(report, not_measured={**report.not_measured, **reasons})

@@ -47,6 +47,17 @@ class EvaluationConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureCard:
+    """What the report says of a measure that is in ``ArmReport.more``."""
+
+    name: str  # as in the metrics: faces_kid
+    title: str  # of its row: "Faces, KID"
+    note: str  # a few words on what it is
+    better: Literal["higher", "lower", "neither"]
+    percent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArmReport:
     """One model's numbers; None where something was not measured."""
 
@@ -65,6 +76,7 @@ class ArmReport:
     kid: float | None
     pose_as_asked: float | None = None  # see hcp.evaluation.poses.pose_as_asked
     pose_distance: float | None = None  # of the people found to the nearest real pose, 0 to 1
+    more: Mapping[str, float] = field(default_factory=dict[str, float])  # by their cards' names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +87,7 @@ class Comparison:
     text_score: Interval | None
     attention_share: Interval | None
     pose_as_asked: Interval | None = None
+    more: Mapping[str, Interval] = field(default_factory=dict[str, Interval])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,13 +103,14 @@ class EvaluationReport:
     methods: Mapping[str, str] = field(default_factory=dict[str, str])
     """Of the arms that were trained, as ``TrainConfig.method`` has them."""
     parameters: Mapping[str, int] = field(default_factory=dict[str, int])  # trained ones, of each
+    cards: tuple[MeasureCard, ...] = ()  # of the measures in ``more``, in the report's order
 
     def metrics(self) -> dict[str, float]:
         """The numbers as flat names, for a model registry: ``candidate.people_score``."""
         flat = {
             f"{arm}.{name}": float(value)
             for arm, report in self.arms.items()
-            for name, value in asdict(report).items()
+            for name, value in {**asdict(report), **report.more, "more": None}.items()
             if value is not None
         }
         for other, comparison in self.comparisons.items():

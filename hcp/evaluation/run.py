@@ -13,6 +13,7 @@ from torch import nn
 from hcp.base import BasePipeline
 from hcp.evaluation.comparison import Pictures, compare
 from hcp.evaluation.generation import Image8, Recording, generate, record_picture
+from hcp.evaluation.measures import Measure
 from hcp.evaluation.mechanism import PhotoMaps, probe_photos
 from hcp.evaluation.pose_comparison import with_poses
 from hcp.evaluation.poses import PoseBook
@@ -49,6 +50,7 @@ def evaluate(
     text_scorer: TextScorer | None = None,
     features: nn.Module | None = None,
     poses: PoseBook | None = None,
+    measures: Sequence[Measure] = (),
     on_progress: OnProgress | None = None,
 ) -> Evaluation:
     """Draw, detect, probe and compare.
@@ -61,6 +63,7 @@ def evaluate(
         text_scorer: for example ``hcp.evaluation.similarity.clip_text_scorer(...)``.
         features: feature network for FID and KID.
         poses: people of the dataset, by which it is told whether people do what a prompt says.
+        measures: further ones, in the report's order.
     Raises:
         CheckpointError: an adapter does not fit the pipeline.
     """
@@ -78,14 +81,22 @@ def evaluate(
     }
     report = compare(pictures, photos, config=config, text_scorer=text_scorer, features=features)
     report = with_poses(report, pictures, poses)
+    for measure in measures:
+        report = measure(report, pictures)
+    report = _with_methods(report, adapters)
+    recording = _record_candidate(pipeline, candidate, config)
+    return Evaluation(report=report, pictures=pictures, photos=photos, recording=recording)
+
+
+def _with_methods(
+    report: EvaluationReport, adapters: Mapping[str, Trained | None]
+) -> EvaluationReport:
     trained = {name: each for name, each in adapters.items() if each is not None}
-    report = replace(
+    return replace(
         report,
         methods={name: each.card.method for name, each in trained.items()},
         parameters={name: sum(each.parameter_count().values()) for name, each in trained.items()},
     )
-    recording = _record_candidate(pipeline, candidate, config)
-    return Evaluation(report=report, pictures=pictures, photos=photos, recording=recording)
 
 
 def _record_candidate(

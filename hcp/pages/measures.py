@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hcp.evaluation.interval import Interval
-from hcp.evaluation.results import BASE, CANDIDATE, CHAMPION, EvaluationReport
+from hcp.evaluation.results import BASE, CANDIDATE, CHAMPION, ArmReport, EvaluationReport
 
 _TITLES = {
     "hcp": "HcP", "lora": "LoRA", "attention": "Attention", "region": "Region", "full": "Full",
@@ -67,13 +67,24 @@ _MEASURES = (  # field, title, note, larger is better, as a percentage
 )
 
 
+_DIRECTIONS = {"higher": 1, "lower": -1, "neither": 0}
+
+
+def _value(arm: ArmReport, name: str) -> float | None:
+    return arm.more[name] if name in arm.more else getattr(arm, name, None)
+
+
 def measure_rows(report: EvaluationReport) -> list[Measure]:
     """The table of numbers; what no model was measured by is left out."""
     rows: list[Measure] = []
-    for name, title, note, direction, aspercent in _MEASURES:
+    cards = [
+        (card.name, card.title, card.note, _DIRECTIONS[card.better], card.percent)
+        for card in report.cards
+    ]
+    for name, title, note, direction, aspercent in (*_MEASURES, *cards):
         if name in report.not_measured:
             continue
-        values: list[float | None] = [getattr(report.arms[a], name) for a, _ in arms(report)]
+        values = [_value(report.arms[arm], name) for arm, _ in arms(report)]
         known = [direction * v for v in values if v is not None]
         if not known:
             continue
@@ -111,6 +122,10 @@ def differences(report: EvaluationReport) -> list[Difference]:
             ("pose as asked", comparison.pose_as_asked),
             ("attention on people", comparison.attention_share),
             ("CLIP score", comparison.text_score),
+            *(
+                (card.title[0].lower() + card.title[1:], comparison.more.get(card.name))
+                for card in report.cards
+            ),
         ):
             if interval is None:
                 continue
