@@ -7,7 +7,7 @@ Dimension legend: N reference poses, J the 17 COCO joints.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,11 @@ NEIGHBOURS = 5
 """So many of the nearest reference poses say what a person does."""
 MIN_JOINTS = 8
 """Fewer joints in common say nothing about a pose."""
+MIN_TELLING = 0.3
+"""An action is told by a pose if its own people are taken for people who do it this much more often
+than the others are, photos that are looked at left out of the book. "Wearing" is none of them."""
+TRIED = 24
+"""So many of an action's people, and twice as many others, are tried for that."""
 
 Distances = NDArray[np.float64] | None
 """Of a person's pose to each reference pose, ``PoseBook.distances``; None: too few joints seen."""
@@ -32,29 +37,55 @@ class PoseBook:
     joints: NDArray[np.float64]  # [2 N, J, 2] x, y in pixels; the second half is mirrored
     seen: NDArray[np.bool_]  # [2 N, J]
     actions: tuple[frozenset[str], ...]  # 2 N
+    photos: NDArray[np.int64]  # [2 N], of each pose
+    _told: dict[str, bool] = field(default_factory=dict[str, bool], repr=False, compare=False)
 
     @classmethod
     def of(cls, photos: Iterable[tuple[str, Sequence[Person]]]) -> "PoseBook":
         """The people who passed the gate, of every photo (caption, people) that names an action."""
         rows: list[NDArray[np.float64]] = []
         actions: list[frozenset[str]] = []
-        for caption, people in photos:
+        photo_of: list[int] = []
+        for photo, (caption, people) in enumerate(photos):
             named = actions_of(caption)
             for person in people if named else ():
                 points = np.array(person.keypoints, dtype=np.float64).reshape(17, 3)
                 if person.passes_gate and (points[:, 2] >= MIN_CONFIDENCE).sum() >= MIN_JOINTS:
                     rows.append(points)
                     actions.append(named)
+                    photo_of.append(photo)
         points = np.array(rows).reshape(-1, 17, 3)
         mirrored = points[:, list(COCO_FLIP)] * (-1.0, 1.0, 1.0)
         both = np.concatenate([points, mirrored])
         return cls(
-            joints=both[..., :2], seen=both[..., 2] >= MIN_CONFIDENCE, actions=(*actions, *actions)
+            joints=both[..., :2],
+            seen=both[..., 2] >= MIN_CONFIDENCE,
+            actions=(*actions, *actions),
+            photos=np.array([*photo_of, *photo_of], dtype=np.int64),
         )
 
-    def knows(self, actions: frozenset[str]) -> bool:
-        """Whether enough people of the book do one of the actions to tell it by its neighbours."""
-        return sum(bool(own & actions) for own in self.actions) // 2 >= NEIGHBOURS
+    def telling(self, actions: frozenset[str]) -> frozenset[str]:
+        """Those of the actions that a pose of this book tells from others, see `MIN_TELLING`."""
+        for action in actions - self._told.keys():
+            self._told[action] = self._tells(action)
+        return frozenset(action for action in actions if self._told[action])
+
+    def _tells(self, action: str) -> bool:
+        own = np.array([action in named for named in self.actions[: len(self.actions) // 2]], bool)
+        doers, others = np.flatnonzero(own), np.flatnonzero(~own)
+        if len(doers) < NEIGHBOURS or not len(others):
+            return False
+        hits, alarms = (
+            np.mean([self._does(i, action) for i in _spread(rows, count)])
+            for rows, count in ((doers, TRIED), (others, 2 * TRIED))
+        )
+        return bool(hits - alarms >= MIN_TELLING)
+
+    def _does(self, row: int, action: str) -> bool:
+        elsewhere = np.where(
+            self.photos == self.photos[row], np.inf, self._from(self.joints[row], self.seen[row])
+        )
+        return does_as_asked(elsewhere, frozenset({action}), self)
 
     def distances(self, person: Person) -> Distances:
         """Distance of a person's pose to each reference pose, [2 N]; None: too few joints seen.
@@ -67,15 +98,23 @@ class PoseBook:
         seen = points[:, 2] >= MIN_CONFIDENCE
         if seen.sum() < MIN_JOINTS or not len(self.joints):
             return None
+        return self._from(points[:, :2], seen)
+
+    def _from(self, joints: NDArray[np.float64], seen: NDArray[np.bool_]) -> NDArray[np.float64]:
         common = (self.seen & seen).astype(np.float64)  # [2 N, J]
         count = common.sum(axis=1)
-        ours = _centred(np.broadcast_to(points[:, :2], self.joints.shape), common)
+        ours = _centred(np.broadcast_to(joints, self.joints.shape), common)
         theirs = _centred(self.joints, common)
         norms = np.sqrt((ours**2).sum(axis=(1, 2)) * (theirs**2).sum(axis=(1, 2)))
         inner = (ours * theirs).sum(axis=(1, 2))
         r = np.divide(inner, norms, out=np.zeros_like(norms), where=norms > 0)
         found = np.sqrt(1.0 - np.clip(r, 0.0, 1.0) ** 2)
         return np.where(count >= MIN_JOINTS, found, 1.0)
+
+
+def _spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    # at most `count` of the rows, evenly over all of them
+    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)]
 
 
 def _centred(joints: NDArray[np.float64], common: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -107,10 +146,10 @@ def pose_as_asked(
         people: ``book.distances`` of the detected people who count, best first.
         n_expected: how many the prompt asks for; a missing one counts as not doing it.
     Returns:
-        None where the prompt names no action, or none that the book knows.
+        None where the prompt names no action that the book can tell by a pose.
     """
-    actions = actions_of(prompt)
-    if not actions or not book.knows(actions):
+    actions = book.telling(actions_of(prompt))
+    if not actions:
         return None
     n = max(n_expected or 1, 1)
     return sum(does_as_asked(person, actions, book) for person in people[:n]) / n

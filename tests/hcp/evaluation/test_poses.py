@@ -84,11 +84,23 @@ def test_what_nobody_in_the_book_does_is_not_measured(book: PoseBook) -> None:
     person = [book.distances(each) for each in held_out("standing", 1)]
     assert pose_as_asked(person, "a man juggling in a park", n_expected=1, book=book) is None
     assert pose_as_asked(person, "a man in a park", n_expected=1, book=book) is None
-    assert not PoseBook.of([]).knows(JUMPING)
-    few = PoseBook.of([("a man jumping", held_out("jumping", NEIGHBOURS - 1))])
-    assert not few.knows(JUMPING)
-    enough = PoseBook.of([("a man jumping", held_out("jumping", NEIGHBOURS))])
-    assert enough.knows(JUMPING)
+    assert not PoseBook.of([]).telling(JUMPING)
+
+
+def test_few_people_tell_no_action() -> None:
+    standing = [("a man standing", [person]) for person in held_out("standing", 8)]
+    few = [("a man jumping", [person]) for person in held_out("jumping", NEIGHBOURS - 1)]
+    enough = [("a man jumping", [person]) for person in held_out("jumping", NEIGHBOURS + 2)]
+    assert not PoseBook.of([*standing, *few]).telling(JUMPING)
+    assert PoseBook.of([*standing, *enough]).telling(JUMPING) == JUMPING
+
+
+def test_an_action_that_no_pose_shows_does_not_count(book: PoseBook) -> None:
+    assert book.telling(frozenset({"wearing", "jumping"})) == JUMPING
+    sitter = [book.distances(each) for each in held_out("sitting", 1)]
+    prompt = "a man wearing a red shirt"
+    assert pose_as_asked(sitter, prompt, n_expected=1, book=book) is None
+    assert pose_as_asked(sitter, f"{prompt} jumping", n_expected=1, book=book) == 0.0
 
 
 def test_size_place_and_side_make_no_difference_but_a_turn_does(book: PoseBook) -> None:
