@@ -1,0 +1,1 @@
+"""How close drawn pictures are to photos: distances of distributions in a feature network."""
