@@ -11,7 +11,7 @@ from flows.jobs import EvaluationJob, EvaluationResult, run_evaluation
 from flows.mlflow_run import add_report
 from flows.outcomes import EvaluateOutcome
 from flows.params import EvaluateParams
-from hcp.evaluation.results import CANDIDATE, EvaluationReport
+from hcp.evaluation.results import EvaluationReport
 from storage.checkpoints import verify_checkpoint
 from storage.errors import CheckpointError
 from storage.locations import join, normalised, write_atomic
@@ -24,6 +24,7 @@ from storage.registry import (
 )
 
 REPORT_NAME = "report.html"
+WHY = "not measured"  # column of the reasons
 
 
 @flow(name="evaluate-hcp")
@@ -150,11 +151,18 @@ def register(job: EvaluationJob, result: EvaluationResult) -> ModelEntry:
 
 
 def arm_rows(figures: EvaluationReport) -> list[dict[str, Cell]]:
-    """One row per measure of the candidate, one column per model."""
-    arms = {arm: asdict(report) for arm, report in figures.arms.items()}
-    return [
-        {"measure": name}
-        | {arm: round(own[name], 4) for arm, own in arms.items() if own[name] is not None}
-        for name, value in arms[CANDIDATE].items()
-        if value is not None
-    ]
+    """One row per measure, one column per model and one for why a measure has no figure.
+
+    All rows have the same columns; a cell without a figure is None.
+    """
+    arms = {name: {**asdict(arm), **arm.more, "more": None} for name, arm in figures.arms.items()}
+    names = dict.fromkeys(name for own in arms.values() for name in own)
+    rows: list[dict[str, Cell]] = []
+    for name in (*names, *(n for n in figures.not_measured if n not in names)):
+        values = [own.get(name) for own in arms.values()]
+        cells = [None if value is None else round(value, 4) for value in values]
+        why = figures.not_measured.get(name)
+        if why is not None or any(cell is not None for cell in cells):
+            rows.append({"measure": name, **dict(zip(arms, cells, strict=True)), WHY: why})
+    rows.sort(key=lambda row: row[WHY] is not None)  # what was not measured stands last
+    return rows

@@ -33,4 +33,6 @@ def fail(message: str) -> NoReturn:
 
 
 def _cell(value: object) -> str:
+    if value is None:
+        return "-"
     return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -176,10 +176,13 @@ def evaluate(
 ) -> None:
     """Compare a checkpoint with base and champion, write the report (flow evaluate-hcp)."""
     given = dict(locals())
-    from flows.evaluate import evaluate_hcp
+    from flows.evaluate import arm_rows, evaluate_hcp
     from flows.params import EvaluateParams
 
     outcome = evaluate_hcp(_params(EvaluateParams, given, _EVALUATE))
+    say_table(arm_rows(outcome.figures))
+    for line in outcome.figures.notes:
+        say(line)
     say(f"report {outcome.report}")
     say(outcome.verdict)
 

@@ -63,8 +63,7 @@ def compare(
     }  # fmt: skip
     if shares and all(arm.human_map_share is None for arm in arms.values()):
         missing["human_map_share"] = "no model has HcP layers"
-    if arms[BASE].pixel_difference is None:
-        missing["pixel_difference"] = "every prompt has human words"
+    missing |= _undefined(arms)
     return EvaluationReport(
         arms=arms,
         comparisons={
@@ -77,6 +76,24 @@ def compare(
         not_measured=missing,
         config=config,
     )
+
+
+_UNDEFINED = {
+    "pixel_difference": "every prompt has human words",
+    "count_error": "no prompt says how many people it asks for",
+    "keypoint_confidence": "nobody was found in the pictures",
+    "implausible_limb_rate": "no limb with its whole torso was seen in the pictures",
+}
+"""Why a measure of pictures may have no number."""
+
+
+def _undefined(arms: Mapping[str, ArmReport]) -> dict[str, str]:
+    lacking = {n: [arm for arm in arms if getattr(arms[arm], n) is None] for n in _UNDEFINED}
+    return {
+        name: why if len(lacking[name]) == len(arms) else f"{why} of {', '.join(lacking[name])}"
+        for name, why in _UNDEFINED.items()
+        if lacking[name]
+    }
 
 
 def people_measures(pictures: Pictures) -> dict[str, list[PeopleMeasures | None]]:

@@ -16,7 +16,9 @@ def with_poses(
 ) -> EvaluationReport:
     """The report with ``pose_as_asked`` and ``pose_distance``, or why they were not measured."""
     if poses is None or not poses.actions:
-        why = "no dataset of people whose captions name actions"
+        why = "no dataset of people is given"
+        if poses is not None:
+            why = "no caption of the dataset's people who pass the gate names an action"
         return not_measured(report, pose_as_asked=why, pose_distance=why)
     measured = {name: [[poses.distances(p) for p in counted_people(people)] for people in found]
                 for name, found in pictures.people.items()}  # fmt: skip
@@ -39,6 +41,9 @@ def with_poses(
         for name, arm in report.arms.items()
     }
     report = replace(report, arms=arms)
+    if unseen := [name for name, arm in arms.items() if arm.pose_distance is None]:
+        why = f"nobody with enough joints was found in the pictures of {', '.join(unseen)}"
+        report = not_measured(report, pose_distance=why)
     if all(value is None for value in asked[BASE]):
         why = "no prompt names an action that enough people of the dataset's captions do"
         return not_measured(report, pose_as_asked=why)

@@ -1,6 +1,8 @@
 """What an evaluation says, as plain data; loads no torch."""
 
-from collections.abc import Mapping
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
@@ -30,20 +32,50 @@ class EvaluationConfig:
     def __post_init__(self) -> None:
         if not self.prompts or not self.seeds:
             raise ValueError("EvaluationConfig needs at least one prompt and one seed")
+        check_prompts("EvaluationConfig.prompts", self.prompts)
         if not any(human_spans(prompt) for prompt in self.prompts):
             raise ValueError(
                 "EvaluationConfig.prompts: none of the "
                 f"{len(self.prompts)} prompts has a human word, so there is nothing to compare"
             )
-        if min(self.steps, self.batch_size, self.max_photos, self.n_resamples) < 1:
-            raise ValueError(f"EvaluationConfig counts must be >= 1, got {self}")
-        if self.guidance < 1 or not 0 < self.level < 1:
+        if (
+            len(set(self.seeds)) < len(self.seeds)
+            or not 0 <= min(self.seeds) <= max(self.seeds) < 2**63
+        ):
+            raise ValueError(
+                "EvaluationConfig.seeds must be different numbers from 0 to 2**63 - 1 (a repeated "
+                f"one gives the same pictures again), got {self.seeds}"
+            )
+        for name in ("steps", "batch_size", "max_photos", "n_resamples"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"EvaluationConfig.{name} must be >= 1, got {getattr(self, name)}")
+        if not 1 <= self.guidance < math.inf or not 0 < self.level < 1:
             raise ValueError(
                 "EvaluationConfig needs guidance >= 1 and level in (0, 1), got "
                 f"{self.guidance} and {self.level}"
             )
-        if not all(0 <= level < 1 for level in self.noise_levels):
-            raise ValueError(f"noise_levels must be in [0, 1), got {self.noise_levels}")
+        if not self.noise_levels or not all(0 <= level < 1 for level in self.noise_levels):
+            raise ValueError(
+                f"EvaluationConfig.noise_levels must be in [0, 1), at least one, got "
+                f"{self.noise_levels}"
+            )
+
+
+def check_prompts(name: str, prompts: Sequence[str]) -> None:
+    """See that every prompt says something, and something else than the others.
+
+    Raises:
+        ValueError: an empty or a repeated prompt; the message begins with ``name``.
+    """
+    if empty := [i for i, prompt in enumerate(prompts, start=1) if not prompt.strip()]:
+        raise ValueError(f"{name}: number {empty[0]} of {len(prompts)} is empty")
+    repeated = [(prompt, n) for prompt, n in Counter(prompts).items() if n > 1]
+    if repeated:
+        prompt, n = repeated[0]
+        raise ValueError(
+            f"{name}: {prompt[:80]!r} is given {n} times ({len(repeated)} prompts are repeated); "
+            "the same seeds would give the same pictures again: give each prompt once"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +136,7 @@ class EvaluationReport:
     """Of the arms that were trained, as ``TrainConfig.method`` has them."""
     parameters: Mapping[str, int] = field(default_factory=dict[str, int])  # trained ones, of each
     cards: tuple[MeasureCard, ...] = ()  # of the measures in ``more``, in the report's order
+    notes: tuple[str, ...] = ()  # sentences on what was drawn that a reader should know
 
     def metrics(self) -> dict[str, float]:
         """The numbers as flat names, for a model registry: ``candidate.people_score``."""

@@ -13,6 +13,7 @@ from torch import nn
 from hcp.base import BasePipeline
 from hcp.evaluation.comparison import Pictures, compare
 from hcp.evaluation.generation import Image8, Recording, generate, record_picture
+from hcp.evaluation.inputs import check_inputs
 from hcp.evaluation.measures import Measure
 from hcp.evaluation.mechanism import PhotoMaps, probe_photos
 from hcp.evaluation.pose_comparison import with_poses
@@ -66,7 +67,9 @@ def evaluate(
         measures: further ones, in the report's order.
     Raises:
         CheckpointError: an adapter does not fit the pipeline.
+        HcpError: the base cannot draw the prompts; nothing was drawn then.
     """
+    notes = check_inputs(pipeline, config.prompts, steps=config.steps)
     adapters: dict[str, Trained | None] = {BASE: None, CANDIDATE: candidate}
     if champion is not None:
         adapters[CHAMPION] = champion
@@ -83,6 +86,7 @@ def evaluate(
     report = with_poses(report, pictures, poses)
     for measure in measures:
         report = measure(report, pictures)
+    report = replace(report, notes=(*notes, *report.notes))
     report = _with_methods(report, adapters)
     recording = _record_candidate(pipeline, candidate, config)
     return Evaluation(report=report, pictures=pictures, photos=photos, recording=recording)

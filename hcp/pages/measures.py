@@ -82,8 +82,6 @@ def measure_rows(report: EvaluationReport) -> list[Measure]:
         for card in report.cards
     ]
     for name, title, note, direction, aspercent in (*_MEASURES, *cards):
-        if name in report.not_measured:
-            continue
         values = [_value(report.arms[arm], name) for arm, _ in arms(report)]
         known = [direction * v for v in values if v is not None]
         if not known:
@@ -101,6 +99,16 @@ def measure_rows(report: EvaluationReport) -> list[Measure]:
             )
         )  # fmt: skip
     return rows
+
+
+def missing_rows(report: EvaluationReport) -> list[tuple[str, str]]:
+    """Title of each measure that was not taken of some model, and why."""
+    titles = {name: title for name, title, *_ in _MEASURES}
+    titles |= {card.name: card.title for card in report.cards}
+    return [
+        (titles.get(name, name.replace("_", " ").capitalize()), why)
+        for name, why in report.not_measured.items()
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

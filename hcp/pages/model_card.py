@@ -88,12 +88,16 @@ def with_evaluation(
         f"{verdict.rstrip('.')}. People judged by {_last(judge)}; measured by `hcp evaluate`.\n",
         f"| {' | '.join(columns)} |",
         "|---" * len(columns) + "|",
-        *(f"| {' | '.join(str(row.get(name, '')) for name in columns)} |" for row in rows),
+        *(f"| {' | '.join(_shown(row.get(name)) for name in columns)} |" for row in rows),
     ]
     section = "\n".join(lines) + "\n"
     if _EVALUATION.search(card):
         return _EVALUATION.sub(lambda _: section, card, count=1)
     return f"{card.rstrip()}\n\n{section}"
+
+
+def _shown(value: object) -> str:
+    return "" if value is None else str(value).replace("|", "\\|")
 
 
 def _title(method: str) -> str:

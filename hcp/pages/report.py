@@ -14,7 +14,15 @@ from hcp.evaluation.promotion import Verdict
 from hcp.evaluation.results import CANDIDATE, EvaluationConfig
 from hcp.pages.curves import training_charts
 from hcp.pages.figures import decode_image, draw_people, jpeg_uri
-from hcp.pages.measures import arm_titles, arms, differences, measure_rows, number, percent
+from hcp.pages.measures import (
+    arm_titles,
+    arms,
+    differences,
+    measure_rows,
+    missing_rows,
+    number,
+    percent,
+)
 from hcp.pages.picture_rows import photo_row, picture_rows
 from storage.extras import explained_imports
 from storage.provenance import library_versions
@@ -92,6 +100,7 @@ def _evaluation(data: ReportData) -> dict[str, Any]:
         "report": report,
         "arms": arms(report),
         "measures": measure_rows(report),
+        "missing": missing_rows(report),
         "differences": differences(report),
         "people_rows": picture_rows(pictures, titles, human=True, **shown),
         "scene_rows": picture_rows(pictures, titles, human=False, **shown),

@@ -10,7 +10,9 @@ from flows.evaluate import arm_rows, find_models, register
 from flows.jobs import EvaluationResult, judged
 from flows.params import EvaluateParams
 from hcp import HcpAdapter
+from hcp.evaluation.measures import with_figures
 from hcp.evaluation.promotion import Verdict
+from hcp.evaluation.results import MeasureCard
 from storage.errors import CheckpointError
 from storage.registry import Registry
 from tests.hcp.evaluation.reports import arm, report_of
@@ -19,14 +21,29 @@ from tests.hcp.evaluation.reports import arm, report_of
 def test_one_row_a_measure_one_column_a_model() -> None:
     report = report_of(base=arm(0.123456), candidate=arm(0.5, fid=12.0), champion=arm(0.25))
     rows = {str(row.pop("measure")): row for row in arm_rows(report)}
-    assert rows["people_score"] == {"base": 0.1235, "candidate": 0.5, "champion": 0.25}
-    assert rows["fid"] == {"candidate": 12.0}
+    known = {"base": 0.1235, "candidate": 0.5, "champion": 0.25, "not measured": None}
+    assert rows["people_score"] == known
+    assert rows["fid"] == {"base": None, "candidate": 12.0, "champion": None, "not measured": None}
+    columns = ["base", "candidate", "champion", "not measured"]
+    assert all(list(row) == columns for row in rows.values())
 
 
-def test_measures_that_the_candidate_lacks_are_no_rows() -> None:
-    rows = arm_rows(report_of(base=arm(0.4, fid=3.0), candidate=arm(0.5)))
+def test_what_was_not_measured_has_rows_that_say_why() -> None:
+    rows = arm_rows(report_of(base=arm(0.4), candidate=arm(0.5)))
+    nothing = {"base": None, "candidate": None}
+    assert rows[-2:] == [
+        {"measure": "text_score", **nothing, "not measured": "no CLIP model is configured"},
+        {"measure": "kid", **nothing, "not measured": "no feature network"},
+    ]
     assert "fid" not in [row["measure"] for row in rows]
-    assert list(rows[0]) == ["measure", "base", "candidate"]
+
+
+def test_measures_that_entered_by_their_cards_have_rows() -> None:
+    card = MeasureCard(name="smiles", title="Smiles", note="seen", better="higher")
+    report = report_of(base=arm(0.4), candidate=arm(0.5))
+    report = with_figures(report, card, {"base": 0.25, "candidate": 0.75})
+    row = {"measure": "smiles", "base": 0.25, "candidate": 0.75, "not measured": None}
+    assert row in arm_rows(report)
 
 
 LATEST = Path(__file__).parents[1] / "golden" / "training" / "latest"

@@ -52,9 +52,9 @@ def test_poses_are_compared_where_the_prompt_names_an_action_of_the_dataset() ->
 
 def test_poses_that_cannot_be_judged_say_why() -> None:
     person = make_person(passes_gate=True)
-    for book in (None, PoseBook.of([])):
+    for book, why in ((None, "no dataset of people"), (PoseBook.of([]), "no caption of the data")):
         report = posed_report([person] * 4, book)
-        assert "no dataset of people" in report.not_measured["pose_as_asked"]
+        assert why in report.not_measured["pose_as_asked"]
         assert report.arms["base"].pose_as_asked is None
     unknown = PoseBook.of([("a girl swimming", [person])] * NEIGHBOURS)
     report = posed_report([person] * 4, unknown)

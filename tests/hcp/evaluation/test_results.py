@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 
@@ -43,3 +44,33 @@ def test_noise_levels_are_shares_of_the_schedule(level: float) -> None:
         EvaluationConfig(noise_levels=(0.5, level))
     with pytest.raises(ValueError, match="seed"):
         EvaluationConfig(seeds=())
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"prompts": ()}, "at least one prompt"),
+        ({"prompts": ("a man", "")}, "number 2 of 2 is empty"),
+        ({"prompts": ("a man", " \t")}, "number 2 of 2 is empty"),
+        ({"prompts": ("a man", "a dog", "a man")}, "'a man' is given 2 times"),
+        ({"prompts": ("a red car", "a dog running")}, "none of the 2 prompts has a human word"),
+        ({"seeds": ()}, "at least one prompt and one seed"),
+        ({"seeds": (0, 1, 0)}, "seeds must be different numbers"),
+        ({"seeds": (-1,)}, "seeds must be different numbers"),
+        ({"seeds": (2**63,)}, "seeds must be different numbers"),
+        ({"steps": 0}, "EvaluationConfig.steps must be >= 1, got 0"),
+        ({"batch_size": 0}, "EvaluationConfig.batch_size must be >= 1, got 0"),
+        ({"max_photos": -1}, "EvaluationConfig.max_photos must be >= 1, got -1"),
+        ({"n_resamples": 0}, "EvaluationConfig.n_resamples must be >= 1, got 0"),
+        ({"guidance": 0.5}, "guidance >= 1"),
+        ({"guidance": float("nan")}, "guidance >= 1"),
+        ({"level": 1.0}, "level in"),
+        ({"noise_levels": ()}, "noise_levels must be in"),
+        ({"noise_levels": (float("nan"),)}, "noise_levels must be in"),
+    ],
+)
+def test_settings_that_no_evaluation_could_use_are_refused_by_name(
+    settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        EvaluationConfig(**settings)
