@@ -40,6 +40,7 @@ class OptimizerConfig:
     schedule: Schedule = "constant"
     final_fraction: float = 0.0  # of the learning rate, at the end of cosine and linear
     decay_steps: int | None = None  # step at which they end; None: the training's `steps`
+    decay_share: float = 1.0  # of the steps after the warm-up that they take, the last ones
 
     def __post_init__(self) -> None:
         if any(not 0 <= beta < 1 for beta in self.betas):
@@ -52,6 +53,8 @@ class OptimizerConfig:
             )
         if self.decay_steps is not None and self.decay_steps < 1:
             raise ValueError(f"OptimizerConfig.decay_steps must be >= 1, got {self.decay_steps}")
+        if not 0 < self.decay_share <= 1:
+            raise ValueError(f"OptimizerConfig.decay_share must be in (0, 1], got {self.decay_share}")
         if self.name == "schedule-free" and self.schedule != "constant":
             raise ValueError(
                 "OptimizerConfig: schedule-free replaces the decay of the learning rate; "
@@ -70,13 +73,15 @@ class OptimizerConfig:
 
         A function of these numbers alone, so that a resumed run has the same rates. Linear warm-up,
         never 0; then constant, or down to ``final_fraction`` as in diffusers' schedules, which is
-        kept afterwards.
+        kept afterwards. A ``decay_share`` below 1 keeps the full rate until the decay begins.
         """
         warm_up = min(1.0, (step_done + 1) / max(warmup_steps, 1))
         if self.schedule == "constant" or step_done < warmup_steps:
             return warm_up
-        length = (self.decay_steps or steps) - warmup_steps
-        progress = min(1.0, (step_done - warmup_steps) / length) if length > 0 else 1.0
+        end = self.decay_steps or steps
+        length = (end - warmup_steps) * self.decay_share
+        done = step_done - (end - length)
+        progress = min(1.0, max(0.0, done / length)) if length > 0 else 1.0
         left = (1 + cos(pi * progress)) / 2 if self.schedule == "cosine" else 1 - progress
         return self.final_fraction + (1 - self.final_fraction) * left
 

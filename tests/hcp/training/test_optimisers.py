@@ -217,6 +217,13 @@ def test_a_warm_up_longer_than_the_run_is_no_decay() -> None:
     assert found == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
 
 
+def test_a_decay_may_take_the_last_steps_alone() -> None:
+    config = OptimizerConfig(schedule="linear", decay_share=0.4)
+    found = rates(config, warmup=20, steps=120)
+    assert found[19:80] == [1.0] * 61
+    assert found[80:120] == pytest.approx([1 - i / 40 for i in range(40)])
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -224,6 +231,8 @@ def test_a_warm_up_longer_than_the_run_is_no_decay() -> None:
         {"eps": 0.0},
         {"final_fraction": 1.5},
         {"decay_steps": 0},
+        {"decay_share": 0.0},
+        {"decay_share": 1.5},
         {"name": "schedule-free", "schedule": "cosine"},
         {"name": "schedule-free", "betas": (0.0, 0.99)},
     ],
