@@ -83,7 +83,7 @@ class Trainer:
             module.requires_grad_(requires_grad=False)
         self.scheduler = training_scheduler(pipeline)
         keep_encoder_exact(pipeline)
-        self.method: Method = make_method(pipeline, config, base_model=base_model)
+        self.method: Method = self.new_method()
         if config.gradient_checkpointing:
             pipeline.unet.enable_gradient_checkpointing()
         self._compiled = CompiledBlocks(pipeline.unet) if config.compile else None
@@ -108,6 +108,10 @@ class Trainer:
         """
         self.method.start_from(uri, any_base=self.config.any_base)
         self.ema = self._new_ema()
+
+    def new_method(self) -> Method:
+        """What trains, put into the frozen pipeline; a comparison may train something else."""
+        return make_method(self.pipeline, self.config, base_model=self.base_model)
 
     def step(
         self, batches: Sequence[tuple[Batch, LoaderState]], *, waited_s: float = 0.0

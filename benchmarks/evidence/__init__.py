@@ -1,0 +1,1 @@
+"""The comparison of methods: train, draw, judge, and say how sure the differences are."""
