@@ -14,8 +14,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
-from diffusers import StableDiffusionXLControlNetPipeline, StableDiffusionXLPipeline
+from diffusers import (
+    ControlNetModel,
+    StableDiffusionControlNetPipeline,
+    StableDiffusionXLControlNetPipeline,
+    StableDiffusionXLPipeline,
+)
 from numpy.typing import NDArray
 from safetensors.torch import load, save
 from torch import Tensor, nn
@@ -52,7 +56,7 @@ def new_controlnet(pipeline: BasePipeline) -> Any:
     downs = round(np.log2(int(pipeline.vae_scale_factor)))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        net = ControlNetModel.from_unet(
+        net: Any = ControlNetModel.from_unet(
             pipeline.unet, conditioning_embedding_out_channels=_WIDTHS[: downs + 1]
         )
     return net.float().to(pipeline.device)

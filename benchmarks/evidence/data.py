@@ -3,13 +3,14 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from demo.world.dataset import write_folder
+from demo.world.dataset import jpeg_bytes, photo_name, write_folder
+from demo.world.scenes import Scene, render_scene
 from hcp.base import load_base
 from hcp.tokens import human_spans
 from hcp.training.batches import sample_rng
@@ -17,10 +18,14 @@ from hcp.training.cache import base_parts, cache_settings, settled
 from hcp.training.config import DataConfig, TrainConfig
 from hcp.training.examples import make_example
 from storage.caches import Cache, is_cached
-from storage.canonical import digest_of
-from storage.versions import DatasetVersion, open_version, split_dataset
+from storage.canonical import digest_of, key_of
+from storage.layout import Root
+from storage.records import Person, Sample, SourceRecord, Unit
+from storage.shards import commit_unit, is_committed
+from storage.versions import DatasetVersion, open_version, publish_version, split_dataset
 
 Image8 = NDArray[np.uint8]
+REFERENCE_FIRST_SEED = 5_000_000
 _HASHED_BYTES = 2**26  # larger files are known by size and time
 
 
@@ -43,6 +48,44 @@ def drawn_dataset(work: Path, n_photos: int) -> DatasetVersion:
         version = rebuild_dataset(RebuildParams.model_validate(params))
     done.write_text(version)
     return open_version(str(folder / "data"), version)
+
+
+def drawn_reference(work: Path, n_photos: int) -> DatasetVersion:
+    """Drawn people as they truly are, none of them in the people set: what the judge compares with.
+
+    Made without any model, so that who judges needs no extraction, and no teacher's mistakes.
+    """
+    root = Root.of(work / f"reference-{n_photos}")
+    scenes = (render_scene(seed) for seed in count(REFERENCE_FIRST_SEED))
+    with_people = ((i, scene) for i, scene in enumerate(scenes) if scene.people)
+    samples = [_true_sample(i, scene) for i, scene in islice(with_people, n_photos)]
+    records = [
+        SourceRecord(key=s.key, uri=s.uri, caption=s.caption, content_tag=s.sha256) for s in samples
+    ]
+    fingerprint = digest_of([record.content_tag for record in records])
+    if not is_committed(root, fingerprint):
+        commit_unit(root, Unit(fingerprint=fingerprint, records=tuple(records)), outcomes=samples)
+    return publish_version(root.uri, [fingerprint], config={})
+
+
+def _true_sample(index: int, scene: Scene) -> Sample:
+    side, jpeg = scene.image.shape[0], jpeg_bytes(scene.image)
+    mask = np.zeros((side, side), np.uint8)
+    for number, person in enumerate(scene.people, start=1):
+        mask[person.mask] = number
+    people = tuple(
+        Person(
+            bbox_xyxy_px=person.bbox_xyxy_px, score=1.0, passes_gate=True,
+            keypoints=tuple((x, y, float(bool(seen))) for x, y, seen in person.keypoints),
+        )
+        for person in scene.people
+    )  # fmt: skip
+    uri, sha256 = photo_name(index), hashlib.sha256(jpeg).hexdigest()
+    return Sample(
+        key=key_of(uri), uri=uri, sha256=sha256, phash="0" * 16, width_px=side, height_px=side,
+        caption=scene.caption, attributes={}, people=people, image_jpeg=jpeg, mask=mask,
+        human_spans=tuple(human_spans(scene.caption)),
+    )  # fmt: skip
 
 
 def given_dataset(name: str) -> DatasetVersion:
@@ -70,9 +113,7 @@ def write_cache(version: DatasetVersion, config: TrainConfig, base: str, device:
 
     config = settled(config, base)
     facts = {"base": base}
-    cache = Cache(
-        root=version.root, settings=cache_settings(config, base_parts(base)), facts=facts
-    )
+    cache = Cache(root=version.root, settings=cache_settings(config, base_parts(base)), facts=facts)
     missing = [shard for shard in version.shards if not is_cached(cache, shard)]
     if missing:
         writer = CacheWriter(load_base(base, device=device, without=("unet",)), config, cache)

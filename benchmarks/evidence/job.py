@@ -37,7 +37,8 @@ class Bench:
     work: str
     base: str
     base_digest: str
-    dataset: str  # ROOT@VERSION
+    dataset: str  # ROOT@VERSION that arms train on
+    reference: str  # ROOT@VERSION whose poses, captions and photos the judge knows
     device: str
     prompts: PromptChoice
     drawing: DrawingConfig
@@ -86,6 +87,6 @@ class Job:
         """The figures of those pictures."""
         bench = self.bench
         by = [bench.judge_digest, bench.features, bench.attention_photos, bench.reference_photos,
-              bench.dataset.rpartition("@")[2]]  # fmt: skip
+              bench.reference.rpartition("@")[2]]  # fmt: skip
         name = self.pictures(prompts_digest).name.removeprefix("pictures-")
         return self.folder / f"judged-{name}-{digest_of(by, hex_digits=8)}.json"

@@ -139,9 +139,7 @@ def held_out_prompts(
     )
 
 
-def file_prompts(
-    path: str, n_people: int, n_others: int, *, tuning: bool = False
-) -> PromptSet:
+def file_prompts(path: str, n_people: int, n_others: int, *, tuning: bool = False) -> PromptSet:
     """The lines of a file, with built-in prompts without people where it has too few of them.
 
     Poses and true pictures are not known. For tuning, other seeds of the same prompts are drawn.

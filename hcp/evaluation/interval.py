@@ -114,7 +114,7 @@ def resamples(
     n_groups = int(index.max()) + 1
     rng_prompts, rng_seeds = (np.random.default_rng([seed, i]) for i in range(2))
     counts = rng_prompts.multinomial(n_groups, np.full(n_groups, 1 / n_groups), n_resamples)
-    pictures = np.concatenate([np.ones((1, n_groups)), counts])[:, index]
+    pictures = np.concatenate([np.ones((1, n_groups)), counts.astype(np.float64)])[:, index]
     drawn = rng_seeds.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), n_resamples) / n_seeds
     stretch = (n_seeds / (n_seeds - 1)) ** 0.5 if n_seeds > 1 else 1.0
     weights = 1 / n_seeds + stretch * (drawn - 1 / n_seeds)

@@ -54,7 +54,9 @@ class OptimizerConfig:
         if self.decay_steps is not None and self.decay_steps < 1:
             raise ValueError(f"OptimizerConfig.decay_steps must be >= 1, got {self.decay_steps}")
         if not 0 < self.decay_share <= 1:
-            raise ValueError(f"OptimizerConfig.decay_share must be in (0, 1], got {self.decay_share}")
+            raise ValueError(
+                f"OptimizerConfig.decay_share must be in (0, 1], got {self.decay_share}"
+            )
         if self.name == "schedule-free" and self.schedule != "constant":
             raise ValueError(
                 "OptimizerConfig: schedule-free replaces the decay of the learning rate; "
