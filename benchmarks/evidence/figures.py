@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.evidence.judging import features_path
+from benchmarks.evidence.settings import BASE_ARM
 from hcp.evaluation.fidelity.distances import Features
 from hcp.evaluation.fidelity.kid_interval import KidSums
 from hcp.evaluation.interval import Floats, Interval, Resamples, interval_of, resamples
 
-KID = "kid_x1000"
+KID, ATTENTION = "kid_x1000", "attention"
+ATTENTION_BASE = "attention_base"  # the base's share, in the layers that an arm has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +39,7 @@ MEASURES: Mapping[str, MeasureInfo] = {
     "person_found": MeasureInfo(title="person found", where="people", better=1),
     "count_error": MeasureInfo(title="count error", where="people", better=-1),
     KID: MeasureInfo(title="KID x 1000", where="", better=-1, digits=1),
-    "attention": MeasureInfo(title="attention inside people", where="photos", better=1),
+    ATTENTION: MeasureInfo(title="attention inside people", where="photos", better=1),
     "drift": MeasureInfo(title="drift, levels of 255", where="others", better=-1),
     "identical": MeasureInfo(title="identical without people", where="others", better=1),
 }
@@ -62,7 +64,8 @@ class Judged:
 
     def values(self, name: str) -> Floats | None:
         """Of each picture or photo, NaN where unknown; None where the measure is not there."""
-        found = self.facts.get(MEASURES[name].where, {}).get(name)
+        where = "photos" if name == ATTENTION_BASE else MEASURES[name].where
+        found = self.facts.get(where, {}).get(name)
         if found is None or all(each is None for each in found):
             return None
         return np.array([np.nan if each is None else each for each in found], dtype=np.float64)
@@ -137,6 +140,9 @@ class Evidence:
         mine, other = self.seeds(ours), self.seeds(theirs)
         if not mine or not other:
             return None
+        if name == ATTENTION and theirs == BASE_ARM:
+            a, b = (self._figures(ours, each, mine) for each in (ATTENTION, ATTENTION_BASE))
+            return None if a is None or b is None else (a, b)
         trained = [arm for arm in (ours, theirs) if not self._is_untrained(arm)]
         common = [seed for seed in mine if seed in other] if len(trained) == 2 else mine
         if not common:

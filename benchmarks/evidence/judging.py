@@ -65,14 +65,19 @@ def judge_drift(images: Sequence[Image8], base: Sequence[Image8]) -> dict[str, V
 def judge_attention(
     pipeline: BasePipeline, adapter: Trained | None, samples: Sequence[Sample]
 ) -> dict[str, Values]:
-    """Of each held-out photo: the share of its human words' attention inside the person masks."""
-    if adapter is None or not samples:
+    """Of each held-out photo: the share of its human words' attention inside the person masks.
+
+    Beside a model's own share stands the base's, in the layers that the model's adapter has.
+    """
+    if not samples:
         return {}
     total = int(pipeline.scheduler.config.num_train_timesteps)
     maps = probe_photos(
         pipeline, samples, adapter=adapter, timesteps=[int(part * total) for part in NOISE_LEVELS]
     )
     share = attention_share(maps)
+    if adapter is None:
+        return {"attention": list(share.base)}
     return {"attention": list(share.fused), "attention_base": list(share.base)}
 
 

@@ -92,6 +92,7 @@ class Given:
 
 def run(given: Given) -> tuple[dict[str, Any], list[Check], Failed]:
     """All of it; figures as plain data, the numbers to reach, and the jobs that failed."""
+    start(None)
     bench = _bench(given)
     run_job(Job(arm="base", bench=bench, kind="base"))  # the others are compared with it
     failed: Failed = []

@@ -8,8 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import torch
+import transformers
 from numpy.typing import NDArray
 
 from benchmarks.evidence.data import photos_of
@@ -48,6 +50,9 @@ CEILINGS = ("drawn", "vae")
 def start(threads: int | None) -> None:
     """Of a process of the pool."""
     logging.basicConfig(level=logging.WARNING)
+    for library in (diffusers.utils.logging, transformers.utils.logging):
+        library.disable_progress_bar()
+        library.set_verbosity_error()
     if threads is not None:
         torch.set_num_threads(threads)
 
@@ -161,9 +166,11 @@ def _judged(
     facts = {
         "people": _people(bench, prompts, images[:n]),
         "others": judge_drift(images[n:], base[n:]),
-        "photos": judge_attention(pipeline, adapter, _held_out(bench)),
+        "photos": {},
         "parameters": parameters,
     }
+    if job.kind != "controlnet":  # its attention is its base's, which is given the pose as well
+        facts["photos"] = judge_attention(pipeline, adapter, _held_out(bench))
     return facts, _features(bench, images[:n])
 
 
