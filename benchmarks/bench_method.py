@@ -44,7 +44,7 @@ def run(work: Path, *, photos: int, steps: int, seeds: int) -> list[dict[str, An
     with private_server(work / "prefect") as environment:
         os.environ.update(environment)  # before prefect is imported: it reads its settings then
         from flows import ablate_hcp, rebuild_dataset
-        from flows.ablate import table_row
+        from flows.answers import table_row
         from flows.cli.settings import merged
         from flows.params import AblateParams, RebuildParams
 
@@ -62,7 +62,7 @@ def run(work: Path, *, photos: int, steps: int, seeds: int) -> list[dict[str, An
             }
             train = merged(params["train"], own)
             given = {"train": train, "evaluate": evaluation, "variants": setting.variants}
-            for outcome in ablate_hcp(AblateParams.model_validate(given)):
+            for outcome in ablate_hcp(AblateParams.model_validate(given)).variants:
                 row = table_row(outcome)
                 rows.append({"setting": name} | {k: v for k, v in row.items() if k != "report"})
     return rows

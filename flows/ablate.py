@@ -1,116 +1,175 @@
 """The flow ablate-hcp: variants of the method, trained and evaluated on one dataset version."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
+import json
+from collections.abc import Mapping, Sequence
 
-from prefect import flow
+from prefect import flow, get_run_logger
 
-from flows.artifacts import Cell, publish_table
-from flows.evaluate import evaluate_hcp
+from flows.answers import learnt, question_table, runs_of, table_row
+from flows.artifacts import Cell, publish_markdown, publish_table
 from flows.mlflow_run import AblationRun
-from flows.outcomes import VariantOutcome
-from flows.params import AblateParams, EvaluateParams
-from flows.ray_session import ray_session
-from flows.train import train_hcp
-from hcp.config import PriorTable, StageTable
-from hcp.evaluation.results import BASE, CANDIDATE
-from hcp.training.config import TrainConfig
+from flows.names import split_dataset
+from flows.outcomes import AblateOutcome, VariantOutcome
+from flows.params import AblateParams, EvaluateSettings, TrainParams
+from flows.ray_session import TASK_CPUS, Cluster, ray_session
+from flows.variant_pool import run_all
+from flows.variant_run import VariantJob, bases_of, variant_job
+from flows.variants import (
+    QUESTIONS,
+    Changes,
+    asked_questions,
+    chosen,
+    same_as_default,
+    seeded,
+    variant_params,
+)
 from storage.errors import HcpError
-from storage.locations import join
+from storage.locations import join, write_atomic
+from storage.versions import open_version
 
-Change = Callable[[TrainConfig], TrainConfig]
-
-
-def _layers(**changes: Any) -> Change:
-    return lambda config: replace(config, hcp=replace(config.hcp, **changes))
+REPORT_NAME, ROWS_NAME = "ablation.md", "ablation.json"
+BASE_PICTURES = "base-pictures"
 
 
-def _aligned(**changes: Any) -> Change:
-    def change(config: TrainConfig) -> TrainConfig:
-        return _layers(alignment=replace(config.hcp.alignment, **changes))(config)
+class AblationError(HcpError):
+    """Some variants failed; what the others say is in ``outcome``."""
 
-    return change
-
-
-def _method(name: str) -> Change:
-    return lambda config: replace(config, method=name)
-
-
-def _all_stages(config: TrainConfig) -> TrainConfig:
-    # Layers of a stage without a loss would learn nothing about people.
-    alignment = config.hcp.alignment
-    alignment = replace(alignment, stages=replace(alignment.stages, down="constant"))
-    return _layers(stages=("down", "mid", "up"), alignment=alignment)(config)
-
-
-VARIANTS: Mapping[str, Change] = {
-    "default": lambda config: config,
-    "no-alignment": _aligned(alpha=0.0),
-    "gate-zero": _layers(gate="zero"),
-    "residual-start": _layers(start="residual"),
-    "learned-value": _layers(value="learned"),
-    "residual-and-value": _layers(start="residual", value="learned"),
-    "scale-only": _aligned(stages=StageTable(mid="constant", up="constant")),
-    "step-swapped": _aligned(stages=StageTable(mid="late", up="early")),
-    "mid-only": _layers(stages=("mid",)),
-    "all-stages": _all_stages,
-    "centred-cosine": _aligned(distance="centred_cosine"),
-    "pose-only": _aligned(priors=PriorTable(person=("heatmap",))),
-    "lora": _method("lora"),
-    "attention": _method("attention"),
-    "region": _method("region"),
-    "full": _method("full"),
-}
-"""One idea each, or two by name, as a change of the parameters' own ``training``."""
+    def __init__(self, message: str, outcome: AblateOutcome) -> None:
+        """Keep the outcome beside the message."""
+        super().__init__(message)
+        self.outcome = outcome
 
 
 @flow(name="ablate-hcp")
-def ablate_hcp(params: AblateParams) -> list[VariantOutcome]:
-    """Train and evaluate each variant with the same data, seeds and steps.
+def ablate_hcp(params: AblateParams) -> AblateOutcome:
+    """Train and evaluate each variant with the same data, seeds and steps; answer the questions.
+
+    Several run at a time where Ray has room. A variant that fails is recorded, and the others go
+    on. What an earlier run with the same parameters ended is not done again.
 
     Raises:
-        HcpError: an unknown variant is named.
+        HcpError: an unknown variant, question or setting is named, before anything is trained.
+        AblationError: variants failed; all others have ended.
+        TrainingStoppedError: SIGTERM came; trainings that had begun have a checkpoint.
     """
-    names = params.variants or tuple(VARIANTS)
-    unknown = sorted(set(names) - set(VARIANTS))
-    if unknown:
-        raise HcpError(f"unknown variants {unknown}; there are: {', '.join(VARIANTS)}")
-    with ray_session(params.train.ray_address), AblationRun(params) as run:
-        within = params.model_copy(update={"train": run.child()})
-        outcomes = [run_variant(within, name) for name in names]
-        rows = [table_row(outcome) for outcome in outcomes]
-        run.table(rows)
-    publish_table("ablation", rows, description=f"{params.train.training.steps} steps each")
-    return outcomes
+    changes = chosen(params.variants, params.questions, params.own)
+    for name, own in changes.items():  # told before Ray and the dataset are looked for
+        variant_params(params.train, name, own)
+    train, evaluate = with_one_dataset(params)
+    with ray_session(params.train.ray_address) as cluster, AblationRun(params) as run:
+        train = train.model_copy(update={"parent_run": run.child().parent_run})
+        jobs, same = variant_jobs(train, evaluate, changes, params.seeds)
+        n = params.parallel or room_for(cluster, train, evaluate)
+        get_run_logger().info("%d trainings, %d at a time", len(jobs), n)
+        outcomes, failed = run_all(jobs, at_a_time=n, grace_s=train.workers.stop_grace_s)
+        outcome = answer(params, changes, outcomes, failed=failed, same=same)
+        publish(outcome, run)
+        if failed:
+            named = "; ".join(f"{name}: {why}" for name, why in failed.items())
+            raise AblationError(
+                f"{len(failed)} of {len(jobs)} trainings failed: {named}. The others ended: "
+                f"{outcome.report}; started again, the ablation runs only what is missing",
+                outcome,
+            )
+    return outcome
 
 
-def run_variant(params: AblateParams, name: str) -> VariantOutcome:
-    """Train and evaluate one variant."""
-    out = join(params.train.out, name)
-    training = VARIANTS[name](params.train.training)
-    trained = train_hcp(params.train.model_copy(update={"training": training, "out": out}))
-    own = {"out": join(out, "report"), "training_log": trained.log, "checkpoint": trained.adapter}
-    evaluation = evaluate_hcp(EvaluateParams.model_validate(dict(params.evaluate) | own))
-    return VariantOutcome(variant=name, train=trained, evaluation=evaluation)
+def with_one_dataset(params: AblateParams) -> tuple[TrainParams, EvaluateSettings]:
+    """Training and evaluation on exact versions, whatever is published meanwhile; one registry."""
+    version = open_version(*split_dataset(params.train.dataset))
+    dataset = f"{version.root}@{version.id}"
+    registry = params.train.registry or params.evaluate.registry
+    judged = params.evaluate.dataset
+    if judged is not None:
+        held_out = open_version(*split_dataset(judged))
+        judged = f"{held_out.root}@{held_out.id}"
+    own = {"dataset": judged or dataset, "registry": registry}
+    if params.evaluate.base_pictures is None:
+        own["base_pictures"] = join(params.train.out, BASE_PICTURES)
+    train = params.train.model_copy(update={"dataset": dataset, "registry": registry})
+    return train, params.evaluate.model_copy(update=own)
 
 
-def table_row(outcome: VariantOutcome) -> dict[str, Cell]:
-    """The figures by which variants are told apart; what was not measured is left out."""
-    figures = outcome.evaluation.figures
-    aligned = figures.methods.get(CANDIDATE, "hcp").partition("+")[0] in ("hcp", "attention")
-    ours, difference = figures.arms[CANDIDATE], figures.comparisons[BASE].people_score
-    numbers = {
-        "parameters": figures.parameters.get(CANDIDATE),
-        "alignment": outcome.train.last["alignment"] if aligned else None,
-        "people_score": ours.people_score,
-        "to base": difference.mean,
-        "low": difference.low,
-        "high": difference.high,
-        "attention_share": ours.attention_share,
-        "base's": figures.arms[BASE].attention_share,
-        "human_map_share": ours.human_map_share,
-        "drift": ours.pixel_difference,
-    }
-    known = {name: round(value, 4) for name, value in numbers.items() if value is not None}
-    return {"variant": outcome.variant, **known, "report": outcome.evaluation.report}
+def variant_jobs(
+    train: TrainParams,
+    evaluate: EvaluateSettings,
+    changes: Mapping[str, Changes],
+    seeds: Sequence[int],
+) -> tuple[list[VariantJob], tuple[str, ...]]:
+    """What is to run, seed by seed, and the names of variants that are the default."""
+    bases = bases_of(train, evaluate)
+    trainings = {name: variant_params(train, name, own) for name, own in changes.items()}
+    same = tuple(same_as_default(trainings))
+    jobs = [
+        variant_job(
+            name, seed, bases=bases, evaluate=evaluate,
+            train=trainings[name] if seed is None else variant_params(
+                seeded(train, seed), name, changes[name]
+            ),
+        )
+        for seed in seeds or (None,)
+        for name in changes
+        if name not in same
+    ]  # fmt: skip
+    return jobs, same
+
+
+def room_for(cluster: Cluster, train: TrainParams, evaluate: EvaluateSettings) -> int:
+    """How many variants fit at a time, each first as its training, then as its evaluation."""
+    workers = train.workers
+    trainings = cluster.room_for(
+        workers.count,
+        cpus=workers.cpus_each,
+        gpus=cluster.gpus_each(workers.gpus_each, device=train.device),
+    )
+    gpus = cluster.gpus_each(evaluate.gpus, device=evaluate.device)
+    return min(trainings, cluster.room_for(1, cpus=TASK_CPUS, gpus=gpus))
+
+
+def answer(
+    params: AblateParams,
+    changes: Mapping[str, Changes],
+    outcomes: Sequence[VariantOutcome],
+    *,
+    failed: Mapping[str, str],
+    same: Sequence[str],
+) -> AblateOutcome:
+    """Tables and sentences, for the questions that what was run can answer."""
+    questions = asked_questions([name for name in changes if name not in same])
+    runs = runs_of(outcomes)
+    return AblateOutcome(
+        variants=tuple(outcomes),
+        failed=failed,
+        same=tuple(same),
+        tables={key: question_table(each, runs, changes) for key, each in questions.items()},
+        learnt=learnt(
+            questions, runs, failed=failed, same=same,
+            min_units=params.evaluate.promotion.min_prompts,
+        ),
+        report=join(params.train.out, REPORT_NAME),
+    )  # fmt: skip
+
+
+def publish(outcome: AblateOutcome, run: AblationRun) -> None:
+    """Write text and tables into the ablation's folder, its MLflow run and the Prefect UI."""
+    rows = [table_row(each) for each in outcome.variants]
+    text = "\n".join([outcome.learnt, *map(markdown_table, outcome.tables.values())])
+    folder = outcome.report.rpartition("/")[0]
+    content = {"variants": rows, **outcome.model_dump(include={"tables", "failed", "same"})}
+    write_atomic(outcome.report, text.encode())
+    write_atomic(join(folder, ROWS_NAME), json.dumps(content, indent=1).encode())
+    run.table(rows)
+    run.file(REPORT_NAME, text.encode())
+    publish_table("ablation", rows, description="every training against its base")
+    for key, table in outcome.tables.items():
+        title = {**QUESTIONS, **asked_questions(["-"])}[key].title
+        publish_table(f"ablation-{key}", table, description=title)
+    publish_markdown("what-we-learnt", outcome.learnt, description="what the intervals say")
+
+
+def markdown_table(rows: Sequence[Mapping[str, Cell]]) -> str:
+    """Rows as a markdown table; a column that only some rows have stays empty in the others."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [names, ["---"] * len(names)]
+    lines += [[str(row.get(name, "")).replace("|", "\\|") for name in names] for row in rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -1,5 +1,6 @@
 """The flow evaluate-hcp: a checkpoint in, a report, a verdict and a registry entry out."""
 
+import json
 from dataclasses import asdict
 
 from prefect import flow, get_run_logger, task
@@ -11,7 +12,7 @@ from flows.jobs import EvaluationJob, EvaluationResult, run_evaluation
 from flows.mlflow_run import add_report
 from flows.outcomes import EvaluateOutcome
 from flows.params import EvaluateParams
-from hcp.evaluation.results import EvaluationReport
+from hcp.evaluation.results import EvaluationReport, Scores
 from storage.checkpoints import verify_checkpoint
 from storage.errors import CheckpointError
 from storage.locations import join, normalised, write_atomic
@@ -23,7 +24,7 @@ from storage.registry import (
     default_tracking_uri,
 )
 
-REPORT_NAME = "report.html"
+REPORT_NAME, SCORES_NAME = "report.html", "scores.json"
 WHY = "not measured"  # column of the reasons
 
 
@@ -90,10 +91,11 @@ def compare(job: EvaluationJob) -> EvaluationResult:
 
 @task(name="write-report")
 def write_page(params: EvaluateParams, result: EvaluationResult) -> str:
-    """Write the report and show its figures in the UI."""
+    """Write the report and the scores of each picture, and show the figures in the UI."""
     directory = normalised(params.out)
     report = join(directory, REPORT_NAME)
     write_atomic(report, result.html.encode())
+    write_atomic(join(directory, SCORES_NAME), scores_json(result.figures).encode())
     if "://" in report:
         create_link_artifact(link=report, key="report", description="Evaluation report")
     publish_table(
@@ -148,6 +150,21 @@ def register(job: EvaluationJob, result: EvaluationResult) -> ModelEntry:
     if result.verdict.promote:
         registry.promote(entry.name, entry.version)
     return entry
+
+
+def scores_json(figures: EvaluationReport) -> str:
+    """What each picture and each held-out photo scored, with its prompt and seed, by model."""
+    pictures = [
+        {"prompt": prompt, "seed": seed} | _scores_of(figures.scores, i)
+        for i, (prompt, seed) in enumerate(figures.config.pictures())
+    ]
+    shares = figures.photo_scores
+    photos = [_scores_of(shares, i) for i in range(figures.n_photos if shares else 0)]
+    return json.dumps({"pictures": pictures, "photos": photos}, indent=1, ensure_ascii=False)
+
+
+def _scores_of(scores: Scores, i: int) -> dict[str, object]:
+    return {name: {arm: own[i] for arm, own in arms.items()} for name, arms in scores.items()}
 
 
 def arm_rows(figures: EvaluationReport) -> list[dict[str, Cell]]:

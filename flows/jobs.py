@@ -3,6 +3,7 @@
 They run where the GPU is (a Ray task) and know neither Prefect nor Ray.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -14,6 +15,9 @@ from hcp.evaluation.results import CANDIDATE, EvaluationConfig
 from storage.errors import HcpError
 
 if TYPE_CHECKING:
+    import torch
+
+    from hcp.evaluation.base_pictures import BasePictures
     from hcp.evaluation.poses import PoseBook
     from hcp.evaluation.promotion import Verdict
     from hcp.evaluation.results import EvaluationReport
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
     from hcp.training.methods.trained import Trained
     from storage.records import Sample
     from storage.versions import DatasetVersion
+
+logger = logging.getLogger(__name__)
 
 SCAN_PER_PHOTO = 4  # val photos looked through for one with a human word
 MAX_POSES = 5000  # photos whose people say what an action looks like
@@ -83,19 +89,46 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
         text_scorer=clip_text_scorer(clip, device=device) if clip else None,
         features=clip_features(network, device=device) if network else None,
         poses=pose_book(version),
+        base_pictures=kept_pictures(params, config, device=device, dtype=dtype),
     )
     verdict = judged(job, decide(evaluation.report, config=params.promotion))
     return EvaluationResult(
         html=render_page(params, evaluation, verdict, version),
         figures=evaluation.report,
         verdict=verdict,
-        tags={
-            "base": params.base,
-            "method": candidate.card.method,
-            "dataset_version": candidate.card.dataset_version or "",
-            "step": str(candidate.card.step),
-            "gate": "passed" if verdict.promote else "not passed",
-        },
+        tags=registry_tags(params, candidate, verdict),
+    )
+
+
+def registry_tags(
+    params: EvaluateParams, candidate: "Trained", verdict: "Verdict"
+) -> dict[str, str]:
+    """What a registry's entry of the candidate says of it."""
+    return {
+        "base": params.base,
+        "method": candidate.card.method,
+        "dataset_version": candidate.card.dataset_version or "",
+        "step": str(candidate.card.step),
+        "gate": "passed" if verdict.promote else "not passed",
+    }
+
+
+def kept_pictures(
+    params: EvaluateParams, config: EvaluationConfig, *, device: str, dtype: "torch.dtype"
+) -> "BasePictures | None":
+    """Where the base's pictures of earlier evaluations may lie; None: nowhere."""
+    from hcp.evaluation.base_pictures import BasePictures
+    from hcp.training.cache import base_digest
+
+    if params.base_pictures is None:
+        return None
+    try:
+        digest = base_digest(model_path(params.base, "base"))
+    except HcpError as error:
+        logger.warning("the base's pictures are drawn, not looked for: %s", error)
+        return None
+    return BasePictures(
+        folder=params.base_pictures, base=digest, config=config, device=device, dtype=dtype
     )
 
 

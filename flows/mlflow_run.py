@@ -163,7 +163,12 @@ class AblationRun:
         """Add the table of all variants."""
         if self._run is not None:
             data = json.dumps([dict(row) for row in rows], indent=1)
-            self._run.file("ablation.json", data.encode())
+            self.file("ablation.json", data.encode())
+
+    def file(self, name: str, content: bytes) -> None:
+        """Add a file."""
+        if self._run is not None:
+            self._run.file(name, content)
 
     def __enter__(self) -> "AblationRun":
         return self

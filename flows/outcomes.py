@@ -63,8 +63,20 @@ class PipelineOutcome(Outcome):
 
 
 class VariantOutcome(Outcome):
-    """One variant of an ablation."""
+    """One variant of an ablation, trained with one seed."""
 
     variant: str
+    seed: int | None = None  # None: that of the parameters' training
     train: TrainOutcome
     evaluation: EvaluateOutcome
+
+
+class AblateOutcome(Outcome):
+    """An ablation: what was run, what failed, and the answers to its questions."""
+
+    variants: tuple[VariantOutcome, ...]
+    failed: Mapping[str, str]  # variant -> reason
+    same: tuple[str, ...]  # variants that say what the parameters say: the default
+    tables: Mapping[str, tuple[Mapping[str, str | int | float | None], ...]]  # by question
+    learnt: str  # markdown: what the intervals say
+    report: str  # where tables and text were written

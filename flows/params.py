@@ -4,6 +4,7 @@ Each component's own settings are nested as they are; what stands here are place
 belongs to the run as a whole.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -162,6 +163,10 @@ class EvaluateSettings(ComputeParams, RegistryParams):
     training_log: Annotated[
         Place | None, Field(description="the training's metrics.jsonl, for the report's curves")
     ] = None
+    base_pictures: Annotated[
+        Place | None,
+        Field(description="folder that keeps the base's pictures for further evaluations"),
+    ] = None
     judge: Annotated[
         ModelConfig,
         AfterValidator(with_places("weights")),
@@ -210,10 +215,27 @@ class RebuildAndTrainParams(Params):
 
 
 class AblateParams(Params):
-    """Train and evaluate variants of the method on one dataset version."""
+    """Train and evaluate variants of the method on one dataset version, for stated questions.
+
+    Where neither variants nor questions nor own variants are named, all that are built in are run.
+    """
 
     train: TrainParams
     evaluate: EvaluateSettings
     variants: Annotated[
-        tuple[str, ...], Field(description="names of flows.ablate.VARIANTS; none: all")
+        tuple[str, ...], Field(description="names of flows.variants.VARIANTS or of own ones")
     ] = ()
+    questions: Annotated[
+        tuple[str, ...], Field(description="of flows.variants.QUESTIONS: all variants of each")
+    ] = ()
+    own: Annotated[
+        Mapping[str, Mapping[str, Any]],
+        Field(description="variants by settings of training: {name: {hcp.width: 64}}"),
+    ] = {}
+    seeds: Annotated[
+        tuple[int, ...],
+        Field(description="of the training: each variant once a seed; none: training.seed"),
+    ] = ()
+    parallel: Annotated[
+        int | None, Field(ge=1, description="variants at a time; none: as many as Ray has room for")
+    ] = None

@@ -7,13 +7,19 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from typing import Any, TypeVar
 
 from storage.extras import explained_imports
 
 logger = logging.getLogger(__name__)
 
+_ROUNDING = 1e-6  # 0.3 GPUs are a third of 0.9
+
 T = TypeVar("T")
+
+TASK_CPUS = 1.0  # of a task of ``run_remote``
+_RUNNING: list[Any] = []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +30,19 @@ class Cluster:
     cpus: float
     gpus: float
     nodes: int
+    each: tuple[tuple[float, float], ...] = ()  # CPUs and GPUs of each node
+
+    def room_for(self, count: int, *, cpus: float, gpus: float = 0.0) -> int:
+        """How many groups of so many workers of this size run at a time; 1 at least.
+
+        A worker is on one node, a group may be on several.
+        """
+        nodes = self.each or ((self.cpus, self.gpus),)
+        workers = sum(
+            int(min(node_cpus / cpus + _ROUNDING, node_gpus / gpus + _ROUNDING if gpus else inf))
+            for node_cpus, node_gpus in nodes
+        )
+        return max(1, workers // count)
 
     def gpus_each(self, asked: float | None, *, device: str = "auto") -> float:
         """GPUs of one worker: none on ``cpu``, else as asked, else 1 where the cluster has any."""
@@ -68,9 +87,24 @@ def run_remote(function: Callable[..., T], *args: object, num_gpus: float = 0) -
     """Run one function as one Ray task and return what it returns; its exception is raised here."""
     import ray
 
-    remote: Any = ray.remote(num_cpus=1, num_gpus=num_gpus, max_retries=0)(function)
-    result: T = ray.get(remote.remote(*args))
+    remote: Any = ray.remote(num_cpus=TASK_CPUS, num_gpus=num_gpus, max_retries=0)(function)
+    reference = remote.remote(*args)
+    _RUNNING.append(reference)
+    try:
+        result: T = ray.get(reference)
+    finally:
+        _RUNNING.remove(reference)
     return result
+
+
+def cancel_remote() -> None:
+    """End the Ray tasks that other threads wait for in ``run_remote``, which raises there."""
+    if not _RUNNING:
+        return
+    import ray
+
+    for reference in tuple(_RUNNING):
+        ray.cancel(reference, force=True)
 
 
 @contextmanager
@@ -87,11 +121,13 @@ def _keep_sigterm_handler() -> Generator[None]:
 
 def _cluster(ray: Any) -> Cluster:
     total: dict[str, float] = ray.cluster_resources()
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cluster = Cluster(
         address=ray.get_runtime_context().gcs_address,
         cpus=total.get("CPU", 0.0),
         gpus=total.get("GPU", 0.0),
-        nodes=sum(1 for node in ray.nodes() if node["Alive"]),
+        nodes=len(alive),
+        each=tuple((node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in alive),
     )
     logger.info("ray: %s", cluster)
     return cluster

@@ -187,13 +187,39 @@ def evaluate(
     say(outcome.verdict)
 
 
-def ablate(config: Config = None, preset: Preset = None, assignments: Set = None) -> None:
-    """Train and evaluate variants of the method (flow ablate-hcp)."""
+def ablate(
+    config: Config = None,
+    preset: Preset = None,
+    variants: Annotated[
+        list[str] | None, typer.Option("--variant", help="To run; may be repeated; default all.")
+    ] = None,
+    questions: Annotated[
+        list[str] | None,
+        typer.Option("--question", help="To answer, such as loss; may be repeated; default all."),
+    ] = None,
+    parallel: Annotated[
+        int | None, typer.Option(help="Variants at a time; default as many as Ray has room for.")
+    ] = None,
+    assignments: Set = None,
+) -> None:
+    """Train and evaluate variants of the method, answer questions (flow ablate-hcp)."""
     given = dict(locals())
-    from flows.ablate import ablate_hcp, table_row
+    from flows.ablate import AblationError, ablate_hcp
+    from flows.outcomes import AblateOutcome
     from flows.params import AblateParams
 
-    say_table([table_row(outcome) for outcome in ablate_hcp(_params(AblateParams, given, {}))])
+    def show(outcome: AblateOutcome) -> None:
+        for table in outcome.tables.values():
+            say_table(table)
+            say("")
+        say(outcome.learnt)
+        say(f"report {outcome.report}")
+
+    try:
+        show(ablate_hcp(_params(AblateParams, given, {})))
+    except AblationError as error:
+        show(error.outcome)
+        raise
 
 
 def _params(

@@ -18,6 +18,7 @@ from hcp.evaluation.results import (
     Comparison,
     EvaluationConfig,
     EvaluationReport,
+    Scores,
 )
 from hcp.evaluation.similarity import MIN_PICTURES, Distances, TextScorer, distribution_distances
 from hcp.tokens import human_spans
@@ -75,9 +76,12 @@ def compare(
         n_photos=len(shares.get("chance", ())),
         not_measured=missing,
         config=config,
+        scores=_scores(people, texts),
+        photo_scores={"attention_share": _shares_by_arm(pictures, shares)} if shares else {},
     )
 
 
+<<<<<<< HEAD
 _UNDEFINED = {
     "pixel_difference": "every prompt has human words",
     "count_error": "no prompt says how many people it asks for",
@@ -94,6 +98,23 @@ def _undefined(arms: Mapping[str, ArmReport]) -> dict[str, str]:
         for name, why in _UNDEFINED.items()
         if lacking[name]
     }
+=======
+def _scores(
+    people: Mapping[str, Sequence[PeopleMeasures | None]], texts: Mapping[str, Sequence[float]]
+) -> Scores:
+    scores = {
+        name: tuple(None if m is None else m.people_score for m in measures)
+        for name, measures in people.items()
+    }
+    found = {"people_score": scores}
+    return found | ({"text_score": {n: tuple(own) for n, own in texts.items()}} if texts else {})
+
+
+def _shares_by_arm(
+    pictures: Pictures, shares: Mapping[str, Sequence[float]]
+) -> dict[str, tuple[float, ...]]:
+    return {name: tuple(shares[name]) for name in pictures.images if name in shares}
+>>>>>>> e2490a3 (ablate-hcp: questions with intervals against the default, resumable, several variants at a time)
 
 
 def people_measures(pictures: Pictures) -> dict[str, list[PeopleMeasures | None]]:

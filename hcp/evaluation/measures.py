@@ -56,6 +56,7 @@ def with_pictures_measured(
             measure is not defined.
         why: the reason that the report gives where no picture of the base has a number.
     """
+    report = with_scores(report, card.name, values)
     means = {name: mean_of_known(numbers) for name, numbers in values.items()}
     if means[BASE] is None:
         return not_measured(report, **{card.name: why})
@@ -65,6 +66,14 @@ def with_pictures_measured(
         {name: mean for name, mean in means.items() if mean is not None},
         differences(report, pictures, values),
     )
+
+
+def with_scores(
+    report: EvaluationReport, name: str, values: Mapping[str, Sequence[float | None]]
+) -> EvaluationReport:
+    """The report that keeps a measure's number of each picture, by which two reports are paired."""
+    kept = {arm: tuple(numbers) for arm, numbers in values.items()}
+    return replace(report, scores={**report.scores, name: kept})
 
 
 def differences(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hcp.evaluation.comparison import Pictures
 from hcp.evaluation.interval import mean_of_known
-from hcp.evaluation.measures import differences, not_measured
+from hcp.evaluation.measures import differences, not_measured, with_scores
 from hcp.evaluation.people import counted_people
 from hcp.evaluation.poses import PoseBook, pose_as_asked, pose_distance
 from hcp.evaluation.results import BASE, EvaluationReport
@@ -40,10 +40,14 @@ def with_poses(
         )
         for name, arm in report.arms.items()
     }
+<<<<<<< HEAD
     report = replace(report, arms=arms)
     if unseen := [name for name, arm in arms.items() if arm.pose_distance is None]:
         why = f"nobody with enough joints was found in the pictures of {', '.join(unseen)}"
         report = not_measured(report, pose_distance=why)
+=======
+    report = with_scores(replace(report, arms=arms), "pose_as_asked", asked)
+>>>>>>> e2490a3 (ablate-hcp: questions with intervals against the default, resumable, several variants at a time)
     if all(value is None for value in asked[BASE]):
         why = "no prompt names an action that enough people of the dataset's captions do"
         return not_measured(report, pose_as_asked=why)

@@ -14,6 +14,10 @@ BASE, CANDIDATE, CHAMPION = "base", "candidate", "champion"
 """Names of the arms."""
 
 
+Scores = Mapping[str, Mapping[str, tuple[float | None, ...]]]
+"""Measure -> arm -> one number for each picture or photo; None where it is not defined."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationConfig:
     """What is drawn and how it is compared."""
@@ -77,6 +81,10 @@ def check_prompts(name: str, prompts: Sequence[str]) -> None:
             "the same seeds would give the same pictures again: give each prompt once"
         )
 
+    def pictures(self) -> list[tuple[str, int]]:
+        """Prompt and seed of each picture, in the order in which they are drawn."""
+        return [(prompt, seed) for prompt in self.prompts for seed in self.seeds]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasureCard:
@@ -136,7 +144,14 @@ class EvaluationReport:
     """Of the arms that were trained, as ``TrainConfig.method`` has them."""
     parameters: Mapping[str, int] = field(default_factory=dict[str, int])  # trained ones, of each
     cards: tuple[MeasureCard, ...] = ()  # of the measures in ``more``, in the report's order
+<<<<<<< HEAD
     notes: tuple[str, ...] = ()  # sentences on what was drawn that a reader should know
+=======
+    scores: Scores = field(default_factory=dict[str, Mapping[str, tuple[float | None, ...]]])
+    """What was measured picture by picture, in the order of ``config.pictures()``."""
+    photo_scores: Scores = field(default_factory=dict[str, Mapping[str, tuple[float | None, ...]]])
+    """And on the held-out photos, in their order."""
+>>>>>>> e2490a3 (ablate-hcp: questions with intervals against the default, resumable, several variants at a time)
 
     def metrics(self) -> dict[str, float]:
         """The numbers as flat names, for a model registry: ``candidate.people_score``."""

@@ -7,10 +7,12 @@ cannot be measured is reported as not measured, with the reason.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from torch import nn
 
 from hcp.base import BasePipeline
+from hcp.evaluation.base_pictures import BasePictures
 from hcp.evaluation.comparison import Pictures, compare
 from hcp.evaluation.generation import Image8, Recording, generate, record_picture
 from hcp.evaluation.inputs import check_inputs
@@ -52,6 +54,7 @@ def evaluate(
     features: nn.Module | None = None,
     poses: PoseBook | None = None,
     measures: Sequence[Measure] = (),
+    base_pictures: BasePictures | None = None,
     on_progress: OnProgress | None = None,
 ) -> Evaluation:
     """Draw, detect, probe and compare.
@@ -65,6 +68,7 @@ def evaluate(
         features: feature network for FID and KID.
         poses: people of the dataset, by which it is told whether people do what a prompt says.
         measures: further ones, in the report's order.
+        base_pictures: where those of the base may lie already; None: they are drawn.
     Raises:
         CheckpointError: an adapter does not fit the pipeline.
         HcpError: the base cannot draw the prompts; nothing was drawn then.
@@ -73,7 +77,15 @@ def evaluate(
     adapters: dict[str, Trained | None] = {BASE: None, CANDIDATE: candidate}
     if champion is not None:
         adapters[CHAMPION] = champion
-    pictures = _draw(pipeline, adapters, config=config, detector=detector, on_progress=on_progress)
+    images = _draw(
+        pipeline, adapters, config=config, base_pictures=base_pictures, on_progress=on_progress
+    )
+    pictures = Pictures(
+        prompts=tuple(p for p in config.prompts for _ in config.seeds),
+        seeds=config.seeds * len(config.prompts),
+        images=images,
+        people={name: detector(drawn) for name, drawn in images.items()},
+    )
     val_samples = list(val_samples)[: config.max_photos]
     total_steps = int(pipeline.scheduler.config.num_train_timesteps)
     timesteps = [int(level * total_steps) for level in config.noise_levels]
@@ -122,9 +134,9 @@ def _draw(
     adapters: Mapping[str, Trained | None],
     *,
     config: EvaluationConfig,
-    detector: PeopleDetector,
+    base_pictures: BasePictures | None,
     on_progress: OnProgress | None,
-) -> Pictures:
+) -> dict[str, list[Image8]]:
     prompts = tuple(p for p in config.prompts for _ in config.seeds)
     seeds = config.seeds * len(config.prompts)
     images: dict[str, list[Image8]] = {}
@@ -135,9 +147,10 @@ def _draw(
             if on_progress is not None:
                 on_progress(before + done, total, name)
 
-        images[name] = generate(
-            pipeline, prompts, seeds=seeds, steps=config.steps, guidance=config.guidance,
+        draw = partial(
+            generate, pipeline, prompts, seeds=seeds, steps=config.steps, guidance=config.guidance,
             adapter=adapter, batch_size=config.batch_size, on_progress=report,
         )  # fmt: skip
-    people = {name: detector(drawn) for name, drawn in images.items()}
-    return Pictures(prompts=prompts, seeds=seeds, images=images, people=people)
+        kept = base_pictures if adapter is None else None
+        images[name] = draw() if kept is None else kept.or_drawn(draw)
+    return images

@@ -154,6 +154,19 @@ def base_parts(base: str) -> dict[str, str]:
     return parts | {"pipeline": digest_of(facts)}
 
 
+def base_digest(base: str) -> str:
+    """Digest of a whole base, from its files or, of one on the hub, by its commit; loads no model.
+
+    Raises:
+        CheckpointError: it cannot be found.
+    """
+    place = Path(base).expanduser()
+    if not place.exists():
+        return digest_of({"commit": _snapshot(base).name})
+    others = [place / name for name in ("unet", "scheduler") if (place / name).is_dir()]
+    return digest_of(base_parts(base) | {folder.name: _digest(folder) for folder in others})
+
+
 def _snapshot(base: str) -> Path:
     from huggingface_hub import snapshot_download
 

@@ -16,6 +16,10 @@ ASKED = threading.Event()
 """Whether this process, a worker, is to stop."""
 
 
+_OPEN: list["StopRequest"] = []
+"""Of the trainings that this process drives now."""
+
+
 def note_sigterm() -> None:
     """From now on the first SIGTERM to this process sets ``ASKED``; call it in the main thread.
 
@@ -40,8 +44,9 @@ class StopRequest:
         return self._asked_s is not None
 
     def ask(self) -> None:
-        """Ask; the grace time runs from now."""
-        self._asked_s = time.monotonic()
+        """Ask; the grace time runs from the first time."""
+        if self._asked_s is None:
+            self._asked_s = time.monotonic()
 
     def end_after_grace(self) -> None:
         """Where the grace time is over, a second SIGTERM to this process; call it regularly."""
@@ -59,17 +64,26 @@ class StopRequest:
 def sigterm_asks(grace_s: float) -> Generator[StopRequest]:
     """The first SIGTERM to this process only asks, while the block runs.
 
-    Outside the main thread no handler can be set, and SIGTERM does what it did.
+    Outside the main thread no handler can be set: SIGTERM does what it did, and whoever runs there
+    ``ask_all`` s.
     """
     request = StopRequest(grace_s)
-    if threading.current_thread() is not threading.main_thread():
-        yield request
-        return
-    request.before = _first_sigterm(request.ask)
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main:
+        request.before = _first_sigterm(request.ask)
+    _OPEN.append(request)
     try:
         yield request
     finally:
-        signal.signal(signal.SIGTERM, request.before)
+        _OPEN.remove(request)
+        if in_main:
+            signal.signal(signal.SIGTERM, request.before)
+
+
+def ask_all() -> None:
+    """Ask all trainings that this process drives, in whatever thread, to stop."""
+    for request in tuple(_OPEN):
+        request.ask()
 
 
 def _first_sigterm(call: Callable[[], None]) -> Any:

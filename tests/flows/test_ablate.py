@@ -1,75 +1,81 @@
-"""The variants of an ablation: valid, different, and one idea each."""
+"""An ablation's flow before and after its trainings; test_pipeline runs a whole one."""
 
-from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
-from flows.ablate import VARIANTS, ablate_hcp
+from flows.ablate import ablate_hcp, markdown_table, room_for
 from flows.params import AblateParams, EvaluateSettings, TrainParams
-from hcp.config import AlignmentConfig, HcpConfig
-from hcp.training.config import TrainConfig
-from hcp.training.methods.names import METHODS
+from flows.ray_session import Cluster
+from hcp.training.config import Workers
 from storage.errors import HcpError
 
-
-def changed(config: TrainConfig, default: TrainConfig) -> set[str]:
-    """Names of the settings that differ, ``hcp``'s and alignment's own included."""
-    found: set[str] = set()
-    todo: list[tuple[str, object, object]] = [("", config, default)]
-    while todo:
-        prefix, ours, theirs = todo.pop()
-        for field in fields(ours):
-            name, one, other = (
-                prefix + field.name,
-                getattr(ours, field.name),
-                getattr(theirs, field.name),
-            )
-            if name in ("hcp", "hcp.alignment"):
-                todo.append((f"{name}.", one, other))
-            elif one != other:
-                found.add(name)
-    return found
+TRAIN = TrainParams(dataset="nowhere", base="embedded", out="out")
+EVALUATE = EvaluateSettings(base="embedded", out="out")
 
 
-def test_each_variant_changes_one_thing() -> None:
-    configs = {name: change(TrainConfig()) for name, change in VARIANTS.items()}
-    default = configs.pop("default")
-    assert default == TrainConfig()
-    ideas = {name: changed(config, default) for name, config in configs.items()}
-    # a stage that gets layers must get a loss too
-    assert ideas.pop("all-stages") == {"hcp.stages", "hcp.alignment.stages"}
-    assert ideas.pop("residual-and-value") == {"hcp.start", "hcp.value"}  # the two ideas together
-    assert {name: len(idea) for name, idea in ideas.items()} == dict.fromkeys(ideas, 1)
-    every = [default, *configs.values()]
-    assert all(every.count(config) == 1 for config in every)
+def params(**own: object) -> AblateParams:
+    return AblateParams.model_validate({"train": TRAIN, "evaluate": EVALUATE, **own})
 
 
-def test_variants_change_the_parameters_own_settings() -> None:
-    mine = HcpConfig(width=64, gate="zero", alignment=AlignmentConfig(alpha=0.5))
-    for name, change in VARIANTS.items():
-        config = change(TrainConfig(seed=7, hcp=mine))
-        assert (config.seed, config.hcp.width, config.hcp.gate) == (7, 64, "zero")
-        assert (config.hcp.alignment.alpha == 0.5) == (name != "no-alignment")
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        ({"variants": ("default", "nonsense")}, r"\['nonsense'\]; there are: default, no-alignm"),
+        ({"questions": ("why",)}, r"unknown questions \['why'\]; there are: loss"),
+        ({"own": {"mine": {"hcp.widht": 4}}}, "variant 'mine': training.hcp.widht: there is no"),
+        ({"own": {"mine": {"hcp.width": 0}}}, "variant 'mine': .*width must be >= 1"),
+    ],
+)
+def test_what_is_wrong_is_told_before_any_work(own: dict[str, object], said: str) -> None:
+    with pytest.raises(HcpError, match=said):
+        ablate_hcp.fn(params(**own))  # hence without Ray, Prefect and a dataset
 
 
-def test_variants_do_what_they_are_called() -> None:
-    variant = {name: change(TrainConfig()).hcp for name, change in VARIANTS.items()}
-    assert variant["no-alignment"].alignment.alpha == 0
-    assert variant["gate-zero"].gate == "zero"
-    assert variant["mid-only"].stages == ("mid",)
-    swapped, table = variant["step-swapped"].alignment.stages, AlignmentConfig().stages
-    assert (swapped.mid, swapped.up) == (table.up, table.mid)
-    assert variant["pose-only"].alignment.priors.names() == ("heatmap",)
+@pytest.mark.parametrize(
+    ("nodes", "workers", "device", "expected"),
+    [
+        ([(2, 0)], Workers(), "auto", 2),  # 0.9 CPUs each
+        ([(1, 0)], Workers(), "auto", 1),
+        ([(8, 0)], Workers(cpus_each=3), "auto", 2),
+        ([(4, 0), (4, 0)], Workers(cpus_each=3), "auto", 2),  # a worker is on one node
+        ([(16, 4)], Workers(), "auto", 4),  # a GPU each
+        ([(16, 4)], Workers(count=2), "auto", 2),
+        ([(16, 4), (16, 4)], Workers(count=8), "auto", 1),
+        ([(16, 4)], Workers(gpus_each=0.5), "auto", 4),  # an evaluation takes a whole one
+        ([(3, 4)], Workers(), "cpu", 3),
+        ([(2, 0)], Workers(count=9), "auto", 1),  # never fits: the training says so itself
+    ],
+)
+def test_as_many_run_at_a_time_as_the_cluster_has_room_for(
+    nodes: list[tuple[float, float]], workers: Workers, device: str, expected: int
+) -> None:
+    cluster = Cluster(
+        address="", nodes=len(nodes), each=tuple(nodes),
+        cpus=sum(cpus for cpus, _ in nodes), gpus=sum(gpus for _, gpus in nodes),
+    )  # fmt: skip
+    train = TRAIN.model_copy(update={"workers": workers, "device": device})
+    evaluate = EVALUATE.model_copy(update={"device": device})
+    assert room_for(cluster, train, evaluate) == expected
 
 
-def test_every_method_is_a_variant_of_its_own_name() -> None:
-    for name in set(METHODS) - {"hcp"}:
-        assert VARIANTS[name](TrainConfig()) == TrainConfig(method=name)
+def test_rows_become_a_markdown_table() -> None:
+    rows = [{"variant": "a", "KID": 1.5}, {"variant": "b|c"}]
+    assert markdown_table(rows) == "| variant | KID |\n| --- | --- |\n| a | 1.5 |\n| b\\|c |  |\n"
 
 
-def test_an_unknown_variant_is_named_with_those_that_exist() -> None:
-    train = TrainParams(dataset="nowhere", base="embedded", out="out")
-    evaluate = EvaluateSettings(base="embedded", out="out")
-    params = AblateParams(train=train, evaluate=evaluate, variants=("default", "nonsense"))
-    with pytest.raises(HcpError, match=r"\['nonsense'\]; there are: default, no-alignment"):
-        ablate_hcp.fn(params)  # before any work, hence without Ray and Prefect
+def test_own_variants_are_settings_of_a_file(tmp_path: Path) -> None:
+    from flows.cli.settings import Given, load_params
+
+    file = tmp_path / "ablate.yaml"
+    file.write_text(
+        "train: {dataset: data, base: embedded, out: runs}\n"
+        "evaluate: {base: embedded, out: runs}\n"
+        "own: {narrow: {hcp.width: 64, hcp.alignment.distance: centred_cosine}}\n"
+        "seeds: [0, 1, 2]\n"
+    )
+    loaded = load_params(
+        AblateParams, Given(options={"questions": ["gate"]}, file=file, assignments=["parallel=2"])
+    )
+    assert loaded.own == {"narrow": {"hcp.width": 64, "hcp.alignment.distance": "centred_cosine"}}
+    assert (loaded.seeds, loaded.questions, loaded.parallel) == ((0, 1, 2), ("gate",), 2)

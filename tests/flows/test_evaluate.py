@@ -1,12 +1,13 @@
 """What an evaluation compares and registers, and its table."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from flows.evaluate import arm_rows, find_models, register
+from flows.evaluate import arm_rows, find_models, register, scores_json
 from flows.jobs import EvaluationResult, judged
 from flows.params import EvaluateParams
 from hcp import HcpAdapter
@@ -15,6 +16,7 @@ from hcp.evaluation.promotion import Verdict
 from hcp.evaluation.results import MeasureCard
 from storage.errors import CheckpointError
 from storage.registry import Registry
+from tests.flows.variant_samples import variant_outcome
 from tests.hcp.evaluation.reports import arm, report_of
 
 
@@ -28,6 +30,7 @@ def test_one_row_a_measure_one_column_a_model() -> None:
     assert all(list(row) == columns for row in rows.values())
 
 
+<<<<<<< HEAD
 def test_what_was_not_measured_has_rows_that_say_why() -> None:
     rows = arm_rows(report_of(base=arm(0.4), candidate=arm(0.5)))
     nothing = {"base": None, "candidate": None}
@@ -35,6 +38,21 @@ def test_what_was_not_measured_has_rows_that_say_why() -> None:
         {"measure": "text_score", **nothing, "not measured": "no CLIP model is configured"},
         {"measure": "kid", **nothing, "not measured": "no feature network"},
     ]
+=======
+def test_each_picture_s_scores_stand_with_its_prompt_and_seed() -> None:
+    outcome = variant_outcome("any", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6), shares=(0.7, 0.8))
+    written = json.loads(scores_json(outcome.evaluation.figures))
+    assert len(written["pictures"]) == 8
+    assert written["pictures"][3] == {
+        "prompt": "a woman", "seed": 1, "people_score": {"base": 0.6, "candidate": 0.4},
+    }  # fmt: skip
+    assert written["pictures"][6]["people_score"] == {"base": None, "candidate": None}
+    assert written["photos"][1] == {"attention_share": {"base": 0.2, "candidate": 0.8}}
+
+
+def test_measures_that_the_candidate_lacks_are_no_rows() -> None:
+    rows = arm_rows(report_of(base=arm(0.4, fid=3.0), candidate=arm(0.5)))
+>>>>>>> e2490a3 (ablate-hcp: questions with intervals against the default, resumable, several variants at a time)
     assert "fid" not in [row["measure"] for row in rows]
 
 

@@ -2,10 +2,12 @@
 
 import os
 import signal
+import threading
+import time
 
 import pytest
 
-from flows.ray_session import Cluster, ray_session, run_remote
+from flows.ray_session import Cluster, cancel_remote, ray_session, run_remote
 
 
 @pytest.mark.parametrize(
@@ -32,6 +34,12 @@ def test_sessions_nest_and_leave_the_signal_handler() -> None:
             raise ValueError(f"too many: {number}")
         return os.getpid()
 
+    def expect(errors: list[Exception]) -> None:
+        try:
+            run_remote(time.sleep, 600)
+        except Exception as error:
+            errors.append(error)
+
     handler = signal.getsignal(signal.SIGTERM)
     with ray_session("local") as outer:
         assert outer.cpus >= 1
@@ -41,5 +49,12 @@ def test_sessions_nest_and_leave_the_signal_handler() -> None:
         assert run_remote(refuse, 1) != os.getpid()
         with pytest.raises(ValueError, match="too many: 2"):
             run_remote(refuse, 2)
+        begun, errors = time.monotonic(), list[Exception]()
+        thread = threading.Thread(target=expect, args=(errors,))
+        thread.start()
+        while thread.is_alive() and time.monotonic() - begun < 60:
+            cancel_remote()
+            thread.join(0.5)
+        assert len(errors) == 1
     assert not ray.is_initialized()
     assert signal.getsignal(signal.SIGTERM) is handler

@@ -1,5 +1,6 @@
 """What an adapter weighs: of the real layouts as numbers, and in half precision as pictures."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from flows.cli.settings import Given, load_params
 from flows.params import TrainParams
 from hcp import HcpAdapter, HcpConfig
 from hcp.checkpoint import WEIGHTS, AdapterCard
+from hcp.config import Start, Value
 from hcp.sites import find_sites
 from tests.hcp.layouts import LAYOUTS, Layout, layout_pipeline
 from tests.hcp.test_pipelines import HUMAN, OTHER, draw, loud
@@ -46,6 +48,16 @@ def test_a_preset_makes_an_adapter_of_this_size(
     assert megabytes(layout, params.training.hcp, bytes_each=4) == pytest.approx(trained, abs=0.1)
     assert megabytes(layout, params.training.hcp, bytes_each=2) == pytest.approx(exported, abs=0.1)
     assert trained < 200
+
+
+@pytest.mark.parametrize("start", ["flat", "residual"])
+@pytest.mark.parametrize("value", ["frozen", "learned"])
+def test_the_sdxl_preset_s_adapter_is_below_200_mb_with_any_start_value_and_gate(
+    start: Start, value: Value
+) -> None:
+    own = replace(preset("sdxl").training.hcp, start=start, value=value, gate="zero")
+    assert preset("sdxl").export == "float16"
+    assert megabytes("sdxl", own, bytes_each=2) < 200
 
 
 def test_without_a_preset_sdxl_is_large() -> None:

@@ -10,7 +10,7 @@ from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
-from hcp.training.cache import base_parts, cache_settings, settled, usable_cache
+from hcp.training.cache import base_digest, base_parts, cache_settings, settled, usable_cache
 from hcp.training.config import CacheConfig, TrainConfig
 from storage.caches import Cache
 from storage.errors import CacheError, CheckpointError
@@ -115,6 +115,20 @@ def test_a_base_is_known_by_its_content(
     tensors = load_file(weights)
     save_file({name: tensor + 1 for name, tensor in tensors.items()}, weights)
     assert base_parts(str(base))["text_encoder"] != parts["text_encoder"]
+
+
+def test_a_whole_base_is_known_by_its_unet_and_scheduler_too(base: Path) -> None:
+    parts, whole = base_parts(str(base)), base_digest(str(base))
+    assert base_digest(str(base)) == whole
+    found = {whole}
+    scheduler = base / "scheduler" / "scheduler_config.json"
+    scheduler.write_text(json.dumps(json.loads(scheduler.read_text()) | {"beta_end": 0.02}))
+    found.add(base_digest(str(base)))
+    weights = next((base / "unet").glob("*.safetensors"))
+    save_file({name: tensor + 1 for name, tensor in load_file(weights).items()}, weights)
+    found.add(base_digest(str(base)))
+    assert len(found) == 3
+    assert base_parts(str(base)) == parts
 
 
 def test_sdxl_counts_both_encoders(tiny_tokenizer: CLIPTokenizer, tmp_path: Path) -> None:

@@ -81,6 +81,9 @@ def test_a_training_s_actors_are_told_their_cluster(monkeypatch: pytest.MonkeyPa
     with cluster_named():
         mine = ray.get_runtime_context().gcs_address
         assert get_env_vars_to_propagate()["RAY_ADDRESS"] == mine
+        with cluster_named():  # another thread's
+            pass
+        assert get_env_vars_to_propagate()["RAY_ADDRESS"] == mine
     assert "RAY_ADDRESS" not in get_env_vars_to_propagate()
     assert "RAY_ADDRESS" not in os.environ
 

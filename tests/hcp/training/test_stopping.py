@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hcp.training import stopping
-from hcp.training.stopping import Mailbox, note_sigterm, sigterm_asks, watch
+from hcp.training.stopping import Mailbox, ask_all, note_sigterm, sigterm_asks, watch
 
 
 @pytest.fixture(autouse=True)
@@ -110,3 +110,38 @@ def test_a_worker_watches_and_survives_a_call_that_fails() -> None:
 
     watch(stop, every_s=0.01)
     assert stopping.ASKED.wait(5)
+
+
+def test_all_trainings_of_this_process_are_asked_whatever_their_thread() -> None:
+    asked: dict[str, bool] = {}
+    began, go_on = threading.Barrier(3), threading.Event()
+
+    def train(name: str) -> None:
+        with sigterm_asks(60) as request:
+            began.wait(10)
+            assert go_on.wait(10)
+            asked[name] = request.asked
+
+    threads = [threading.Thread(target=train, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    began.wait(10)
+    ask_all()
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert asked == {"a": True, "b": True}
+    with sigterm_asks(60) as later:
+        assert not later.asked
+
+
+def test_the_grace_time_runs_from_the_first_time() -> None:
+    before: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: before.append(number))
+    with sigterm_asks(0.2) as request:
+        request.ask()
+        signal.signal(signal.SIGTERM, request.before)
+        time.sleep(0.3)
+        request.ask()
+        request.end_after_grace()
+    assert before == [signal.SIGTERM]

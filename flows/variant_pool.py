@@ -1,0 +1,83 @@
+"""Several variants at a time, and how they all stop."""
+
+import concurrent.futures
+from collections.abc import Sequence
+from typing import Any
+
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.artifacts import Progress
+from flows.outcomes import VariantOutcome
+from flows.ray_session import cancel_remote
+from flows.variant_run import VariantJob, run_variant
+from hcp.training.stopping import StopRequest, ask_all, sigterm_asks
+from storage.errors import HcpError, TrainingStoppedError
+
+_POLL_S = 0.5
+_REASON = 400  # characters of a failure
+
+
+def run_all(
+    jobs: Sequence[VariantJob], *, at_a_time: int, grace_s: float
+) -> tuple[list[VariantOutcome], dict[str, str]]:
+    """Run them, so many at a time; the outcomes in the jobs' order, and why others have none.
+
+    Each runs in a thread of its own, which does nothing but wait for Ray.
+
+    Raises:
+        TrainingStoppedError: SIGTERM came, and none is running any more.
+    """
+    with (
+        sigterm_asks(grace_s) as request,
+        ThreadPoolTaskRunner(max_workers=at_a_time) as runner,
+    ):
+        futures: list[Any] = [
+            runner.submit(run_variant, parameters={"job": job, "stopping": lambda: request.asked})
+            for job in jobs
+        ]
+        try:
+            wait_for(futures, request)
+        except BaseException:  # Ctrl-C, or a flow run that was cancelled twice
+            request.ask()
+            wait_for(futures, request)
+            raise
+    if request.asked:
+        request.hand_on()
+        raise TrainingStoppedError(
+            "the ablation stopped, as asked; started again with the same parameters it goes on"
+        )
+    return collect(jobs, futures)
+
+
+def wait_for(futures: Sequence[Any], request: StopRequest) -> None:
+    """Wait for all; once asked to stop, hand that on to everything that runs on Ray."""
+    progress = Progress("ablate", total=len(futures), unit="trainings")
+    left, told = {future.wrapped_future for future in futures}, len(futures)
+    while left:
+        _, left = concurrent.futures.wait(left, timeout=_POLL_S)
+        if request.asked:
+            ask_all()
+            cancel_remote()
+        elif len(left) < told:
+            told = len(left)
+            progress.update(len(futures) - told)
+
+
+def collect(
+    jobs: Sequence[VariantJob], futures: Sequence[Any]
+) -> tuple[list[VariantOutcome], dict[str, str]]:
+    """The outcomes of those that ended well, and for the others one sentence why."""
+    outcomes: list[VariantOutcome] = []
+    failed: dict[str, str] = {}
+    for job, future in zip(jobs, futures, strict=True):
+        try:
+            outcomes.append(future.result())
+        except Exception as error:  # whatever it was, it ended this one alone
+            failed[job.title] = reason(error)
+    return outcomes, failed
+
+
+def reason(error: Exception) -> str:
+    """Why a variant failed, in one line."""
+    said = " ".join(str(error).split()) or "no message"
+    return (said if isinstance(error, HcpError) else f"{type(error).__name__}: {said}")[:_REASON]
