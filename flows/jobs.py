@@ -15,8 +15,6 @@ from hcp.evaluation.results import CANDIDATE, EvaluationConfig
 from storage.errors import HcpError
 
 if TYPE_CHECKING:
-    import torch
-
     from hcp.evaluation.base_pictures import BasePictures
     from hcp.evaluation.poses import PoseBook
     from hcp.evaluation.promotion import Verdict
@@ -114,7 +112,7 @@ def registry_tags(
 
 
 def kept_pictures(
-    params: EvaluateParams, config: EvaluationConfig, *, device: str, dtype: "torch.dtype"
+    params: EvaluateParams, config: EvaluationConfig, *, device: str, dtype: Any
 ) -> "BasePictures | None":
     """Where the base's pictures of earlier evaluations may lie; None: nowhere."""
     from hcp.evaluation.base_pictures import BasePictures

@@ -81,7 +81,6 @@ def compare(
     )
 
 
-<<<<<<< HEAD
 _UNDEFINED = {
     "pixel_difference": "every prompt has human words",
     "count_error": "no prompt says how many people it asks for",
@@ -98,7 +97,8 @@ def _undefined(arms: Mapping[str, ArmReport]) -> dict[str, str]:
         for name, why in _UNDEFINED.items()
         if lacking[name]
     }
-=======
+
+
 def _scores(
     people: Mapping[str, Sequence[PeopleMeasures | None]], texts: Mapping[str, Sequence[float]]
 ) -> Scores:
@@ -114,7 +114,6 @@ def _shares_by_arm(
     pictures: Pictures, shares: Mapping[str, Sequence[float]]
 ) -> dict[str, tuple[float, ...]]:
     return {name: tuple(shares[name]) for name in pictures.images if name in shares}
->>>>>>> e2490a3 (ablate-hcp: questions with intervals against the default, resumable, several variants at a time)
 
 
 def people_measures(pictures: Pictures) -> dict[str, list[PeopleMeasures | None]]:

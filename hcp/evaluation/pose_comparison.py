@@ -40,14 +40,10 @@ def with_poses(
         )
         for name, arm in report.arms.items()
     }
-<<<<<<< HEAD
-    report = replace(report, arms=arms)
+    report = with_scores(replace(report, arms=arms), "pose_as_asked", asked)
     if unseen := [name for name, arm in arms.items() if arm.pose_distance is None]:
         why = f"nobody with enough joints was found in the pictures of {', '.join(unseen)}"
         report = not_measured(report, pose_distance=why)
-=======
-    report = with_scores(replace(report, arms=arms), "pose_as_asked", asked)
->>>>>>> e2490a3 (ablate-hcp: questions with intervals against the default, resumable, several variants at a time)
     if all(value is None for value in asked[BASE]):
         why = "no prompt names an action that enough people of the dataset's captions do"
         return not_measured(report, pose_as_asked=why)

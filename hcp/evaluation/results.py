@@ -64,6 +64,10 @@ class EvaluationConfig:
                 f"{self.noise_levels}"
             )
 
+    def pictures(self) -> list[tuple[str, int]]:
+        """Prompt and seed of each picture, in the order in which they are drawn."""
+        return [(prompt, seed) for prompt in self.prompts for seed in self.seeds]
+
 
 def check_prompts(name: str, prompts: Sequence[str]) -> None:
     """See that every prompt says something, and something else than the others.
@@ -80,10 +84,6 @@ def check_prompts(name: str, prompts: Sequence[str]) -> None:
             f"{name}: {prompt[:80]!r} is given {n} times ({len(repeated)} prompts are repeated); "
             "the same seeds would give the same pictures again: give each prompt once"
         )
-
-    def pictures(self) -> list[tuple[str, int]]:
-        """Prompt and seed of each picture, in the order in which they are drawn."""
-        return [(prompt, seed) for prompt in self.prompts for seed in self.seeds]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,14 +144,11 @@ class EvaluationReport:
     """Of the arms that were trained, as ``TrainConfig.method`` has them."""
     parameters: Mapping[str, int] = field(default_factory=dict[str, int])  # trained ones, of each
     cards: tuple[MeasureCard, ...] = ()  # of the measures in ``more``, in the report's order
-<<<<<<< HEAD
     notes: tuple[str, ...] = ()  # sentences on what was drawn that a reader should know
-=======
     scores: Scores = field(default_factory=dict[str, Mapping[str, tuple[float | None, ...]]])
     """What was measured picture by picture, in the order of ``config.pictures()``."""
     photo_scores: Scores = field(default_factory=dict[str, Mapping[str, tuple[float | None, ...]]])
     """And on the held-out photos, in their order."""
->>>>>>> e2490a3 (ablate-hcp: questions with intervals against the default, resumable, several variants at a time)
 
     def metrics(self) -> dict[str, float]:
         """The numbers as flat names, for a model registry: ``candidate.people_score``."""

@@ -77,23 +77,9 @@ def evaluate(
     adapters: dict[str, Trained | None] = {BASE: None, CANDIDATE: candidate}
     if champion is not None:
         adapters[CHAMPION] = champion
-    images = _draw(
-        pipeline, adapters, config=config, base_pictures=base_pictures, on_progress=on_progress
-    )
-    pictures = Pictures(
-        prompts=tuple(p for p in config.prompts for _ in config.seeds),
-        seeds=config.seeds * len(config.prompts),
-        images=images,
-        people={name: detector(drawn) for name, drawn in images.items()},
-    )
-    val_samples = list(val_samples)[: config.max_photos]
-    total_steps = int(pipeline.scheduler.config.num_train_timesteps)
-    timesteps = [int(level * total_steps) for level in config.noise_levels]
-    photos = {
-        name: probe_photos(pipeline, val_samples, adapter=adapter, timesteps=timesteps)
-        for name, adapter in adapters.items()
-        if adapter is not None and val_samples
-    }
+    images = _draw(pipeline, adapters, config, base_pictures, on_progress)
+    pictures = _pictures(images, config, detector)
+    photos = _probe(pipeline, adapters, list(val_samples)[: config.max_photos], config)
     report = compare(pictures, photos, config=config, text_scorer=text_scorer, features=features)
     report = with_poses(report, pictures, poses)
     for measure in measures:
@@ -129,16 +115,29 @@ def _record_candidate(
     return None
 
 
+def _probe(
+    pipeline: BasePipeline,
+    adapters: Mapping[str, Trained | None],
+    samples: Sequence[Sample],
+    config: EvaluationConfig,
+) -> dict[str, list[PhotoMaps]]:
+    total_steps = int(pipeline.scheduler.config.num_train_timesteps)
+    timesteps = [int(level * total_steps) for level in config.noise_levels]
+    return {
+        name: probe_photos(pipeline, samples, adapter=adapter, timesteps=timesteps)
+        for name, adapter in adapters.items()
+        if adapter is not None and samples
+    }
+
+
 def _draw(
     pipeline: BasePipeline,
     adapters: Mapping[str, Trained | None],
-    *,
     config: EvaluationConfig,
     base_pictures: BasePictures | None,
     on_progress: OnProgress | None,
 ) -> dict[str, list[Image8]]:
-    prompts = tuple(p for p in config.prompts for _ in config.seeds)
-    seeds = config.seeds * len(config.prompts)
+    prompts, seeds = zip(*config.pictures(), strict=True)
     images: dict[str, list[Image8]] = {}
     total = len(adapters) * len(prompts)
     for i, (name, adapter) in enumerate(adapters.items()):
@@ -154,3 +153,14 @@ def _draw(
         kept = base_pictures if adapter is None else None
         images[name] = draw() if kept is None else kept.or_drawn(draw)
     return images
+
+
+def _pictures(
+    images: Mapping[str, Sequence[Image8]], config: EvaluationConfig, detector: PeopleDetector
+) -> Pictures:
+    return Pictures(
+        prompts=tuple(prompt for prompt, _ in config.pictures()),
+        seeds=tuple(seed for _, seed in config.pictures()),
+        images=images,
+        people={name: detector(drawn) for name, drawn in images.items()},
+    )

@@ -226,7 +226,7 @@ def _check_room(workers: Workers) -> None:
 
 
 class _Naming:
-    """How many trainings of this process need the cluster's name, and what stood there before."""
+    """How many trainings of this process need the cluster's name; what stood there before."""
 
     def __init__(self) -> None:
         self._lock, self._trainings = threading.Lock(), 0

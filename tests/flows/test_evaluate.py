@@ -30,7 +30,6 @@ def test_one_row_a_measure_one_column_a_model() -> None:
     assert all(list(row) == columns for row in rows.values())
 
 
-<<<<<<< HEAD
 def test_what_was_not_measured_has_rows_that_say_why() -> None:
     rows = arm_rows(report_of(base=arm(0.4), candidate=arm(0.5)))
     nothing = {"base": None, "candidate": None}
@@ -38,7 +37,9 @@ def test_what_was_not_measured_has_rows_that_say_why() -> None:
         {"measure": "text_score", **nothing, "not measured": "no CLIP model is configured"},
         {"measure": "kid", **nothing, "not measured": "no feature network"},
     ]
-=======
+    assert "fid" not in [row["measure"] for row in rows]
+
+
 def test_each_picture_s_scores_stand_with_its_prompt_and_seed() -> None:
     outcome = variant_outcome("any", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6), shares=(0.7, 0.8))
     written = json.loads(scores_json(outcome.evaluation.figures))
@@ -48,12 +49,6 @@ def test_each_picture_s_scores_stand_with_its_prompt_and_seed() -> None:
     }  # fmt: skip
     assert written["pictures"][6]["people_score"] == {"base": None, "candidate": None}
     assert written["photos"][1] == {"attention_share": {"base": 0.2, "candidate": 0.8}}
-
-
-def test_measures_that_the_candidate_lacks_are_no_rows() -> None:
-    rows = arm_rows(report_of(base=arm(0.4, fid=3.0), candidate=arm(0.5)))
->>>>>>> e2490a3 (ablate-hcp: questions with intervals against the default, resumable, several variants at a time)
-    assert "fid" not in [row["measure"] for row in rows]
 
 
 def test_measures_that_entered_by_their_cards_have_rows() -> None:
