@@ -15,12 +15,12 @@ from flows.ray_session import TASK_CPUS, Cluster, ray_session
 from flows.variant_pool import run_all
 from flows.variant_run import VariantJob, bases_of, variant_job
 from flows.variants import (
-    QUESTIONS,
     Changes,
     asked_questions,
     chosen,
     same_as_default,
     seeded,
+    title_of,
     variant_params,
 )
 from storage.errors import HcpError
@@ -36,8 +36,11 @@ class AblationError(HcpError):
 
     def __init__(self, message: str, outcome: AblateOutcome) -> None:
         """Keep the outcome beside the message."""
-        super().__init__(message)
+        super().__init__(message, outcome)  # both: an exception is made again of what it was given
         self.outcome = outcome
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 @flow(name="ablate-hcp")
@@ -107,7 +110,7 @@ def variant_jobs(
                 seeded(train, seed), name, changes[name]
             ),
         )
-        for seed in seeds or (None,)
+        for seed in dict.fromkeys(seeds) or (None,)
         for name in changes
         if name not in same
     ]  # fmt: skip
@@ -162,8 +165,7 @@ def publish(outcome: AblateOutcome, run: AblationRun) -> None:
     run.file(REPORT_NAME, text.encode())
     publish_table("ablation", rows, description="every training against its base")
     for key, table in outcome.tables.items():
-        title = {**QUESTIONS, **asked_questions(["-"])}[key].title
-        publish_table(f"ablation-{key}", table, description=title)
+        publish_table(f"ablation-{key}", table, description=title_of(key))
     publish_markdown("what-we-learnt", outcome.learnt, description="what the intervals say")
 
 

@@ -182,8 +182,13 @@ def asked_questions(names: Sequence[str]) -> dict[str, Question]:
     }
     mine = tuple(name for name in names if name not in VARIANTS)
     if mine:
-        found[OWN] = Question(title="What do your own variants change?", variants=mine)
+        found[OWN] = Question(title=title_of(OWN), variants=mine)
     return found
+
+
+def title_of(question: str) -> str:
+    """What a question asks, by its name; of the user's own variants too."""
+    return "What do your own variants change?" if question == OWN else QUESTIONS[question].title
 
 
 def variant_params(params: TrainParams, name: str, changes: Changes) -> TrainParams:

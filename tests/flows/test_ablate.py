@@ -1,10 +1,12 @@
 """An ablation's flow before and after its trainings; test_pipeline runs a whole one."""
 
+import pickle
 from pathlib import Path
 
 import pytest
 
-from flows.ablate import ablate_hcp, markdown_table, room_for
+from flows.ablate import AblationError, ablate_hcp, markdown_table, room_for
+from flows.outcomes import AblateOutcome
 from flows.params import AblateParams, EvaluateSettings, TrainParams
 from flows.ray_session import Cluster
 from hcp.training.config import Workers
@@ -62,6 +64,14 @@ def test_as_many_run_at_a_time_as_the_cluster_has_room_for(
 def test_rows_become_a_markdown_table() -> None:
     rows = [{"variant": "a", "KID": 1.5}, {"variant": "b|c"}]
     assert markdown_table(rows) == "| variant | KID |\n| --- | --- |\n| a | 1.5 |\n| b\\|c |  |\n"
+
+
+def test_the_error_keeps_the_outcome_on_its_way_between_processes() -> None:
+    outcome = AblateOutcome(
+        variants=(), failed={"a": "b"}, same=(), tables={}, learnt="", report=""
+    )
+    error = pickle.loads(pickle.dumps(AblationError("1 failed", outcome)))
+    assert (str(error), error.outcome) == ("1 failed", outcome)
 
 
 def test_own_variants_are_settings_of_a_file(tmp_path: Path) -> None:
