@@ -34,11 +34,12 @@ from storage.records import COCO_FLIP
 
 RECIPE = Recipe(peak_learning_rate=2e-3, second_beta=0.999, max_norm=10.0)
 TRAIN_PX = SIZE_PX // 2
+LAYOUT = POSE_DIR / CONFIG_FILE
 EARLY_SIGMA, LATE_SIGMA = 4.0, 0.6
 """Factors on COCO's tolerances: far-off points get a gradient first, fine ones at the end."""
 
 
-def build_network(seed: int) -> Any:
+def build_network(seed: int, layout: Path = LAYOUT) -> Any:
     """The untrained network, float32, with ultralytics' default loss gains.
 
     Its layout stands beside the committed weights; strides are 32 and 64 only, as the smallest
@@ -49,8 +50,7 @@ def build_network(seed: int) -> Any:
     from ultralytics.nn.tasks import PoseModel
 
     torch.manual_seed(seed)
-    layout = yaml.safe_load((POSE_DIR / CONFIG_FILE).read_text())
-    model: Any = PoseModel(layout, ch=3, nc=1, verbose=False)
+    model: Any = PoseModel(yaml.safe_load(layout.read_text()), ch=3, nc=1, verbose=False)
     model.args = get_cfg()
     model.names = {0: "person"}
     return model
@@ -122,10 +122,21 @@ def _erase(
 class PoseTraining:
     """Drawn people at half size, ultralytics' loss, its weights in half precision."""
 
-    def __init__(self, recipe: Recipe, work: Path) -> None:
-        self._recipe, self._work = recipe, work
-        self._scenes = stored_scenes(training_seeds(recipe.scenes), folder=work)
-        self.module: Any = build_network(recipe.seed).to(memory_format=torch.channels_last).train()
+    def __init__(
+        self,
+        recipe: Recipe,
+        work: Path,
+        *,
+        layout: Path = LAYOUT,
+        scenes: DrawnScenes | None = None,
+    ) -> None:
+        """``scenes`` replaces the first ones of the training range."""
+        self._recipe, self._work, self._layout = recipe, work, layout
+        if scenes is None:
+            scenes = stored_scenes(training_seeds(recipe.scenes), folder=work)
+        self._scenes = scenes
+        network = build_network(recipe.seed, layout)
+        self.module: Any = network.to(memory_format=torch.channels_last).train()
         # The pictures come halved: the pooling of the layout must not halve them again. The
         # strides, and with them the losses, stay those of the whole network in 256 px pictures.
         pooling, unpooled = self.module.model[0], cast(Any, nn.Identity())
@@ -147,7 +158,7 @@ class PoseTraining:
 
     def export(self, module: nn.Module, folder: Path) -> None:
         """Half precision, in the format of ``priors.pose``."""
-        exported = build_network(self._recipe.seed)
+        exported = build_network(self._recipe.seed, self._layout)
         exported.load_state_dict(module.state_dict())
         save_yolo(exported.half(), folder)
 

@@ -60,6 +60,32 @@ def coco_keypoint_ap(truth: Any, found: Sequence[dict[str, Any]], images: Sequen
     return float(evaluation.stats[0])
 
 
+def keypoint_error_px(scenes: DrawnScenes, detections: Sequence[Sequence[Person]]) -> float:
+    """Mean distance of found keypoints to the drawn ones, in pixels of the scene.
+
+    Over the visible keypoints of the people that are found: each person drawn with the detection
+    of greatest box IoU, at least .5. NaN where nobody is found.
+    """
+    errors: list[NDArray[np.float64]] = []
+    for person, scene in enumerate(scenes.scene_of):
+        found = detections[int(scene)]
+        overlaps = [_box_iou(scenes.boxes[person], each.bbox_xyxy_px) for each in found]
+        if not overlaps or max(overlaps) < 0.5:
+            continue
+        best = np.asarray(found[int(np.argmax(overlaps))].keypoints)
+        seen = scenes.keypoints[person][:, 2] > 0
+        apart = best[seen, :2] - scenes.keypoints[person][seen, :2]
+        errors.append(np.hypot(apart[:, 0], apart[:, 1]))
+    return float(np.concatenate(errors).mean()) if errors else float("nan")
+
+
+def _box_iou(first: Sequence[float] | NDArray[np.float32], second: Sequence[float]) -> float:
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    common = np.prod(np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0.0, None))
+    areas = np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])
+    return float(common / (areas - common)) if areas > common else 0.0
+
+
 def _annotation(scenes: DrawnScenes, person: int) -> dict[str, Any]:
     left, top, right, bottom = scenes.boxes[person].tolist()
     keypoints = scenes.keypoints[person]

@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
-from demo.embedded import POSE_PX
+from demo.embedded import JUDGE_DIR, POSE_PX
+from demo.train.judge import softened
 from demo.train.sam import box_prompt_iou
-from demo.train.scoring import mask_iou, oks_average_precision
+from demo.train.scoring import keypoint_error_px, mask_iou, oks_average_precision
 from demo.world.scene_store import SIZE_PX, TRAIN_FIRST_SEED, DrawnScenes, draw_scenes
 from priors.config import ModelConfig
 from priors.models import load_masks, load_pose
@@ -18,7 +19,8 @@ from storage.records import Person
 
 WEIGHTS = Path(__file__).parents[2] / "demo" / "weights"
 POSE, SAM = WEIGHTS / "pose", WEIGHTS / "sam"
-JUDGE = ModelConfig(weights=str(POSE), imgsz=POSE_PX)
+TEACHER = ModelConfig(weights=str(POSE), imgsz=POSE_PX)
+JUDGE = ModelConfig(weights=str(JUDGE_DIR), imgsz=POSE_PX)
 SEEDS = range(2_500_000, 2_500_060)
 
 
@@ -29,12 +31,16 @@ def scenes() -> DrawnScenes:
 
 @pytest.fixture(scope="module")
 def found(scenes: DrawnScenes) -> list[list[Person]]:
-    return load_pose(JUDGE)(list(scenes.images))
+    return load_pose(TEACHER)(list(scenes.images))
 
 
 @pytest.mark.parametrize(
     ("path", "limit_bytes"),
-    [(POSE / "model.safetensors", 3_200_000), (SAM / "model.safetensors", 4_200_000)],
+    [
+        (POSE / "model.safetensors", 3_200_000),
+        (JUDGE_DIR / "model.safetensors", 3_000_000),
+        (SAM / "model.safetensors", 4_200_000),
+    ],
 )
 def test_weights_are_small_and_half_precision(path: Path, limit_bytes: int) -> None:
     assert path.stat().st_size <= limit_bytes
@@ -79,7 +85,17 @@ def test_pose_on_soft_pictures(scenes: DrawnScenes) -> None:
         )
         for image in scenes.images
     ]
-    assert oks_average_precision(scenes, load_pose(JUDGE)(soft)) >= 0.75
+    assert oks_average_precision(scenes, load_pose(TEACHER)(soft)) >= 0.75
+
+
+def test_the_judge_of_poses_errs_no_more_than_its_record_says(scenes: DrawnScenes) -> None:
+    record = json.loads((JUDGE_DIR / "TRAINING.json").read_text())
+    assert record["teacher"]["held_out_oks_ap"] > 0.75  # the same scenes, for comparison
+    judge = load_pose(JUDGE)
+    for name, seen in (("held_out", scenes), ("held_out_soft", softened(scenes, every=1))):
+        found = judge(list(seen.images))
+        assert oks_average_precision(seen, found) >= record[f"{name}_oks_ap"] - 0.06
+        assert keypoint_error_px(seen, found) <= 1.25 * record[f"{name}_keypoint_error_px"]
 
 
 def test_box_prompts(scenes: DrawnScenes) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from demo.train.scoring import mask_iou, oks_average_precision
+from demo.train.scoring import keypoint_error_px, mask_iou, oks_average_precision
 from demo.world.scene_store import DrawnScenes, draw_scenes, held_out_seeds
 from storage.records import Person
 
@@ -19,13 +19,14 @@ def _truth(scenes: DrawnScenes, *, shift_px: float = 0.0) -> list[list[Person]]:
     return [
         [
             Person(
-                bbox_xyxy_px=(0.0, 0.0, 1.0, 1.0),
+                bbox_xyxy_px=(x0, y0, x1, y1),
                 score=0.9,
                 keypoints=tuple(
                     (float(x) + shift_px, float(y), 1.0) for x, y, _ in scenes.keypoints[person]
                 ),
             )
             for person in scenes.people_of(index)
+            for x0, y0, x1, y1 in [scenes.boxes[person].tolist()]
         ]
         for index in range(len(scenes.images))
     ]
@@ -50,6 +51,14 @@ def test_a_false_person_in_front_costs_precision(scenes: DrawnScenes) -> None:
 def test_lengths_must_agree(scenes: DrawnScenes) -> None:
     with pytest.raises(ValueError, match="8 scenes, 1 detections"):
         oks_average_precision(scenes, [[]])
+
+
+def test_the_keypoint_error_is_that_of_the_people_found(scenes: DrawnScenes) -> None:
+    people = _truth(scenes, shift_px=3.0)
+    assert keypoint_error_px(scenes, people) == pytest.approx(3.0, abs=1e-4)
+    elsewhere = replace(people[0][0] if people[0] else people[1][0], bbox_xyxy_px=(0, 0, 1, 1))
+    assert np.isnan(keypoint_error_px(scenes, [[elsewhere] for _ in scenes.images]))
+    assert np.isnan(keypoint_error_px(scenes, [[] for _ in scenes.images]))
 
 
 def test_mask_iou_by_hand() -> None:
