@@ -1,6 +1,6 @@
 """The HcP adapter: the trainable layers, where they go, and how they are saved."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from math import isfinite
@@ -162,18 +162,25 @@ class HcpAdapter(WithStrength, nn.Module):
         step: int = 0,
         dataset_version: str | None = None,
         base_model: str | None = None,
+        teachers: Sequence[str] | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         """Write a checkpoint to a directory or fsspec URL; what is there already is replaced.
 
-        ``step`` counts optimizer steps; ``base_model`` None keeps the one known; ``dtype``
-        torch.float16 or torch.bfloat16 halves the file, None keeps every bit.
+        ``step`` counts optimizer steps; ``base_model`` None keeps the one known, and so
+        ``teachers``; ``dtype`` torch.float16 or torch.bfloat16 halves the file, None keeps every
+        bit.
 
         Raises:
             ValueError: a weight is beyond the dtype's range; nothing is written then.
         """
-        base = base_model or self.card.base_model
-        card = replace(self.card, step=step, dataset_version=dataset_version, base_model=base)
+        card = replace(
+            self.card,
+            step=step,
+            dataset_version=dataset_version,
+            base_model=base_model or self.card.base_model,
+            teachers=self.card.teachers if teachers is None else tuple(teachers),
+        )
         write_checkpoint(normalised(path), self.state_dict(), card, dtype=dtype)
 
     def inject(self, unet: nn.Module, *, any_base: bool = False) -> Injection:

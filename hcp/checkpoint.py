@@ -39,6 +39,9 @@ class AdapterCard:
     base_model: str | None = None  # id or directory, for people
     dataset_version: str | None = None
     step: int = 0
+    teachers: tuple[str, ...] = ()
+    """Digests of the pose models that made the priors, "" where the data does not say; () of a
+    checkpoint that is older than this field."""
 
     @property
     def method(self) -> str:
@@ -78,6 +81,7 @@ class AdapterCard:
                 base_model=data["base_model"],
                 dataset_version=data["dataset_version"],
                 step=data["step"],
+                teachers=tuple(data.get("teachers", ())),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"field missing or of the wrong type: {error}") from error

@@ -32,6 +32,13 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeConfig(ModelConfig):
+    """The pose model that judges pictures; by default a larger one than the extractor's."""
+
+    weights: str = "yolo11m-pose.pt"  # known name, path or URL; not what made the priors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractorConfig:
     """What an extractor computes, and with what."""
 

@@ -30,7 +30,20 @@ def plan_extraction(
     salt = digest_of([config_digest(extraction.config, extraction.gate), words_version])
     records = extraction.source.records()
     units = plan_units(records, config=PlanConfig(unit_size=unit_size), salt=salt)
-    return open_work(extraction.root, units, settings=settings)
+    models = model_digests(extraction.config)
+    return open_work(extraction.root, units, settings=settings, models=models)
+
+
+def model_digests(config: ExtractorConfig) -> dict[str, str]:
+    """What tells the models of an extractor from others: digests of their weights alone.
+
+    Raises:
+        WeightsError: weights that cannot be had.
+    """
+    return {
+        role: resolve_weights(model.weights, trust=model.trust_weights).weights_sha256
+        for role, model in (("pose", config.pose), ("masks", config.masks))
+    }
 
 
 def config_digest(config: ExtractorConfig, gate: GateConfig) -> str:

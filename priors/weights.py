@@ -32,6 +32,7 @@ class KnownWeights:
     kind: WeightsKind
     url: str
     sha256: tuple[str, ...] = ()  # every variant that we have seen and trust
+    pose_ap: float | None = None  # COCO val2017 keypoint AP, as its makers state it
 
 
 # Digests of official files are those that several independent projects pin for the same URL; where
@@ -41,11 +42,16 @@ _YOLO_SHA256 = {
         "869e83fcdffdc7371fa4e34cd8e51c838cc729571d1635e5141e3075e9319dc0",
         "085a1e21cc2a6677ac17b5fa132ec7068ee00dcddfce515d662d34c7a270bfd6",
     ),
+    "yolo11s-pose.pt": ("1060bda4a27012060eca246f9b2adeea22eabb045a1e58f8d229be29b7ebc2ba",),
+    "yolo11m-pose.pt": ("29b17eaf3a3117cbea906090dbedf9159f7c6a49db58ec8b99ed2dfde1cf6eb2",),
+    "yolo11x-pose.pt": ("013c43543b0751b8918486ba96e01ee44a59040683a07f96cc22bcc2cb7785f8",),
     "yolo11n-seg.pt": (
         "55ed65c56c91713d23e8402371c6c49a6fd84f257f7dce452e8d70e41dcbe152",
         "807c566c05c68396712f75cea2dda9e7affdc10a61580f153fe9bcfc5a4d48f5",
     ),
 }
+_YOLO_POSE_AP = {"n": 0.500, "s": 0.589, "m": 0.649, "l": 0.661, "x": 0.695}
+"""https://docs.ultralytics.com/tasks/pose, of YOLO11 at 640 px."""
 _SAMS: tuple[tuple[WeightsKind, str, str], ...] = (
     ("sam_vit_h", f"{_SAM}/sam_vit_h_4b8939.pth",
      "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e"),
@@ -59,7 +65,10 @@ _SAMS: tuple[tuple[WeightsKind, str, str], ...] = (
 KNOWN_WEIGHTS: dict[str, KnownWeights] = {
     **{
         (name := f"yolo11{size}{kind[4:]}.pt"): KnownWeights(
-            kind=kind, url=f"{_ULTRALYTICS}/{name}", sha256=_YOLO_SHA256.get(name, ())
+            kind=kind,
+            url=f"{_ULTRALYTICS}/{name}",
+            sha256=_YOLO_SHA256.get(name, ()),
+            pose_ap=_YOLO_POSE_AP[size] if kind == "yolo-pose" else None,
         )
         for kind in ("yolo-pose", "yolo-seg")
         for size in "nsmlx"
@@ -79,6 +88,20 @@ class ResolvedWeights:
     path: Path  # a file, or a directory of safetensors and their config
     sha256: str  # of the file; of a directory, over its files' names and digests
     kind: WeightsKind | None  # None where neither the table nor the file name tells
+
+    @property
+    def weights_sha256(self) -> str:
+        """Of the weights without what lies beside them: the same model under any name.
+
+        That of the ``.safetensors`` where they are a directory, so that a copy of that file alone,
+        or of the directory with other notes, is known again.
+        """
+        if not self.path.is_dir():
+            return self.sha256
+        digests = [file_sha256(path) for path in sorted(self.path.glob("*.safetensors"))]
+        if len(digests) == 1:
+            return digests[0]
+        return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 def resolve_weights(
@@ -111,6 +134,24 @@ def resolve_weights(
         f"weights: expected an existing path, a URL or one of {', '.join(KNOWN_WEIGHTS)}; "
         f"got {text!r}, and there is no such file in {Path.cwd()}"
     )
+
+
+def known_digests(name_or_path: str) -> tuple[str, ...]:
+    """``weights_sha256`` of what a name or path stands for, as far as known without fetching it.
+
+    Of a path that exists its own, of a name of the table all that it may have; else nothing.
+
+    Raises:
+        WeightsError: a directory without weights.
+    """
+    path = Path(name_or_path).expanduser()
+    if path.is_dir() or path.is_file():
+        digest = _directory_sha256(path) if path.is_dir() else file_sha256(path)
+        return (ResolvedWeights(path=path, sha256=digest, kind=None).weights_sha256,)
+    row = KNOWN_WEIGHTS.get(name_or_path) or KNOWN_WEIGHTS.get(f"{name_or_path}.pt")
+    by_url = (row for row in KNOWN_WEIGHTS.values() if row.url == name_or_path)
+    row = row or next(by_url, None)
+    return () if row is None else row.sha256
 
 
 def file_sha256(path: Path) -> str:

@@ -75,6 +75,10 @@ class Root:
         """The file of a dataset version."""
         return join(self.versions, f"{version_id}.json")
 
+    def version_models(self, version_id: str) -> str:
+        """The file that says which models made the shards of a version."""
+        return join(self.versions, f"{version_id}.models.json")
+
     @property
     def latest(self) -> str:
         """The file that names the version published last."""

@@ -4,7 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from storage.canonical import digest_of
@@ -36,6 +36,11 @@ class DatasetVersion:
     config: Mapping[str, Any]
     statistics: Mapping[str, Any]
     exclusions: frozenset[str] = frozenset()  # keys of samples that loaders leave out
+    models: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Digests of the models that made the shards, by what they made: ``pose``, ``masks``.
+
+    Empty where the version was published before they were written down: not known.
+    """
 
     @property
     def samples(self) -> Any:
@@ -72,6 +77,7 @@ def publish_version(
     *,
     config: Mapping[str, object],
     exclusions: Sequence[str] = (),
+    models: Mapping[str, str] | None = None,
 ) -> DatasetVersion:
     """Publish a version and point ``LATEST`` at it; the same content gives the same id and file.
 
@@ -80,6 +86,7 @@ def publish_version(
         fingerprints: committed units, in the order that the version keeps.
         config: how the shards came about, plain JSON.
         exclusions: keys of samples that loaders leave out (``storage.duplicates``).
+        models: digests of the models that made the shards; no part of the version's id.
 
     Raises:
         VersionError: a unit is not committed, is named twice, or there is none.
@@ -107,6 +114,8 @@ def publish_version(
     version_id = digest_of(content, hex_digits=16)
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
     try:
+        if models:
+            write_atomic(place.version_models(version_id), json.dumps(dict(models)).encode())
         write_atomic(place.version(version_id), text.encode())
         write_atomic(place.latest, f"{version_id}\n".encode())
     except OSError as error:
@@ -136,6 +145,7 @@ def open_version(root: Place, version: str = "latest") -> DatasetVersion:
             shards=tuple(fields["shards"]),
             counts=counts,
             exclusions=frozenset(fields["exclusions"]),
+            models=_models(place, version_id),
             **{name: fields[name] for name in _PLAIN_FIELDS},
         )
     except FileNotFoundError as error:
@@ -157,6 +167,17 @@ def list_versions(root: Place) -> list[str]:
     """Ids of all published versions, sorted."""
     stems = stems_in(Root.of(root).versions, ".json")
     return [stem for stem in stems if _ID.fullmatch(stem)]
+
+
+def _models(root: Root, version_id: str) -> dict[str, str]:
+    uri = root.version_models(version_id)
+    try:
+        found = json.loads(read_bytes(uri))
+        return {str(name): str(digest) for name, digest in found.items()}
+    except FileNotFoundError:  # of a version that is older than this file
+        return {}
+    except (OSError, ValueError, AttributeError) as error:
+        raise VersionError(f"{uri}: not readable: {error}") from error
 
 
 def _latest(root: Root) -> str:

@@ -1,7 +1,7 @@
 """A rebuild on disk: what is planned, what is left to do, and the version that comes of it."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from storage.duplicates import Duplicates, repeated_keys
 from storage.layout import Root
@@ -19,19 +19,24 @@ class Work:
 
     plan: Plan
     todo: frozenset[str]
+    models: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Digests of the models that make its shards, by what they make: part of the shards' names."""
 
     def units(self) -> Iterator[Unit]:
         """The units that are left to do, in order; memory does not grow with their number."""
         return (unit for unit in self.plan.units() if unit.fingerprint in self.todo)
 
 
-def open_work(root: Root, units: Iterable[Unit], *, settings: str) -> Work:
+def open_work(
+    root: Root, units: Iterable[Unit], *, settings: str, models: Mapping[str, str] | None = None
+) -> Work:
     """Store the plan and the settings that it was made with, and see what is done already.
 
     Args:
         root: of the data set.
         units: of the whole source.
         settings: the rebuild's parameters, JSON: a retry starts from them.
+        models: digests of the models that make the shards.
 
     Raises:
         ShardError: the plan cannot be written.
@@ -40,16 +45,16 @@ def open_work(root: Root, units: Iterable[Unit], *, settings: str) -> Work:
     write_atomic(root.settings, settings.encode())
     # a shard that stands in for a unit is committed, so what is left are units themselves
     todo = frozenset(current_shards(root, plan.fingerprints())) - committed(root)
-    return Work(plan=plan, todo=todo)
+    return Work(plan=plan, todo=todo, models=models or {})
 
 
 def publish_work(
-    plan: Plan, *, config: Mapping[str, object], duplicates: Duplicates, distance_bits: int
+    work: Work, *, config: Mapping[str, object], duplicates: Duplicates, distance_bits: int
 ) -> tuple[DatasetVersion, bool]:
     """Publish a plan's shards as a dataset version; whether it is one that was not there before.
 
     Args:
-        plan: all its units are committed.
+        work: all units of its plan are committed.
         config: how the shards came about, plain JSON.
         duplicates: repeated photos that loaders leave out; so ``distance_bits``
             (:func:`storage.duplicates.repeated_keys`).
@@ -58,8 +63,11 @@ def publish_work(
         VersionError: a unit is not committed.
         ShardError: a shard cannot be read.
     """
+    plan = work.plan
     before = list_versions(plan.root)
     shards = list(current_shards(plan.root, plan.fingerprints()))
     exclusions = repeated_keys(plan.root, shards, duplicates, distance_bits=distance_bits)
-    version = publish_version(plan.root, shards, config=config, exclusions=exclusions)
+    version = publish_version(
+        plan.root, shards, config=config, exclusions=exclusions, models=work.models
+    )
     return version, version.id not in before

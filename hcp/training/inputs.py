@@ -31,6 +31,11 @@ class Inputs:
         """The parts of the base that this training does without."""
         return ENCODERS if self.caches else ()
 
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """Digests of the pose models that made the priors, each once; "" where not known."""
+        return tuple(dict.fromkeys(each.models.get("pose", "") for each in self.versions))
+
     def streams(self, split: Split, *, seed: int) -> list[SampleStream]:
         """The samples of a split, of each version that has any; from photos or from caches."""
         opened = {name: reader.open for name, reader in self.caches.items()}

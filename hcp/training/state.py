@@ -55,7 +55,11 @@ def save_checkpoint(
     state = _state(trainer) | {"validation_loss": validation_loss}
     data = json.dumps(state, indent=1, sort_keys=True).encode()
     write_atomic(join(uri, STATE_DIR, _JSON), data)
-    facts = Facts(step=trainer.step_done, dataset_version=trainer.dataset_version)
+    facts = Facts(
+        step=trainer.step_done,
+        dataset_version=trainer.dataset_version,
+        teachers=trainer.teachers,
+    )
     with averaged(trainer):
         names = trainer.method.save(uri, facts)
     mark_complete(uri, (*names, STATE_TENSORS, STATE_JSON))

@@ -63,6 +63,7 @@ class Trainer:
         world_size: int = 1,
         base_model: str | None = None,
         dataset_version: str | None = None,
+        teachers: tuple[str, ...] = (),
     ) -> None:
         """Freeze the pipeline and put into it what the method trains.
 
@@ -79,6 +80,7 @@ class Trainer:
         self.config = config
         self.rank, self.world_size = rank, world_size
         self.base_model, self.dataset_version = base_model, dataset_version
+        self.teachers = teachers
         for module in frozen_modules(pipeline):
             module.requires_grad_(requires_grad=False)
         self.scheduler = training_scheduler(pipeline)

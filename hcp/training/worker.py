@@ -64,7 +64,7 @@ def train_worker(job: TrainJob, place: Place, tell: Tell) -> RunEnd:
 
     def begin() -> None:
         nonlocal trainer
-        trainer = make_trainer(job, place, without=inputs.without)
+        trainer = make_trainer(job, place, without=inputs.without, teachers=inputs.teachers)
 
     try:
         inputs = find_inputs(job, place)
@@ -125,13 +125,16 @@ def find_inputs(job: TrainJob, place: Place) -> Inputs:
     return Inputs(versions=found.versions)
 
 
-def make_trainer(job: TrainJob, place: Place, *, without: Sequence[str] = ()) -> Trainer:
+def make_trainer(
+    job: TrainJob, place: Place, *, without: Sequence[str] = (), teachers: tuple[str, ...] = ()
+) -> Trainer:
     """The base with the method in it, before its first step.
 
     Args:
         job: the training.
         place: which worker this is.
         without: parts of the base that it does without.
+        teachers: digests of the pose models that made the data's priors.
     Raises:
         HcpError, ValueError: the base or the settings cannot be used.
     """
@@ -142,6 +145,7 @@ def make_trainer(job: TrainJob, place: Place, *, without: Sequence[str] = ()) ->
         load_base(job.base, device=place.device, dtype=dtype, without=without),
         job.config, rank=place.rank, world_size=place.world_size,
         base_model=job.base, dataset_version=mix_name(job.version, job.config.data.also),
+        teachers=teachers,
     )  # fmt: skip
 
 

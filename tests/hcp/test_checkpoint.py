@@ -1,6 +1,7 @@
 """Checkpoints: complete or not there, exact, and without pickles."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -167,3 +168,11 @@ def test_weights_beyond_half_precision_are_told_and_an_export_keeps_them(
     assert load(rounded)["w"].dtype == torch.bfloat16
     assert b'"__metadata__":{"format":"pt"}' in rounded
     assert file_in("float16", CARD, b"{}") == b"{}"
+
+
+def test_the_teachers_come_back_and_an_older_card_has_none(tmp_path: Path) -> None:
+    card = replace(CARD_DATA, teachers=("ab" * 32, ""))
+    write_checkpoint(str(tmp_path / "c"), TENSORS, card)
+    assert read_checkpoint(str(tmp_path / "c"))[0] == card
+    older = {k: v for k, v in CARD_DATA.to_json().items() if k != "teachers"}
+    assert AdapterCard.from_json(json.loads(json.dumps(older, default=list))).teachers == ()

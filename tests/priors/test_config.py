@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from priors.config import ExtractorConfig, ModelConfig, PoolConfig
+from priors.config import ExtractorConfig, JudgeConfig, ModelConfig, PoolConfig
+from priors.weights import known_digests
 
 
 @pytest.mark.parametrize(
@@ -36,3 +37,10 @@ def test_settings_load_no_torch() -> None:
 def test_what_no_extraction_can_have_is_refused(kind: type, wrong: dict, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         kind(**wrong)
+
+
+def test_by_default_the_judge_is_not_the_extractors_model() -> None:
+    """Both load without ``trust_weights``: their digests are in the table."""
+    judge, teacher = JudgeConfig().weights, ExtractorConfig().pose_model
+    assert known_digests(judge)
+    assert not set(known_digests(judge)) & set(known_digests(teacher))

@@ -9,7 +9,13 @@ import torch
 from safetensors.torch import save_file
 
 from priors import weights
-from priors.weights import KNOWN_WEIGHTS, KnownWeights, file_sha256, resolve_weights
+from priors.weights import (
+    KNOWN_WEIGHTS,
+    KnownWeights,
+    file_sha256,
+    known_digests,
+    resolve_weights,
+)
 from storage.errors import WeightsError
 
 
@@ -160,3 +166,30 @@ def test_the_assets_are_known(assets: Path) -> None:
     pose = resolve_weights(assets / "weights" / "yolo11n-pose.pt")
     seg = resolve_weights(assets / "weights" / "yolo11n-seg.pt")
     assert (pose.kind, seg.kind) == ("yolo-pose", "yolo-seg")
+
+
+def test_a_model_is_known_again_as_a_file_a_directory_and_a_copy(tmp_path: Path) -> None:
+    for folder in ("own", "copy"):
+        (tmp_path / folder).mkdir()
+        save_file({"a": torch.arange(3.0)}, tmp_path / folder / "model.safetensors")
+        (tmp_path / folder / "notes.json").write_text(folder)
+    own, copy = resolve_weights(tmp_path / "own"), resolve_weights(tmp_path / "copy")
+    alone = resolve_weights(tmp_path / "copy" / "model.safetensors")
+    assert own.sha256 != copy.sha256  # what is beside the weights counts in fingerprints
+    assert own.weights_sha256 == copy.weights_sha256 == alone.weights_sha256
+    assert known_digests(str(tmp_path / "own")) == (own.weights_sha256,)
+    save_file({"a": torch.arange(4.0)}, tmp_path / "own" / "more.safetensors")
+    assert resolve_weights(tmp_path / "own").weights_sha256 != copy.weights_sha256
+
+
+def test_digests_are_known_of_what_was_never_fetched(pickle_file: Path) -> None:
+    nano = KNOWN_WEIGHTS["yolo11n-pose.pt"]
+    assert known_digests("yolo11n-pose.pt") == known_digests("yolo11n-pose") == nano.sha256
+    assert known_digests(nano.url) == nano.sha256
+    assert known_digests("https://elsewhere.example/m.pt") == known_digests("nobody") == ()
+    assert known_digests(str(pickle_file)) == (file_sha256(pickle_file),)
+
+
+def test_no_two_pose_models_of_the_table_share_a_digest() -> None:
+    digests = [d for row in KNOWN_WEIGHTS.values() for d in row.sha256]
+    assert len(digests) == len(set(digests))

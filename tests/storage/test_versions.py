@@ -9,8 +9,10 @@ import pytest
 from storage.codec import split_of
 from storage.duplicates import duplicate_keys
 from storage.errors import VersionError
+from storage.gc import collect_garbage
 from storage.layout import Root
 from storage.shards import commit_unit
+from storage.verify import verify_root
 from storage.versions import list_versions, open_version, publish_version
 
 
@@ -127,3 +129,23 @@ def test_versions_on_an_object_store(tmp_path, fill_root):
     assert version.id == publish_version(str(tmp_path), version.shards, config={}).id
     assert open_version(root).samples.count_rows() == 27
     assert len(list(version.iter_samples())) == 27
+
+
+def test_the_models_stand_beside_a_version_and_are_no_part_of_its_id(tmp_path, fill_root):
+    names, models = fill_root(str(tmp_path)), {"pose": "ab" * 32, "masks": "cd" * 32}
+    before = publish_version(str(tmp_path), names, config={})
+    assert before.models == {}
+    version = publish_version(str(tmp_path), names, config={}, models=models)
+    assert (version.id, version.models) == (before.id, models)
+    assert publish_version(str(tmp_path), names, config={}).models == models  # once known, kept
+    assert list_versions(str(tmp_path)) == [version.id]
+    assert verify_root(str(tmp_path)) == []
+    assert collect_garbage(str(tmp_path), dry_run=True) == []
+
+
+def test_a_broken_list_of_models_is_named(tmp_path, fill_root):
+    version = publish_version(str(tmp_path), fill_root(str(tmp_path)), config={}, models={"a": "b"})
+    for broken in ("", "[1]", "{"):
+        (tmp_path / f"versions/{version.id}.models.json").write_text(broken)
+        with pytest.raises(VersionError, match=r"models\.json: not readable"):
+            open_version(str(tmp_path))

@@ -44,7 +44,7 @@ def test_over_the_golden_set_nothing_is_left_to_do(golden: Root) -> None:
     assert (work.plan.id, work.todo, list(work.units())) == (PLAN, frozenset(), [])
     before = open_version(golden)
     assert tuple(current_shards(golden, work.plan.fingerprints())) == before.shards
-    version, new = publish_work(work.plan, config=before.config, duplicates="keep", distance_bits=0)
+    version, new = publish_work(work, config=before.config, duplicates="keep", distance_bits=0)
     assert (version, new) == (before, False)
     assert sorted(Path(golden.uri).rglob("*")) == files
 
@@ -58,7 +58,7 @@ def test_work_is_what_has_no_shard(tmp_path, fill_root, make_unit_of) -> None:
     assert list(work.units()) == units[2:]
     assert json.loads(Path(root.settings).read_text()) == {"source": "x"}
     fill_root(root, 3)
-    version, new = publish_work(work.plan, config={}, duplicates="exact", distance_bits=0)
+    version, new = publish_work(work, config={}, duplicates="exact", distance_bits=0)
     assert new
     assert list_versions(root) == [version.id]
     assert version.shards == tuple(unit.fingerprint for unit in units)

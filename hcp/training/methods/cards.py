@@ -24,6 +24,7 @@ class MethodCard:
     base_model: str | None = None  # id or directory, for people
     dataset_version: str | None = None
     step: int = 0
+    teachers: tuple[str, ...] = ()  # as of hcp.checkpoint.AdapterCard
 
     def to_json(self) -> bytes:
         """The file's content."""
@@ -41,7 +42,7 @@ class MethodCard:
             raise ValueError(f"not of the format {FORMAT}, which this version reads")
         try:
             sites = tuple(Site(**site) for site in data.pop("sites"))
-            return cls(sites=sites, **data)
+            return cls(sites=sites, teachers=tuple(data.pop("teachers", ())), **data)
         except (KeyError, TypeError) as error:
             raise ValueError(f"field missing or of the wrong type: {error}") from error
 

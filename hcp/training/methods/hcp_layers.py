@@ -83,7 +83,9 @@ class HcpMethod:
 
     def save(self, uri: str, facts: Facts) -> tuple[str, ...]:
         """Weights and card of the adapter."""
-        self.adapter.save_pretrained(uri, step=facts.step, dataset_version=facts.dataset_version)
+        self.adapter.save_pretrained(
+            uri, step=facts.step, dataset_version=facts.dataset_version, teachers=facts.teachers
+        )
         return WEIGHTS, CARD
 
     def start_from(self, uri: str, *, any_base: bool = False) -> None:

@@ -43,6 +43,7 @@ class Facts:
 
     step: int
     dataset_version: str | None = None
+    teachers: tuple[str, ...] = ()  # as of hcp.checkpoint.AdapterCard
 
 
 class Method(Protocol):

@@ -43,6 +43,11 @@ class TrainedCard(Protocol):
         ...
 
     @property
+    def teachers(self) -> tuple[str, ...]:
+        """Digests of the pose models that made its priors; see ``hcp.checkpoint.AdapterCard``."""
+        ...
+
+    @property
     def step(self) -> int:
         """Optimizer steps."""
         ...

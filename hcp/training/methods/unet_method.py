@@ -81,7 +81,12 @@ class UnetMethod:
 
     def save(self, uri: str, facts: Facts) -> tuple[str, ...]:
         """The weights' files and the card."""
-        card = replace(self._card, step=facts.step, dataset_version=facts.dataset_version)
+        card = replace(
+            self._card,
+            step=facts.step,
+            dataset_version=facts.dataset_version,
+            teachers=facts.teachers,
+        )
         files = self._weights.files() | {METHOD_CARD: card.to_json()}
         for name, content in files.items():
             write_atomic(join(uri, name), content)

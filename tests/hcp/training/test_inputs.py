@@ -10,7 +10,7 @@ from diffusers import StableDiffusionPipeline
 
 from hcp.config import HcpConfig
 from hcp.training.config import CacheConfig, Mixed, TrainConfig
-from hcp.training.inputs import open_inputs
+from hcp.training.inputs import Inputs, open_inputs
 from hcp.training.metrics import StepMetrics
 from hcp.training.watching import SampleGrid, SamplesConfig, Validation, ValidationConfig
 from hcp.training.worker import Place, TrainJob, train_worker
@@ -127,3 +127,12 @@ def test_a_cache_that_is_refused_ends_a_training_before_its_first_step(
     end = train_worker(job, Place(), lambda kind, what: pytest.fail(f"{kind}: {what}"))
     assert isinstance(end.error, CacheError)
     assert end.step == 0
+
+
+def test_the_teachers_of_a_mix_are_each_versions_own(tmp_path: Path) -> None:
+    versions = [
+        replace(make_version(tmp_path / name, samples(2)), models=models)
+        for name, models in (("a", {"pose": "d1"}), ("b", {}), ("c", {"pose": "d1"}))
+    ]
+    assert Inputs(versions=tuple(versions)).teachers == ("d1", "")
+    assert Inputs(versions=(versions[0],)).teachers == ("d1",)
