@@ -7,6 +7,7 @@ from prefect import flow, get_run_logger
 
 from flows.answers import learnt, question_table, runs_of, table_row
 from flows.artifacts import Cell, publish_markdown, publish_table
+from flows.judge import check_before
 from flows.mlflow_run import AblationRun
 from flows.names import split_dataset
 from flows.outcomes import AblateOutcome, VariantOutcome
@@ -59,6 +60,7 @@ def ablate_hcp(params: AblateParams) -> AblateOutcome:
     for name, own in changes.items():  # told before Ray and the dataset are looked for
         variant_params(params.train, name, own)
     train, evaluate = with_one_dataset(params)
+    check_before(evaluate, datasets=datasets_of(train, evaluate))
     with ray_session(params.train.ray_address) as cluster, AblationRun(params) as run:
         train = train.model_copy(update={"parent_run": run.child().parent_run})
         jobs, same = variant_jobs(train, evaluate, changes, params.seeds)
@@ -75,6 +77,12 @@ def ablate_hcp(params: AblateParams) -> AblateOutcome:
                 outcome,
             )
     return outcome
+
+
+def datasets_of(train: TrainParams, evaluate: EvaluateSettings) -> list[str]:
+    """All that the variants learn from and are measured on."""
+    also = [each.dataset for each in train.training.data.also]
+    return [train.dataset, *also, *([evaluate.dataset] if evaluate.dataset else [])]
 
 
 def with_one_dataset(params: AblateParams) -> tuple[TrainParams, EvaluateSettings]:

@@ -66,7 +66,7 @@ def _embedded() -> dict[str, Any]:
 
     missing = [
         path
-        for path in (model_path("embedded", kind) for kind in ("base", "pose", "masks"))
+        for path in (model_path("embedded", kind) for kind in ("base", "pose", "masks", "judge"))
         if not os.path.isdir(path)
     ]
     return _row("embedded models", "bad" if missing else "ok", ", ".join(missing) or "present")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from flows.judge import judge_path, judge_tags, marked, note_on_judge
 from flows.names import model_path, split_dataset
 from flows.params import EvaluateParams
 from hcp.evaluation.results import CANDIDATE, EvaluationConfig
@@ -16,6 +17,7 @@ from storage.errors import HcpError
 
 if TYPE_CHECKING:
     from hcp.evaluation.base_pictures import BasePictures
+    from hcp.evaluation.judge import JudgeNote
     from hcp.evaluation.poses import PoseBook
     from hcp.evaluation.promotion import Verdict
     from hcp.evaluation.results import EvaluationReport
@@ -74,8 +76,9 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
         take_any_base(candidate, champion)
     config = evaluation_config(params)
     version = open_version(*split_dataset(params.dataset)) if params.dataset else None
+    note = note_on_judge(params, version, candidate, champion)
     dtype = sampling_dtype(config.precision, device)
-    judge = replace(params.judge, weights=model_path(params.judge.weights, "pose"))
+    judge = replace(params.judge, weights=judge_path(params))
     clip, network = params.clip_model, params.features
     evaluation = evaluate(
         load_base(model_path(params.base, "base"), device=device, dtype=dtype),
@@ -89,12 +92,12 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
         poses=pose_book(version),
         base_pictures=kept_pictures(params, config, device=device, dtype=dtype),
     )
-    verdict = judged(job, decide(evaluation.report, config=params.promotion))
+    verdict = marked(judged(job, decide(evaluation.report, config=params.promotion)), note)
     return EvaluationResult(
-        html=render_page(params, evaluation, verdict, version),
+        html=render_page(params, evaluation, verdict, version, note),
         figures=evaluation.report,
         verdict=verdict,
-        tags=registry_tags(params, candidate, verdict),
+        tags={**registry_tags(params, candidate, verdict), **judge_tags(note)},
     )
 
 
@@ -199,6 +202,7 @@ def render_page(
     evaluation: "Evaluation",
     verdict: "Verdict",
     version: "DatasetVersion | None",
+    note: "JudgeNote",
 ) -> str:
     """The HTML report of an evaluation, with its training and dataset where they are known."""
     from hcp.pages.report import ReportData, render
@@ -214,6 +218,7 @@ def render_page(
             metrics=read_metrics(params.training_log) if params.training_log else (),
             validations=validations_beside(params.training_log) if params.training_log else (),
             dataset=version,
+            judge=note,
             facts={
                 "base": params.base,
                 "checkpoint": params.checkpoint,

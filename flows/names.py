@@ -15,10 +15,12 @@ C = TypeVar("C")
 
 EMBEDDED = "embedded"
 
-Model = Literal["base", "pose", "masks"]
+Model = Literal["base", "pose", "masks", "judge"]
 
-EMBEDDED_FOLDERS: Mapping[Model, str] = {"base": "sd", "pose": "pose", "masks": "sam"}
-"""Below ``weights`` of the package ``demo``."""
+EMBEDDED_FOLDERS: Mapping[Model, str] = {
+    "base": "sd", "pose": "pose", "masks": "sam", "judge": "judge",
+}  # fmt: skip
+"""Below ``weights`` of the package ``demo``; the judge of poses is not the extractor's model."""
 
 
 def model_path(name: str, kind: Model) -> str:

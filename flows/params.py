@@ -16,7 +16,7 @@ from hcp.config import FileDtype
 from hcp.evaluation.promotion import PromotionConfig
 from hcp.evaluation.results import EvaluationConfig
 from hcp.training.config import TrainConfig, Workers
-from priors.config import ExtractorConfig, ModelConfig, PoolConfig
+from priors.config import ExtractorConfig, JudgeConfig, PoolConfig
 from priors.gate import GateConfig
 from storage.records import RejectReason
 from storage.retries import TRANSIENT
@@ -168,10 +168,13 @@ class EvaluateSettings(ComputeParams, RegistryParams):
         Field(description="folder that keeps the base's pictures for further evaluations"),
     ] = None
     judge: Annotated[
-        ModelConfig,
+        JudgeConfig,
         AfterValidator(with_places("weights")),
-        Field(description="the pose model that judges people"),
-    ] = ModelConfig()
+        Field(description="the pose model that judges people: not the one that made the priors"),
+    ] = JudgeConfig()
+    allow_teacher_judge: Annotated[
+        bool, Field(description="judge with the model that made the priors; marks the report")
+    ] = False
     clip_model: Annotated[
         File | None, Field(description="CLIP id or folder for the text score; none: no score")
     ] = None

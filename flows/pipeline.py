@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from flows.artifacts import publish_markdown
 from flows.evaluate import evaluate_hcp
+from flows.judge import check_before
 from flows.names import model_path
 from flows.outcomes import PipelineOutcome
 from flows.params import ComputeParams, EvaluateParams, RebuildAndTrainParams, TrainParams
@@ -35,6 +36,11 @@ def rebuild_and_train(params: RebuildAndTrainParams) -> PipelineOutcome:
     Where the same settings ended on the same dataset version before, and what they made is still
     there, that outcome comes back, marked ``unchanged``: nothing is trained and nothing registered.
     """
+    check_before(
+        params.evaluate,
+        extractor=params.rebuild.extractor,
+        datasets=[each.dataset for each in params.train.training.data.also],
+    )
     version = rebuild_dataset(params.rebuild)
     dataset = f"{params.rebuild.root}@{version}"
     record = join(params.train.out, "pipelines", f"{_digest(params, dataset)}.json")

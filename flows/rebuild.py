@@ -113,7 +113,7 @@ def publish(job: RebuildJob, work: Work) -> DatasetVersion:
     params, unlisted = job.params, job.extraction.source.unlisted
     facts = {**version_facts(params), **({"unlisted": list(unlisted)} if unlisted else {})}
     version, is_new = publish_work(
-        work.plan,
+        work,
         config=facts,
         duplicates=params.duplicates,
         distance_bits=params.duplicate_distance_bits,

@@ -137,7 +137,7 @@ def _bench(given: Given) -> Bench:
         common = settings.train_config(next(iter(settings.arms)), seed=0, changes={})
         write_cache(dataset, common, base, given.device)
     judge = settings.evaluation().judge
-    judge = replace(judge, weights=model_path(given.judge or judge.weights, "pose"))
+    judge = replace(judge, weights=model_path(given.judge or judge.weights, "judge"))
     return Bench(
         work=str(given.work), base=base, base_digest=content_digest(base),
         dataset=f"{dataset.root.uri}@{dataset.id}", device=given.device,

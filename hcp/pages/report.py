@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hcp.evaluation.judge import JudgeNote
 from hcp.evaluation.promotion import Verdict
 from hcp.evaluation.results import CANDIDATE, EvaluationConfig
 from hcp.pages.curves import training_charts
@@ -52,6 +53,7 @@ class ReportData:
     validations: "Sequence[Validation]" = ()
     dataset: "DatasetVersion | None" = None
     facts: Mapping[str, str] = field(default_factory=dict[str, str])  # names of models and data
+    judge: JudgeNote | None = None  # of the evaluation's people
     max_prompts: int = 12
     max_seeds: int = 2
     max_photos: int = 6

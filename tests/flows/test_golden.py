@@ -32,6 +32,6 @@ def test_an_unchanged_source_leaves_nothing_to_do_and_gives_the_same_version(
     assert not work.todo
     assert list(work.units()) == []
     version, is_new = publish_work(
-        work.plan, config=version_facts(params), duplicates="keep", distance_bits=0
+        work, config=version_facts(params), duplicates="keep", distance_bits=0
     )
     assert (version.id, is_new) == (GOLDEN_VERSION, False)

@@ -12,7 +12,7 @@ from flows.params import EvaluateParams
 from hcp import HcpAdapter, HcpConfig
 from hcp.base import load_base
 from hcp.evaluation.results import EvaluationConfig
-from priors.config import ModelConfig
+from priors.config import JudgeConfig
 from storage.errors import CheckpointError, HcpError
 
 
@@ -46,7 +46,7 @@ def test_an_evaluation_on_a_fine_tune_of_the_base(tmp_path: Path) -> None:
     config = EvaluationConfig(prompts=("a man running",), seeds=(0,), steps=1, n_resamples=10)
     params = EvaluateParams(
         base=str(tmp_path / "tune"), checkpoint=str(tmp_path / "adapter"), out=str(tmp_path),
-        evaluation=config, judge=ModelConfig(weights="embedded"), device="cpu",
+        evaluation=config, judge=JudgeConfig(weights="embedded"), device="cpu",
     )  # fmt: skip
     job = EvaluationJob(
         params=params, checkpoint=params.checkpoint, digest="", champion=None, reigning=None

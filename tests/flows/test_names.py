@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.names import model_path, split_dataset
+from flows.names import Model, model_path, split_dataset
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,8 @@ def test_a_dataset_is_a_root_and_a_version(given: str, expected: tuple[str, str]
 
 
 def test_embedded_models_are_there_and_other_names_pass_through() -> None:
-    for kind in ("base", "pose", "masks"):
-        assert Path(model_path("embedded", kind)).is_dir()
+    kinds: tuple[Model, ...] = ("base", "pose", "masks", "judge")
+    folders = {model_path("embedded", kind) for kind in kinds}
+    assert len(folders) == len(kinds)  # the judge is a model of its own
+    assert all(Path(folder).is_dir() for folder in folders)
     assert model_path("owner/model", "base") == "owner/model"

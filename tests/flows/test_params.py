@@ -26,7 +26,7 @@ from flows.tree import leaves
 from hcp.evaluation.promotion import PromotionConfig
 from hcp.evaluation.results import EvaluationConfig
 from hcp.training.config import Mixed, TrainConfig, Workers
-from priors.config import ExtractorConfig, ModelConfig, PoolConfig
+from priors.config import ExtractorConfig, JudgeConfig, PoolConfig
 from priors.gate import GateConfig
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +44,7 @@ COMPONENTS: list[tuple[Any, dict[str, type]]] = [
     (TrainParams, {"training": TrainConfig, "workers": Workers}),
     (
         EvaluateParams,
-        {"evaluation": EvaluationConfig, "promotion": PromotionConfig, "judge": ModelConfig},
+        {"evaluation": EvaluationConfig, "promotion": PromotionConfig, "judge": JudgeConfig},
     ),
 ]
 RUN = {"source": "/a", "root": "/b"}

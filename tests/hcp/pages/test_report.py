@@ -16,6 +16,7 @@ from torch import nn
 from hcp.evaluation.attention_maps import MapRecorder, Word
 from hcp.evaluation.comparison import Pictures, compare
 from hcp.evaluation.generation import Recording
+from hcp.evaluation.judge import JudgeNote, Standing
 from hcp.evaluation.mechanism import PhotoMaps
 from hcp.evaluation.promotion import decide
 from hcp.evaluation.results import EvaluationConfig
@@ -181,3 +182,16 @@ def test_empty_sections_are_left_out(version: DatasetVersion) -> None:
 def test_a_report_needs_no_torch() -> None:
     code = "import hcp.pages.report, sys; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=True)
+
+
+@pytest.mark.parametrize("standing", ["teacher", "independent", "not known"])
+def test_the_page_says_who_judges(data: ReportData, standing: Standing) -> None:
+    note = JudgeNote(
+        name="<j>.pt", sha256="ab", standing=standing, text="Is it <so>?", error="AP .5"
+    )
+    page = Page(render(replace(data, judge=note)))
+    assert "Is it <so>?" in page.text
+    assert "The judge's own error: AP .5." in page.text
+    assert ("Judged by the teacher" in page.text) == (standing == "teacher")
+    unstated = Page(render(replace(data, judge=replace(note, error=""))))
+    assert "own error is not stated" in unstated.text
