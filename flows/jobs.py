@@ -17,6 +17,7 @@ from storage.errors import HcpError
 
 if TYPE_CHECKING:
     from hcp.evaluation.base_pictures import BasePictures
+    from hcp.evaluation.bodies import BodyJudge
     from hcp.evaluation.judge import JudgeNote
     from hcp.evaluation.poses import PoseBook
     from hcp.evaluation.promotion import Verdict
@@ -91,6 +92,7 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
         features=clip_features(network, device=device) if network else None,
         poses=pose_book(version),
         base_pictures=kept_pictures(params, config, device=device, dtype=dtype),
+        bodies=body_judge(params, device),
     )
     verdict = marked(judged(job, decide(evaluation.report, config=params.promotion)), note)
     return EvaluationResult(
@@ -197,6 +199,19 @@ def pose_book(version: "DatasetVersion | None", limit: int = MAX_POSES) -> "Pose
     return None if version is None else PoseBook.of(islice(captioned_people(version), limit))
 
 
+def body_judge(params: EvaluateParams, device: str) -> "BodyJudge | None":
+    """The body judge that the parameters name, if they name one.
+
+    Raises:
+        WeightsError: its files cannot be used.
+    """
+    from hcp.evaluation.bodies import load_bodies
+
+    if params.bodies is None:
+        return None
+    return load_bodies(model_path(params.bodies, "bodies"), device=device)
+
+
 def render_page(
     params: EvaluateParams,
     evaluation: "Evaluation",
@@ -226,6 +241,7 @@ def render_page(
                 "trained parameters": f"{evaluation.report.parameters[CANDIDATE]:,}",
                 "dataset": params.dataset or "none",
                 "people judged by": params.judge.weights,
+                "bodies judged by": params.bodies or "nobody",
             },
         )
     )

@@ -15,10 +15,11 @@ C = TypeVar("C")
 
 EMBEDDED = "embedded"
 
-Model = Literal["base", "pose", "masks", "judge"]
+Model = Literal["base", "pose", "masks", "judge", "bodies"]
 
 EMBEDDED_FOLDERS: Mapping[Model, str] = {
     "base": "sd", "pose": "pose", "masks": "sam", "judge": "judge",
+    "bodies": "bodies",
 }  # fmt: skip
 """Below ``weights`` of the package ``demo``; the judge of poses is not the extractor's model."""
 

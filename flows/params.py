@@ -175,6 +175,13 @@ class EvaluateSettings(ComputeParams, RegistryParams):
     allow_teacher_judge: Annotated[
         bool, Field(description="judge with the model that made the priors; marks the report")
     ] = False
+    bodies: Annotated[
+        File | None,
+        Field(
+            description="folder of a body judge of these pictures' world, or 'embedded' (drawn "
+            "people); none: the people score goes without soundness"
+        ),
+    ] = None
     clip_model: Annotated[
         File | None, Field(description="CLIP id or folder for the text score; none: no score")
     ] = None

@@ -1,11 +1,12 @@
 """Bodies drawn wrong, one fault at a time: what a judge of pictures must see.
 
 ``render_faulty`` draws the scene of a seed with one person; ``render_scene(seed, people=1)`` is the
-same picture without the fault.
+same picture without the fault. Of several people one has it.
 """
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -26,21 +27,32 @@ _CHAINS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def render_faulty(seed: int, fault: str, *, size_px: int = 256) -> Scene:
-    """The scene of this seed with one person, who has the fault (a name of ``FAULTS``).
+def render_faulty(seed: int, fault: str, *, size_px: int = 256, people: int = 1) -> Scene:
+    """The scene of this seed with so many people, one of whom has the fault (a name of ``FAULTS``).
+
+    Its attribute ``faulty`` is that person's place in ``people``.
 
     Raises:
-        ValueError: no such fault.
+        ValueError: no such fault, or nobody to have it.
     """
     if fault not in FAULTS:
         raise ValueError(f"render_faulty: fault must be one of {', '.join(FAULTS)}, got {fault!r}")
+    if people < 1:
+        raise ValueError(f"render_faulty: people must be 1 to 3, got {people}")
     rng = np.random.default_rng([20261127, seed])
-    return render_scene(
-        seed,
-        size_px=size_px,
-        people=1,
-        artist=lambda layer, actor: FAULTS[fault](layer, actor, rng),
-    )
+    faulty = int(rng.integers(people))
+    drawn = 0
+
+    def artist(layer: Image.Image, actor: Actor) -> None:
+        nonlocal drawn
+        if drawn == faulty:
+            FAULTS[fault](layer, actor, rng)
+        else:
+            draw_whole(layer, actor)
+        drawn += 1
+
+    scene = render_scene(seed, size_px=size_px, people=people, artist=artist)
+    return replace(scene, attributes={**scene.attributes, "faulty": faulty})
 
 
 def _moved(body: Skeleton, points: Mapping[str, Point]) -> Skeleton:

@@ -74,7 +74,7 @@ def stored_scenes(
     seeds: range, *, folder: Path, size_px: int = SIZE_PX, world: str = "people"
 ) -> DrawnScenes:
     """The same as ``draw_scenes``, rendered once per version of the renderer, images on disk."""
-    stem = f"{world}-{seeds.start}-{len(seeds)}-{size_px}-{_renderer_digest()}"
+    stem = f"{world}-{seeds.start}-{len(seeds)}-{size_px}-{renderer_digest()}"
     images_path, rest_path = folder / f"{stem}.npy", folder / f"{stem}.npz"
     if not rest_path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
@@ -130,7 +130,7 @@ def _rendered(seeds: range, draw: Callable[[int], Scene]) -> Iterator[Scene]:
         yield from pool.map(draw, seeds, chunksize=_CHUNK)
 
 
-def _renderer_digest() -> str:
+def renderer_digest() -> str:
     """Changes when any module of the world changes."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):

@@ -1,7 +1,7 @@
 """From pictures and attention maps to an evaluation report; nothing is drawn here."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,9 @@ from torch import nn
 
 from hcp.evaluation.interval import Interval, mean_of_known, paired_interval
 from hcp.evaluation.mechanism import PhotoMaps, attention_share
+from hcp.evaluation.opinions import opinions_of
 from hcp.evaluation.people import PeopleMeasures, measure_people
+from hcp.evaluation.poses import PoseBook
 from hcp.evaluation.results import (
     BASE,
     CANDIDATE,
@@ -36,6 +38,10 @@ class Pictures:
     seeds: tuple[int, ...]
     images: Mapping[str, Sequence[Image8]]  # arm -> pictures
     people: Mapping[str, Sequence[Sequence[Person]]]  # arm -> detections, any score
+    soundness: Mapping[str, Sequence[Sequence[float]]] = field(
+        default_factory=dict[str, Sequence[Sequence[float]]]
+    )
+    """Arm -> of each of the detections, in [0, 1]; empty where no body judge looked at them."""
 
 
 def compare(
@@ -45,10 +51,14 @@ def compare(
     config: EvaluationConfig,
     text_scorer: TextScorer | None = None,
     features: nn.Module | None = None,
+    poses: PoseBook | None = None,
 ) -> EvaluationReport:
-    """The report on pictures and attention maps that are there already."""
+    """The report on pictures and attention maps that are there already.
+
+    With ``poses`` the people score asks whether people do what the prompt says.
+    """
     missing: dict[str, str] = {}
-    people = people_measures(pictures)
+    people = people_measures(pictures, poses)
     texts: dict[str, list[float]] = {}
     if text_scorer is None:
         missing["text_score"] = "no CLIP model is configured"
@@ -116,16 +126,27 @@ def _shares_by_arm(
     return {name: tuple(shares[name]) for name in pictures.images if name in shares}
 
 
-def people_measures(pictures: Pictures) -> dict[str, list[PeopleMeasures | None]]:
+def people_measures(
+    pictures: Pictures, poses: PoseBook | None = None
+) -> dict[str, list[PeopleMeasures | None]]:
     """Per arm and picture; None for prompts without human words."""
     expected = [expected_people(p) for p in pictures.prompts]
     return {
         name: [
-            None if n == 0 else measure_people(found, n_expected=n)
-            for n, found in zip(expected, detections, strict=True)
+            None
+            if n == 0
+            else measure_people(
+                found,
+                n_expected=n,
+                opinions=opinions_of(found, prompt, soundness=sound, poses=poses),
+            )
+            for n, prompt, found, sound in zip(
+                expected, pictures.prompts, detections,
+                pictures.soundness.get(name, [()] * len(expected)), strict=True,
+            )
         ]
         for name, detections in pictures.people.items()
-    }
+    }  # fmt: skip
 
 
 def _arm(

@@ -29,6 +29,21 @@ TORSO_PER_SHOULDERS = 1.2
 """The torso counts at least this many shoulder widths: one bent to the camera looks short."""
 
 
+NOT_AS_ASKED = 0.5
+"""What a person counts who does not do what the prompt says, against one who does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opinion:
+    """What further judges say of a detected person; None: not asked, or it cannot be told."""
+
+    soundness: float | None = None  # of the body in [0, 1], see hcp.evaluation.bodies
+    as_asked: bool | None = None  # whether they do what the prompt says, see hcp.evaluation.poses
+
+
+NO_OPINION = Opinion()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeopleMeasures:
     """What was seen in one image; None where it is not defined."""
@@ -42,8 +57,13 @@ class PeopleMeasures:
     people_score: float  # in [0, 1], see `people_score`
 
 
-def measure_people(people: Sequence[Person], *, n_expected: int | None) -> PeopleMeasures:
-    """All measures of one image from its detections (any score; weak ones are left out here)."""
+def measure_people(
+    people: Sequence[Person], *, n_expected: int | None, opinions: Sequence[Opinion] = ()
+) -> PeopleMeasures:
+    """All measures of one image from its detections (any score; weak ones are left out here).
+
+    ``opinions`` of each of the people, in their order; empty: nobody else was asked.
+    """
     counted = counted_people(people)
     confidences = [c for p in counted for _, _, c in p.keypoints if c >= MIN_CONFIDENCE]
     flags = [flag for p in counted for flag in limb_flags(p)]
@@ -54,7 +74,7 @@ def measure_people(people: Sequence[Person], *, n_expected: int | None) -> Peopl
         count_error=None if n_expected is None else abs(len(counted) - n_expected),
         keypoint_confidence=float(np.mean(confidences)) if confidences else None,
         implausible_limbs=float(np.mean(flags)) if flags else None,
-        people_score=people_score(counted, n_expected=n_expected),
+        people_score=people_score(people, n_expected=n_expected, opinions=opinions),
     )
 
 
@@ -63,25 +83,37 @@ def counted_people(people: Sequence[Person]) -> list[Person]:
     return sorted((p for p in people if p.score >= MIN_SCORE), key=lambda p: -p.score)
 
 
-def people_score(people: Sequence[Person], *, n_expected: int | None) -> float:
+def people_score(
+    people: Sequence[Person], *, n_expected: int | None, opinions: Sequence[Opinion] = ()
+) -> float:
     """How well the prompt's people are drawn, in [0, 1].
 
-    The mean `person_quality` of the n best-scored people, n the number the prompt asks for (1 where
-    it is unknown). A missing person counts 0; a surplus one is left to the count error.
+    The mean `person_quality` of the n best-scored people who count, n the number the prompt asks
+    for (1 where it is unknown). A missing person counts 0; a surplus one is left to the count
+    error. Which faults of a body it sees is measured: ``benchmarks.bench_judge``.
     """
     n = max(n_expected or 1, 1)
-    best = sorted(people, key=lambda p: -p.score)[:n]
-    return float(sum(person_quality(person) for person in best) / n)
+    asked = opinions or [NO_OPINION] * len(people)
+    both = [(p, o) for p, o in zip(people, asked, strict=True) if p.score >= MIN_SCORE]
+    best = sorted(both, key=lambda pair: -pair[0].score)[:n]
+    return float(sum(person_quality(person, opinion) for person, opinion in best) / n)
 
 
-def person_quality(person: Person) -> float:
-    """Detection score * mean confidence of seen keypoints * (1 - share of implausible limbs)."""
+def person_quality(person: Person, opinion: Opinion = NO_OPINION) -> float:
+    """How well one person is drawn, in [0, 1]: a product of what is known.
+
+    Detection score * mean confidence of seen keypoints * (1 - share of implausible limbs), times
+    the body's soundness where a body judge gave one, times `NOT_AS_ASKED` for somebody who does not
+    do what the prompt says.
+    """
     seen = [c for _, _, c in person.keypoints if c >= MIN_CONFIDENCE]
     if not seen:
         return 0.0
     flags = limb_flags(person)
     plausible = 1.0 - (float(np.mean(flags)) if flags else 0.0)
-    return float(person.score * np.mean(seen) * plausible)
+    sound = 1.0 if opinion.soundness is None else opinion.soundness
+    asked = NOT_AS_ASKED if opinion.as_asked is False else 1.0
+    return float(person.score * np.mean(seen) * plausible * sound * asked)
 
 
 def limb_flags(person: Person) -> list[bool]:

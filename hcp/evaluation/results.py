@@ -98,6 +98,30 @@ class MeasureCard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeenFaults:
+    """What each measure saw of faults that were put into pictures, as a body judge's record says.
+
+    A fault is seen if the intact picture of a pair is ranked above the corrupted one in at least
+    the share ``enough`` of the pairs.
+    """
+
+    world: str  # whose pictures: "drawn people"
+    pairs: int  # of all kinds
+    enough: float
+    shares: Mapping[str, Mapping[str, float]]  # measure -> kind of fault -> share ranked right
+
+    def seen(self, measure: str) -> list[str]:
+        """The kinds of fault that the measure sees, best first."""
+        shares = self.shares.get(measure, {})
+        return sorted((k for k in shares if shares[k] >= self.enough), key=lambda k: -shares[k])
+
+    def unseen(self, measure: str) -> list[str]:
+        """The kinds of fault that it does not see, nearly seen ones first."""
+        shares = self.shares.get(measure, {})
+        return sorted((k for k in shares if shares[k] < self.enough), key=lambda k: -shares[k])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArmReport:
     """One model's numbers; None where something was not measured."""
 
@@ -149,6 +173,7 @@ class EvaluationReport:
     """What was measured picture by picture, in the order of ``config.pictures()``."""
     photo_scores: Scores = field(default_factory=dict[str, Mapping[str, tuple[float | None, ...]]])
     """And on the held-out photos, in their order."""
+    seen_faults: SeenFaults | None = None  # what was tried with this body judge and its peers
 
     def metrics(self) -> dict[str, float]:
         """The numbers as flat names, for a model registry: ``candidate.people_score``."""

@@ -13,6 +13,7 @@ from torch import nn
 
 from hcp.base import BasePipeline
 from hcp.evaluation.base_pictures import BasePictures
+from hcp.evaluation.bodies import BodyJudge
 from hcp.evaluation.comparison import Pictures, compare
 from hcp.evaluation.generation import Image8, Recording, generate, record_picture
 from hcp.evaluation.inputs import check_inputs
@@ -22,6 +23,7 @@ from hcp.evaluation.pose_comparison import with_poses
 from hcp.evaluation.poses import PoseBook
 from hcp.evaluation.results import BASE, CANDIDATE, CHAMPION, EvaluationConfig, EvaluationReport
 from hcp.evaluation.similarity import TextScorer
+from hcp.evaluation.soundness import judged, with_soundness
 from hcp.tokens import human_spans
 from hcp.training.methods.trained import Trained
 from storage.records import Person, Sample
@@ -53,6 +55,7 @@ def evaluate(
     text_scorer: TextScorer | None = None,
     features: nn.Module | None = None,
     poses: PoseBook | None = None,
+    bodies: BodyJudge | None = None,
     measures: Sequence[Measure] = (),
     base_pictures: BasePictures | None = None,
     on_progress: OnProgress | None = None,
@@ -67,6 +70,7 @@ def evaluate(
         text_scorer: for example ``hcp.evaluation.similarity.clip_text_scorer(...)``.
         features: feature network for FID and KID.
         poses: people of the dataset, by which it is told whether people do what a prompt says.
+        bodies: says how sound bodies are; None: the people score goes without.
         measures: further ones, in the report's order.
         base_pictures: where those of the base may lie already; None: they are drawn.
     Raises:
@@ -79,9 +83,13 @@ def evaluate(
         adapters[CHAMPION] = champion
     images = _draw(pipeline, adapters, config, base_pictures, on_progress)
     pictures = _pictures(images, config, detector)
+    if bodies is not None:
+        pictures = judged(pictures, bodies)
     photos = _probe(pipeline, adapters, list(val_samples)[: config.max_photos], config)
-    report = compare(pictures, photos, config=config, text_scorer=text_scorer, features=features)
-    report = with_poses(report, pictures, poses)
+    report = compare(
+        pictures, photos, config=config, text_scorer=text_scorer, features=features, poses=poses
+    )
+    report = with_soundness(with_poses(report, pictures, poses), pictures, bodies)
     for measure in measures:
         report = measure(report, pictures)
     report = replace(report, notes=(*notes, *report.notes))

@@ -47,7 +47,7 @@ _MEASURES = (  # field, title, note, larger is better, as a percentage
     (
         "people_score",
         "People score",
-        "detection, keypoint confidence and plausible limbs, multiplied",
+        "detection, keypoint confidence and plausible limbs, multiplied",  # and see _people_note
         1,
         0,
     ),
@@ -74,6 +74,14 @@ def _value(arm: ArmReport, name: str) -> float | None:
     return arm.more[name] if name in arm.more else getattr(arm, name, None)
 
 
+def _people_note(report: EvaluationReport) -> str:
+    """What the people score is a product of, in this report."""
+    parts = ["detection", "keypoint confidence", "plausible limbs"]
+    parts += [] if "soundness" in report.not_measured else ["sound bodies"]
+    parts += [] if "pose_as_asked" in report.not_measured else ["pose as asked"]
+    return f"{', '.join(parts[:-1])} and {parts[-1]}, multiplied"
+
+
 def measure_rows(report: EvaluationReport) -> list[Measure]:
     """The table of numbers; what no model was measured by is left out."""
     rows: list[Measure] = []
@@ -89,7 +97,7 @@ def measure_rows(report: EvaluationReport) -> list[Measure]:
         rows.append(
             Measure(
                 title=title,
-                note=note,
+                note=_people_note(report) if name == "people_score" else note,
                 values=tuple(percent(v) if aspercent else number(v) for v in values),
                 best=tuple(
                     v is not None and direction != 0 and len(set(known)) > 1

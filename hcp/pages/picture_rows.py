@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hcp.evaluation.people import MIN_SCORE, measure_people
+from hcp.evaluation.people import MIN_SCORE, Opinion, measure_people
 from hcp.evaluation.results import BASE
 from hcp.pages.figures import heat_overlay, jpeg_uri, outline, skeleton_uri
 from hcp.tokens import human_spans
@@ -67,7 +67,9 @@ def _tiles(
         image, people = pictures.images[name][i], pictures.people[name][i]
         size_px = (image.shape[1], image.shape[0])
         if human:
-            score = measure_people(people, n_expected=None).people_score
+            sound = pictures.soundness[name][i] if name in pictures.soundness else ()
+            opinions = [Opinion(soundness=each) for each in sound]
+            score = measure_people(people, n_expected=None, opinions=opinions).people_score
             note = f"best person {score:.2f}"
         else:
             base = pictures.images[BASE][i].astype(np.int16)

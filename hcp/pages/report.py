@@ -25,6 +25,7 @@ from hcp.pages.measures import (
     percent,
 )
 from hcp.pages.picture_rows import photo_row, picture_rows
+from hcp.pages.seen_faults import fault_table
 from storage.extras import explained_imports
 from storage.provenance import library_versions
 
@@ -104,6 +105,7 @@ def _evaluation(data: ReportData) -> dict[str, Any]:
         "measures": measure_rows(report),
         "missing": missing_rows(report),
         "differences": differences(report),
+        "seen_faults": fault_table(report.seen_faults),
         "people_rows": picture_rows(pictures, titles, human=True, **shown),
         "scene_rows": picture_rows(pictures, titles, human=False, **shown),
         "photos": [

@@ -41,3 +41,19 @@ def test_a_missing_leg_takes_pixels_and_a_second_body_adds_them() -> None:
 
     assert area("missing_leg") < area(None) < area("fused")
     assert area("cut_body") < 0.8 * area(None)
+
+
+def test_one_of_several_people_has_the_fault() -> None:
+    chosen: set[int] = set()
+    for seed in range(12):
+        sound = render_scene(seed, size_px=96, people=3)
+        faulty = render_faulty(seed, "smeared_face", size_px=96, people=3)
+        index = int(str(faulty.attributes["faulty"]))
+        chosen.add(index)
+        changed = np.any(faulty.image != sound.image, axis=-1)
+        others = [p.mask for i, p in enumerate(sound.people) if i != index]
+        assert changed.any()
+        assert not (changed & (np.any(others, axis=0))).sum() > 12  # but for soft edges
+    assert chosen == {0, 1, 2}
+    with pytest.raises(ValueError, match="people must be 1 to 3, got 0"):
+        render_faulty(0, "fused", people=0)

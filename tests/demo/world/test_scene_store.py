@@ -61,6 +61,6 @@ def test_many_scenes_are_drawn_on_all_cores_in_their_order(
 
 def test_a_changed_renderer_draws_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stored_scenes(training_seeds(1), folder=tmp_path, size_px=64)
-    monkeypatch.setattr(scene_store, "_renderer_digest", lambda: "other")
+    monkeypatch.setattr(scene_store, "renderer_digest", lambda: "other")
     stored_scenes(training_seeds(1), folder=tmp_path, size_px=64)
     assert len(list(tmp_path.glob("*.npz"))) == 2
