@@ -82,9 +82,7 @@ def evaluate(
     if champion is not None:
         adapters[CHAMPION] = champion
     images = _draw(pipeline, adapters, config, base_pictures, on_progress)
-    pictures = _pictures(images, config, detector)
-    if bodies is not None:
-        pictures = judged(pictures, bodies)
+    pictures = judged(_pictures(images, config, detector), bodies)
     photos = _probe(pipeline, adapters, list(val_samples)[: config.max_photos], config)
     report = compare(
         pictures, photos, config=config, text_scorer=text_scorer, features=features, poses=poses

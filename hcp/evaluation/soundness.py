@@ -18,8 +18,10 @@ CARD = MeasureCard(
 )
 
 
-def judged(pictures: Pictures, bodies: BodyJudge) -> Pictures:
-    """The pictures with the soundness of everybody who was detected in them."""
+def judged(pictures: Pictures, bodies: BodyJudge | None) -> Pictures:
+    """The pictures with the soundness of everybody who was detected in them, if somebody judges."""
+    if bodies is None:
+        return pictures
     sound = {name: bodies(pictures.images[name], found) for name, found in pictures.people.items()}
     return replace(pictures, soundness=sound)
 
