@@ -4,7 +4,7 @@ They run where the GPU is (a Ray task) and know neither Prefect nor Ray.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from flows.judge import judge_path, judge_tags, marked, note_on_judge
 from flows.names import model_path, split_dataset
 from flows.params import EvaluateParams
-from hcp.evaluation.results import CANDIDATE, EvaluationConfig
+from hcp.evaluation.results import CANDIDATE, CHAMPION, EvaluationConfig
 from storage.errors import HcpError
 
 if TYPE_CHECKING:
     from hcp.evaluation.base_pictures import BasePictures
     from hcp.evaluation.bodies import BodyJudge
     from hcp.evaluation.judge import JudgeNote
+    from hcp.evaluation.measures import Measure
     from hcp.evaluation.poses import PoseBook
     from hcp.evaluation.promotion import Verdict
     from hcp.evaluation.results import EvaluationReport
@@ -64,33 +65,37 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
     from hcp.evaluation.promotion import decide
     from hcp.evaluation.run import evaluate
     from hcp.evaluation.similarity import clip_features, clip_text_scorer
-    from hcp.training.methods import load_trained
+    from hcp.evaluation.tasks import task_measures
     from priors.device import resolve_device
     from priors.models import load_pose
     from storage.versions import open_version
 
     params = job.params
     device = resolve_device(params.device)
-    candidate = load_trained(job.checkpoint)
-    champion = load_trained(job.champion) if job.champion else None
-    if params.any_base:
-        take_any_base(candidate, champion)
+    trained = load_models(job)
     config = evaluation_config(params)
     version = open_version(*split_dataset(params.dataset)) if params.dataset else None
-    note = note_on_judge(params, version, candidate, champion)
+    note = note_on_judge(params, version, trained[CANDIDATE], trained.get(CHAMPION))
     dtype = sampling_dtype(config.precision, device)
     judge = replace(params.judge, weights=judge_path(params))
     clip, network = params.clip_model, params.features
+    pipeline = load_base(model_path(params.base, "base"), device=device, dtype=dtype)
+    scorer = clip_text_scorer(clip, device=device) if clip else None
+    photos, book = held_out(version, config.max_photos), pose_book(version)
     evaluation = evaluate(
-        load_base(model_path(params.base, "base"), device=device, dtype=dtype),
-        candidate,
+        pipeline,
+        trained[CANDIDATE],
         config=config,
+        measures=[
+            *without_photos(version, photos),
+            *task_measures(pipeline, trained, config=config, text_scorer=scorer, poses=book),
+        ],
         detector=load_pose(judge, device=device),
-        champion=champion,
-        val_samples=held_out(version, config.max_photos),
-        text_scorer=clip_text_scorer(clip, device=device) if clip else None,
+        champion=trained.get(CHAMPION),
+        val_samples=photos,
+        text_scorer=scorer,
         features=clip_features(network, device=device) if network else None,
-        poses=pose_book(version),
+        poses=book,
         base_pictures=kept_pictures(params, config, device=device, dtype=dtype),
         bodies=body_judge(params, device),
     )
@@ -99,7 +104,7 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
         html=render_page(params, evaluation, verdict, version, note),
         figures=evaluation.report,
         verdict=verdict,
-        tags={**registry_tags(params, candidate, verdict), **judge_tags(note)},
+        tags={**registry_tags(params, trained[CANDIDATE], verdict), **judge_tags(note)},
     )
 
 
@@ -135,10 +140,21 @@ def kept_pictures(
     )
 
 
-def take_any_base(*trained: "Trained | None") -> None:
+def load_models(job: EvaluationJob) -> "dict[str, Trained]":
+    """The candidate and, where there is one, the champion, by the names of their arms."""
+    from hcp.training.methods import load_trained
+
+    places = {CANDIDATE: job.checkpoint} | ({CHAMPION: job.champion} if job.champion else {})
+    trained = {arm: load_trained(place) for arm, place in places.items()}
+    if job.params.any_base:
+        take_any_base(*trained.values())
+    return trained
+
+
+def take_any_base(*trained: "Trained") -> None:
     """Without a fingerprint of its own base, any base of its layout will do."""
     known: Any
-    for known in filter(None, trained):
+    for known in trained:
         known.card = replace(known.card, base_fingerprint={})
 
 
@@ -189,6 +205,18 @@ def held_out(version: "DatasetVersion | None", limit: int) -> "list[Sample]":
         return []
     scanned = islice(version.iter_samples("val"), SCAN_PER_PHOTO * limit)
     return list(islice((sample for sample in scanned if sample.human_spans), limit))
+
+
+def without_photos(version: "DatasetVersion | None", photos: "Sequence[Sample]") -> "list[Measure]":
+    """Where there are no held-out photos: why what they are for was not measured."""
+    from hcp.evaluation.tasks import reason
+
+    if photos:
+        return []
+    why = "no dataset is given, so no held-out photos"
+    if version is not None:
+        why = f"dataset version {version.id} has no held-out photo whose caption has human words"
+    return [reason(attention_share=why, human_map_share=why)]
 
 
 def pose_book(version: "DatasetVersion | None", limit: int = MAX_POSES) -> "PoseBook | None":

@@ -189,7 +189,9 @@ class EvaluateSettings(ComputeParams, RegistryParams):
         File | None, Field(description="CLIP id or folder whose image features FID and KID take")
     ] = None
     evaluation: Annotated[
-        EvaluationConfig, Field(description="what is drawn and how it is compared")
+        EvaluationConfig,
+        AfterValidator(with_places("out_of_domain")),
+        Field(description="what is drawn and how it is compared"),
     ] = EvaluationConfig()
     promotion: Annotated[PromotionConfig, Field(description="when a difference counts")] = (
         PromotionConfig()

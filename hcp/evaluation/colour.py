@@ -4,9 +4,12 @@ Dimension legend: ... any leading axes, N colours.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from hcp.tokens.clothing import colour_names
 
 Rgb = tuple[int, int, int]  # sRGB, 0 to 255
 
@@ -72,3 +75,23 @@ def nearest_colour(lab: ArrayLike, palette: Mapping[str, Rgb] = NAMED_COLOURS) -
     names = list(palette)
     distances = np.linalg.norm(srgb_to_lab([palette[n] for n in names]) - np.asarray(lab), axis=-1)
     return names[int(distances.argmin())]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClothingConfig:
+    """By which colours clothes in pictures are told."""
+
+    palette: Mapping[str, Rgb] = field(default_factory=lambda: dict(NAMED_COLOURS))
+    """Name -> sRGB; the default suits real pictures roughly, a world's own palette is exact."""
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.palette) - set(colour_names())):
+            raise ValueError(
+                f"ClothingConfig.palette: no caption can ask for {unknown}; the names there are: "
+                f"{', '.join(colour_names())}"
+            )
+        if len(self.palette) < 2:
+            raise ValueError(f"ClothingConfig.palette needs two colours, got {dict(self.palette)}")
+        wrong = {n: c for n, c in self.palette.items() if not all(0 <= v <= 255 for v in c)}
+        if wrong:
+            raise ValueError(f"ClothingConfig.palette: sRGB in 0 to 255 is wanted, got {wrong}")

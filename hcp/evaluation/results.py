@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+from hcp.evaluation.colour import ClothingConfig
 from hcp.evaluation.interval import Interval
 from hcp.evaluation.prompts import DEFAULT_PROMPTS
 from hcp.tokens import human_spans
@@ -32,6 +33,11 @@ class EvaluationConfig:
     max_photos: int = 64
     level: float = 0.95  # of the bootstrap intervals
     n_resamples: int = 2000
+    clothing: ClothingConfig = field(default_factory=ClothingConfig)
+    out_of_domain: str | None = None
+    """A built-in set of prompts (``real``, ``embedded``) or a file of lines ``category: prompt``.
+
+    Every model draws each of them once. None: off, as it draws more pictures."""
 
     def __post_init__(self) -> None:
         if not self.prompts or not self.seeds:

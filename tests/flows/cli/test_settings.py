@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from demo.world.looks import CLOTHES
 from flows.cli.settings import PRESETS, Given, from_preset, load_params, merged
 from flows.params import (
     AblateParams,
@@ -15,6 +16,7 @@ from flows.params import (
     TrainParams,
 )
 from hcp.config import HcpConfig
+from hcp.evaluation.out_of_domain import BUILT_IN
 
 NEEDED: dict[Any, dict[str, Any]] = {
     RebuildParams: {"source": "/s", "root": "/r"},
@@ -156,3 +158,10 @@ def test_the_demo_uses_the_embedded_models_at_their_sizes() -> None:
     assert (rebuild.extractor.pose_model, rebuild.extractor.imgsz) == ("embedded", 320)
     train = from_preset(TrainParams, "demo")
     assert (train["base"], train["training"]["data"]["resolution_px"]) == ("embedded", 128)
+
+
+def test_the_demo_knows_the_colours_of_its_world() -> None:
+    evaluate = from_preset(EvaluateParams, "demo")["evaluation"]
+    palette = {name: tuple(rgb) for name, rgb in evaluate["clothing"]["palette"].items()}
+    assert palette == CLOTHES
+    assert evaluate["out_of_domain"] in BUILT_IN
