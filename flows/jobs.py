@@ -77,10 +77,8 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
     version = open_version(*split_dataset(params.dataset)) if params.dataset else None
     note = note_on_judge(params, version, trained[CANDIDATE], trained.get(CHAMPION))
     dtype = sampling_dtype(config.precision, device)
-    judge = replace(params.judge, weights=judge_path(params))
-    clip, network = params.clip_model, params.features
     pipeline = load_base(model_path(params.base, "base"), device=device, dtype=dtype)
-    scorer = clip_text_scorer(clip, device=device) if clip else None
+    scorer = clip_text_scorer(params.clip_model, device=device) if params.clip_model else None
     photos, book = held_out(version, config.max_photos), pose_book(version)
     evaluation = evaluate(
         pipeline,
@@ -90,11 +88,11 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
             *without_photos(version, photos),
             *task_measures(pipeline, trained, config=config, text_scorer=scorer, poses=book),
         ],
-        detector=load_pose(judge, device=device),
+        detector=load_pose(replace(params.judge, weights=judge_path(params)), device=device),
         champion=trained.get(CHAMPION),
         val_samples=photos,
         text_scorer=scorer,
-        features=clip_features(network, device=device) if network else None,
+        features=clip_features(params.features, device=device) if params.features else None,
         poses=book,
         base_pictures=kept_pictures(params, config, device=device, dtype=dtype),
         bodies=body_judge(params, device),
