@@ -86,10 +86,12 @@ def check_before(
     Raises:
         HcpError: the judge is the teacher, and that is not allowed.
     """
-    judge = known_digests(judge_path(params))
+    path = judge_path(params)
+    judge = known_digests(path) or (path,)  # one name that nothing is known of is one model too
     teachers: list[Teacher] = []
     if extractor is not None:
-        theirs = known_digests(model_path(extractor.pose_model, "pose"))
+        taught = model_path(extractor.pose_model, "pose")
+        theirs = known_digests(taught) or (taught,)
         of = f"this rebuild (extractor.pose_model {extractor.pose_model})"
         teachers += [Teacher(of=of, sha256=digest) for digest in theirs]
     for dataset in datasets:

@@ -53,7 +53,7 @@ def judge_note(
     unknown = [each for each in teachers if not each.sha256]
     if same and not allow:
         raise HcpError(
-            f"the judge is the teacher: {name} has the weights (sha256 {sha256}) that made the "
+            f"the judge is the teacher: {name} has the weights ({sha256}) that made the "
             f"priors of {same}; expected another pose model, as what it sees wrongly would count "
             "as right. Give another one with judge.weights (--pose-model), or allow it with "
             "allow_teacher_judge: true (--set allow_teacher_judge=true, in a pipeline or an "

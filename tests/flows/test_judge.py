@@ -119,7 +119,12 @@ def test_before_the_work_the_extractor_and_the_judge_are_compared(copy: str) -> 
     check_before(settings(judge={"weights": "embedded"}), extractor=extractor)
     check_before(settings(), extractor=ExtractorConfig())  # the defaults go together
     check_before(settings(judge={"weights": "no-such"}), extractor=extractor)  # not known yet
-    for weights, theirs in ((copy, extractor), ("yolo11n-pose", ExtractorConfig())):
+    unheard_of = "https://elsewhere.example/pose.pt"
+    for weights, theirs in (
+        (copy, extractor),
+        ("yolo11n-pose", ExtractorConfig()),
+        (unheard_of, ExtractorConfig(pose_model=unheard_of)),
+    ):
         params = settings(judge={"weights": weights})
         with pytest.raises(HcpError, match="the judge is the teacher"):
             check_before(params, extractor=theirs)
