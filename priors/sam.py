@@ -120,6 +120,15 @@ def save_sam(sam: Sam, directory: Path, *, config: SamConfig) -> None:
     (directory / CONFIG_FILE).write_text(json.dumps(asdict(config), indent=1) + "\n")
 
 
+def is_sam_folder(directory: Path) -> bool:
+    """Whether a folder's config is that of a Sam that ``save_sam`` wrote."""
+    try:
+        fields = json.loads((directory / CONFIG_FILE).read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(fields, dict) and "encoder_embed_dim" in fields
+
+
 def load_sam(directory: Path) -> Sam:
     """The Sam of a directory written by ``save_sam``, float32, on CPU, in eval mode.
 

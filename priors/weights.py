@@ -19,7 +19,9 @@ from storage.errors import WeightsError
 
 logger = logging.getLogger(__name__)
 
-WeightsKind = Literal["yolo-pose", "yolo-seg", "sam_vit_h", "sam_vit_l", "sam_vit_b", "mobile_sam"]
+WeightsKind = Literal[
+    "yolo-pose", "yolo-seg", "sam_vit_h", "sam_vit_l", "sam_vit_b", "mobile_sam", "inception"
+]
 
 _ULTRALYTICS = "https://github.com/ultralytics/assets/releases/download/v8.3.0"
 _SAM = "https://dl.fbaipublicfiles.com/segment_anything"
@@ -52,6 +54,12 @@ _YOLO_SHA256 = {
 }
 _YOLO_POSE_AP = {"n": 0.500, "s": 0.589, "m": 0.649, "l": 0.661, "x": 0.695}
 """https://docs.ultralytics.com/tasks/pose, of YOLO11 at 640 px."""
+_INCEPTION = KnownWeights(  # Inception-v3 of FID's and KID's authors, as torch-fidelity has it
+    kind="inception",
+    url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
+    "weights-inception-2015-12-05-6726825d.pth",
+    sha256=("6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",),
+)
 _SAMS: tuple[tuple[WeightsKind, str, str], ...] = (
     ("sam_vit_h", f"{_SAM}/sam_vit_h_4b8939.pth",
      "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e"),
@@ -74,6 +82,7 @@ KNOWN_WEIGHTS: dict[str, KnownWeights] = {
         for size in "nsmlx"
     },
     **{kind: KnownWeights(kind=kind, url=url, sha256=(sha256,)) for kind, url, sha256 in _SAMS},
+    _INCEPTION.kind: _INCEPTION,
 }
 _KIND_OF_DIGEST: dict[str, WeightsKind] = {
     digest: row.kind for row in KNOWN_WEIGHTS.values() for digest in row.sha256
@@ -225,6 +234,7 @@ def _kind_of_name(name: str) -> WeightsKind | None:
         "vit_b": "sam_vit_b",
         "-pose": "yolo-pose",
         "-seg": "yolo-seg",
+        "weights-inception": "inception",
     }
     return next((kind for part, kind in kinds.items() if part in stem), None)
 

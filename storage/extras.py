@@ -13,6 +13,7 @@ EXTRAS = {
     "train": (
         "jinja2", "mlflow", "peft", "pyarrow", "ray", "tensorboardX", "torchmetrics", "torchvision",
     ),
+    "inception": ("torch_fidelity",),
     "lora": ("peft",),
     "flows": ("httpx", "jinja2", "prefect", "pyarrow", "pydantic", "rich", "typer", "yaml"),
     "s3": ("s3fs",),

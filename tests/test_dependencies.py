@@ -27,7 +27,7 @@ NOT_IMPORTED = {
 }
 TOOLS = {"basedpyright", "moto", "pre_commit", "pytest_timeout", "pytest_xdist", "ruff"}
 EXTRA_OF_PACKAGE = {
-    "hcp": {"train", "bnb", "schedule-free"},
+    "hcp": {"train", "bnb", "schedule-free", "inception"},
     "priors": {"extract"},
     "flows": {"flows", "train"},
 }
