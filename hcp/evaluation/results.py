@@ -14,6 +14,8 @@ from hcp.tokens import human_spans
 BASE, CANDIDATE, CHAMPION = "base", "candidate", "champion"
 """Names of the arms."""
 
+_LIMITS = ("max_photos", "max_references", "min_face_px")
+
 
 Scores = Mapping[str, Mapping[str, tuple[float | None, ...]]]
 """Measure -> arm -> one number for each picture or photo; None where it is not defined."""
@@ -30,7 +32,9 @@ class EvaluationConfig:
     batch_size: int = 4
     precision: Literal["auto", "float32", "float16"] = "auto"  # auto: float16 on a GPU
     noise_levels: tuple[float, ...] = (0.2, 0.5, 0.8)  # timesteps of the photos, share of T
-    max_photos: int = 64
+    max_photos: int = 64  # held-out ones whose attention is measured
+    max_references: int = 500  # photos that FID, KID and CMMD compare with, held-out ones first
+    min_face_px: int = 16  # side of the smallest face that is measured
     level: float = 0.95  # of the bootstrap intervals
     n_resamples: int = 2000
     clothing: ClothingConfig = field(default_factory=ClothingConfig)
@@ -56,7 +60,7 @@ class EvaluationConfig:
                 "EvaluationConfig.seeds must be different numbers from 0 to 2**63 - 1 (a repeated "
                 f"one gives the same pictures again), got {self.seeds}"
             )
-        for name in ("steps", "batch_size", "max_photos", "n_resamples"):
+        for name in ("steps", "batch_size", "n_resamples", *_LIMITS):
             if getattr(self, name) < 1:
                 raise ValueError(f"EvaluationConfig.{name} must be >= 1, got {getattr(self, name)}")
         if not 1 <= self.guidance < math.inf or not 0 < self.level < 1:
@@ -101,6 +105,8 @@ class MeasureCard:
     note: str  # a few words on what it is
     better: Literal["higher", "lower", "neither"]
     percent: bool = False
+    scale: float = 1.0  # what a page shows is the figure times this
+    photos: float | None = None  # the same measured on real photos
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +148,7 @@ class ArmReport:
     text_score: float | None
     attention_share: float | None  # of M, or of M^ with HcP layers
     human_map_share: float | None  # of M_h alone, with HcP layers
-    fid: float | None
+    fid: float | None  # as in ``more``, for those who read reports of earlier versions
     kid: float | None
     pose_as_asked: float | None = None  # see hcp.evaluation.poses.pose_as_asked
     pose_distance: float | None = None  # of the people found to the nearest real pose, 0 to 1
