@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from flows.features import feature_space
 from flows.judge import judge_path, judge_tags, marked, note_on_judge
 from flows.names import model_path, split_dataset
 from flows.params import EvaluateParams
@@ -62,9 +63,10 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
         HcpError: a model, the checkpoint, the prompts or the dataset cannot be used.
     """
     from hcp.base import load_base, sampling_dtype
+    from hcp.evaluation.fidelity.measure import fidelity
     from hcp.evaluation.promotion import decide
     from hcp.evaluation.run import evaluate
-    from hcp.evaluation.similarity import clip_features, clip_text_scorer
+    from hcp.evaluation.similarity import clip_text_scorer
     from hcp.evaluation.tasks import task_measures
     from priors.device import resolve_device
     from priors.models import load_pose
@@ -80,19 +82,21 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
     pipeline = load_base(model_path(params.base, "base"), device=device, dtype=dtype)
     scorer = clip_text_scorer(params.clip_model, device=device) if params.clip_model else None
     photos, book = held_out(version, config.max_photos), pose_book(version)
+    judge = load_pose(replace(params.judge, weights=judge_path(params)), device=device)
+    space = feature_space(params.features, device=device)
     evaluation = evaluate(
         pipeline,
         trained[CANDIDATE],
         config=config,
         measures=[
             *without_photos(version, photos),
+            fidelity(space, version, judge),
             *task_measures(pipeline, trained, config=config, text_scorer=scorer, poses=book),
         ],
-        detector=load_pose(replace(params.judge, weights=judge_path(params)), device=device),
+        detector=judge,
         champion=trained.get(CHAMPION),
         val_samples=photos,
         text_scorer=scorer,
-        features=clip_features(params.features, device=device) if params.features else None,
         poses=book,
         base_pictures=kept_pictures(params, config, device=device, dtype=dtype),
         bodies=body_judge(params, device),

@@ -158,7 +158,8 @@ class EvaluateSettings(ComputeParams, RegistryParams):
         Place | None, Field(description="file, one prompt a line; none: evaluation.prompts")
     ] = None
     dataset: Annotated[
-        Dataset | None, Field(description="ROOT[@VERSION] whose val photos measure attention")
+        Dataset | None,
+        Field(description="ROOT[@VERSION] whose photos are compared with"),
     ] = None
     training_log: Annotated[
         Place | None, Field(description="the training's metrics.jsonl, for the report's curves")
@@ -186,7 +187,11 @@ class EvaluateSettings(ComputeParams, RegistryParams):
         File | None, Field(description="CLIP id or folder for the text score; none: no score")
     ] = None
     features: Annotated[
-        File | None, Field(description="CLIP id or folder whose image features FID and KID take")
+        File | None,
+        Field(
+            description="network of FID, KID and CMMD: 'embedded', 'inception' or its weights' "
+            "file, id or folder of a CLIP or DINOv2 model, folder of a Sam"
+        ),
     ] = None
     evaluation: Annotated[
         EvaluationConfig,

@@ -11,7 +11,7 @@ EXTRAS = {
         "yaml",
     ),
     "train": (
-        "jinja2", "mlflow", "peft", "pyarrow", "ray", "tensorboardX", "torchmetrics", "torchvision",
+        "jinja2", "mlflow", "peft", "pyarrow", "ray", "tensorboardX", "torchvision",
     ),
     "inception": ("torch_fidelity",),
     "lora": ("peft",),

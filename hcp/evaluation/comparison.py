@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from hcp.evaluation.interval import Interval, mean_of_known, paired_interval
 from hcp.evaluation.mechanism import PhotoMaps, attention_share
@@ -22,8 +21,7 @@ from hcp.evaluation.results import (
     EvaluationReport,
     Scores,
 )
-from hcp.evaluation.similarity import MIN_PICTURES, Distances, TextScorer, distribution_distances
-from hcp.tokens import human_spans
+from hcp.evaluation.similarity import TextScorer
 from hcp.tokens.counting import expected_people
 from storage.records import Person
 
@@ -50,7 +48,6 @@ def compare(
     *,
     config: EvaluationConfig,
     text_scorer: TextScorer | None = None,
-    features: nn.Module | None = None,
     poses: PoseBook | None = None,
 ) -> EvaluationReport:
     """The report on pictures and attention maps that are there already.
@@ -66,10 +63,7 @@ def compare(
         texts = {n: text_scorer(drawn, pictures.prompts) for n, drawn in pictures.images.items()}
     shares = _attention(photos, missing)
     arms = {
-        name: _arm(
-            name, pictures, people[name], text=texts.get(name), shares=shares,
-            distances=_distances(name, pictures, photos, features, missing),
-        )
+        name: _arm(name, pictures, people[name], text=texts.get(name), shares=shares)
         for name in pictures.images
     }  # fmt: skip
     if shares and all(arm.human_map_share is None for arm in arms.values()):
@@ -156,7 +150,6 @@ def _arm(
     *,
     text: Sequence[float] | None,
     shares: Mapping[str, Sequence[float]],
-    distances: Distances | None,
 ) -> ArmReport:
     known = [m for m in measures if m is not None]
     differences = [
@@ -178,8 +171,8 @@ def _arm(
         text_score=None if text is None else float(np.mean(text)),
         attention_share=mean_of_known(shares.get(name, ())),
         human_map_share=mean_of_known(shares.get(f"{name}.human", ())),
-        fid=None if distances is None else distances.fid,
-        kid=None if distances is None else distances.kid,
+        fid=None,
+        kid=None,
     )
 
 
@@ -228,23 +221,3 @@ def _attention(
         missing["attention_share"] = "no held-out photo with human words and person masks"
         return {}
     return found
-
-
-def _distances(
-    name: str,
-    pictures: Pictures,
-    photos: Mapping[str, Sequence[PhotoMaps]],
-    features: nn.Module | None,
-    missing: dict[str, str],
-) -> Distances | None:
-    real = [photo.image for photo in photos.get(CANDIDATE, ())]
-    spans = [human_spans(prompt) for prompt in pictures.prompts]
-    drawn = [image for image, s in zip(pictures.images[name], spans, strict=True) if s]
-    if features is None:
-        why = "no feature network is configured"
-    elif min(len(real), len(drawn)) < MIN_PICTURES:
-        why = f"{len(real)} photos and {len(drawn)} pictures, {MIN_PICTURES} of each are needed"
-    else:
-        return distribution_distances(features, real, drawn)
-    missing["fid"] = missing["kid"] = why
-    return None

@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from torch import nn
-
 from hcp.base import BasePipeline
 from hcp.evaluation.base_pictures import BasePictures
 from hcp.evaluation.bodies import BodyJudge
@@ -53,7 +51,6 @@ def evaluate(
     champion: Trained | None = None,
     val_samples: Sequence[Sample] = (),
     text_scorer: TextScorer | None = None,
-    features: nn.Module | None = None,
     poses: PoseBook | None = None,
     bodies: BodyJudge | None = None,
     measures: Sequence[Measure] = (),
@@ -66,9 +63,8 @@ def evaluate(
         pipeline: the base, without an adapter.
         candidate: what is under test, of any method.
         champion: what to beat, of any method; None: the base is.
-        val_samples: held-out photos for the attention measure and for FID and KID.
+        val_samples: held-out photos for the attention measure.
         text_scorer: for example ``hcp.evaluation.similarity.clip_text_scorer(...)``.
-        features: feature network for FID and KID.
         poses: people of the dataset, by which it is told whether people do what a prompt says.
         bodies: says how sound bodies are; None: the people score goes without.
         measures: further ones, in the report's order.
@@ -84,9 +80,7 @@ def evaluate(
     images = _draw(pipeline, adapters, config, base_pictures, on_progress)
     pictures = judged(_pictures(images, config, detector), bodies)
     photos = _probe(pipeline, adapters, list(val_samples)[: config.max_photos], config)
-    report = compare(
-        pictures, photos, config=config, text_scorer=text_scorer, features=features, poses=poses
-    )
+    report = compare(pictures, photos, config=config, text_scorer=text_scorer, poses=poses)
     report = with_soundness(with_poses(report, pictures, poses), pictures, bodies)
     for measure in measures:
         report = measure(report, pictures)

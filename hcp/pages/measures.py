@@ -1,9 +1,16 @@
 """The report's numbers: a row for each measure, a bar for each paired difference."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hcp.evaluation.interval import Interval
-from hcp.evaluation.results import BASE, CANDIDATE, CHAMPION, ArmReport, EvaluationReport
+from hcp.evaluation.results import (
+    BASE,
+    CANDIDATE,
+    CHAMPION,
+    ArmReport,
+    EvaluationReport,
+    MeasureCard,
+)
 
 _TITLES = {
     "hcp": "HcP", "lora": "LoRA", "attention": "Attention", "region": "Region", "full": "Full",
@@ -60,8 +67,8 @@ _MEASURES = (  # field, title, note, larger is better, as a percentage
     ("attention_share", "Attention on people", "human words, held-out photos", 1, 1),
     ("human_map_share", "… of the human map alone", "M_h", 1, 1),
     ("text_score", "CLIP score", "picture against prompt", 1, 0),
-    ("fid", "FID", "to held-out photos, given feature network", -1, 0),
-    ("kid", "KID", "to held-out photos, given feature network", -1, 0),
+    ("fid", "FID", "to photos, given feature network", -1, 0),
+    ("kid", "KID", "to photos, given feature network", -1, 0),
     ("pixel_difference", "Change without people", "mean absolute, of 255 levels", 0, 0),
     ("identical_share", "… bit-identical pictures", "prompts without people", 0, 1),
 )
@@ -70,8 +77,23 @@ _MEASURES = (  # field, title, note, larger is better, as a percentage
 _DIRECTIONS = {"higher": 1, "lower": -1, "neither": 0}
 
 
-def _value(arm: ArmReport, name: str) -> float | None:
-    return arm.more[name] if name in arm.more else getattr(arm, name, None)
+def _value(arm: ArmReport, name: str, scale: float) -> float | None:
+    value = arm.more[name] if name in arm.more else getattr(arm, name, None)
+    return None if value is None else scale * value
+
+
+def _note(card: MeasureCard) -> str:
+    if card.photos is None:
+        return card.note
+    shown = percent(card.photos) if card.percent else number(card.scale * card.photos)
+    return f"{card.note}; real photos {shown}"
+
+
+def _scaled(interval: Interval | None, scale: float) -> Interval | None:
+    if interval is None or scale == 1.0:
+        return interval
+    mean, low, high = (scale * v for v in (interval.mean, interval.low, interval.high))
+    return replace(interval, mean=mean, low=low, high=high)
 
 
 def _people_note(report: EvaluationReport) -> str:
@@ -86,11 +108,16 @@ def measure_rows(report: EvaluationReport) -> list[Measure]:
     """The table of numbers; what no model was measured by is left out."""
     rows: list[Measure] = []
     cards = [
-        (card.name, card.title, card.note, _DIRECTIONS[card.better], card.percent)
+        (card.name, card.title, _note(card), _DIRECTIONS[card.better], card.percent)
         for card in report.cards
     ]
-    for name, title, note, direction, aspercent in (*_MEASURES, *cards):
-        values = [_value(report.arms[arm], name) for arm, _ in arms(report)]
+    scales = {card.name: card.scale for card in report.cards}
+    for name, title, note, direction, aspercent in (
+        *(row for row in _MEASURES if row[0] not in scales),
+        *cards,
+    ):
+        scale = scales.get(name, 1.0)
+        values = [_value(report.arms[arm], name, scale) for arm, _ in arms(report)]
         known = [direction * v for v in values if v is not None]
         if not known:
             continue
@@ -128,6 +155,11 @@ class Difference:
     span: tuple[float, float, float]  # low, mean, high in percent of the bar, zero at 50
 
 
+def _inside(title: str) -> str:
+    # of a sentence: names of capitals alone keep them
+    return title if title[1:2].isupper() else title[0].lower() + title[1:]
+
+
 def differences(report: EvaluationReport) -> list[Difference]:
     """The bars of paired differences."""
     found: list[Difference] = []
@@ -139,7 +171,7 @@ def differences(report: EvaluationReport) -> list[Difference]:
             ("attention on people", comparison.attention_share),
             ("CLIP score", comparison.text_score),
             *(
-                (card.title[0].lower() + card.title[1:], comparison.more.get(card.name))
+                (_inside(card.title), _scaled(comparison.more.get(card.name), card.scale))
                 for card in report.cards
             ),
         ):

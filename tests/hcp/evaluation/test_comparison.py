@@ -77,7 +77,6 @@ def test_what_was_not_measured_says_why() -> None:
     assert report.arms["candidate"].text_score is None
     assert "no CLIP model" in report.not_measured["text_score"]
     assert "no held-out photo" in report.not_measured["attention_share"]
-    assert "no feature network" in report.not_measured["kid"]
     assert report.attention_chance is None
 
 

@@ -1,5 +1,6 @@
 """Feature networks of tiny random models in local folders, told by their configs."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,8 @@ def test_a_network_that_cannot_be_had_is_named(tmp_path: Path) -> None:
 def test_inception_without_its_library_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "torch_fidelity", None)
+    for name in ("torch_fidelity", "torch_fidelity.feature_extractor_inceptionv3"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingExtraError, match=r"pip install 'hcp\[inception\]'"):
         inception_space(tmp_path / "weights.pth")
 
