@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hcp.evaluation.results import EvaluationReport
     from hcp.evaluation.run import Evaluation
     from hcp.training.methods.trained import Trained
+    from priors.pose import PoseModel
     from storage.records import Sample
     from storage.versions import DatasetVersion
 
@@ -69,7 +70,6 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
     from hcp.evaluation.similarity import clip_text_scorer
     from hcp.evaluation.tasks import task_measures
     from priors.device import resolve_device
-    from priors.models import load_pose
     from storage.versions import open_version
 
     params = job.params
@@ -82,15 +82,14 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
     pipeline = load_base(model_path(params.base, "base"), device=device, dtype=dtype)
     scorer = clip_text_scorer(params.clip_model, device=device) if params.clip_model else None
     photos, book = held_out(version, config.max_photos), pose_book(version)
-    judge = load_pose(replace(params.judge, weights=judge_path(params)), device=device)
-    space = feature_space(params.features, device=device)
+    judge = load_judge(params, device)
     evaluation = evaluate(
         pipeline,
         trained[CANDIDATE],
         config=config,
         measures=[
             *without_photos(version, photos),
-            fidelity(space, version, judge),
+            fidelity(feature_space(params.features, device=device), version, judge),
             *task_measures(pipeline, trained, config=config, text_scorer=scorer, poses=book),
         ],
         detector=judge,
@@ -227,6 +226,13 @@ def pose_book(version: "DatasetVersion | None", limit: int = MAX_POSES) -> "Pose
     from storage.people import captioned_people
 
     return None if version is None else PoseBook.of(islice(captioned_people(version), limit))
+
+
+def load_judge(params: EvaluateParams, device: str) -> "PoseModel":
+    """The pose model that judges people."""
+    from priors.models import load_pose
+
+    return load_pose(replace(params.judge, weights=judge_path(params)), device=device)
 
 
 def body_judge(params: EvaluateParams, device: str) -> "BodyJudge | None":
