@@ -37,11 +37,11 @@ class AblationError(HcpError):
 
     def __init__(self, message: str, outcome: AblateOutcome) -> None:
         """Keep the outcome beside the message."""
-        super().__init__(message, outcome)  # both: an exception is made again of what it was given
+        super().__init__(message)
         self.outcome = outcome
 
-    def __str__(self) -> str:
-        return str(self.args[0])
+    def __reduce__(self) -> tuple[type["AblationError"], tuple[str, AblateOutcome]]:
+        return AblationError, (str(self), self.outcome)
 
 
 @flow(name="ablate-hcp")
