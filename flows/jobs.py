@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from flows.bias import bias_prompts_file, bias_tools, with_bias_prompts
 from flows.features import feature_space
 from flows.judge import judge_path, judge_tags, marked, note_on_judge
 from flows.names import model_path, split_dataset
@@ -72,9 +73,8 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
     from priors.device import resolve_device
     from storage.versions import open_version
 
-    params = job.params
+    params, trained = job.params, load_models(job)
     device = resolve_device(params.device)
-    trained = load_models(job)
     config = evaluation_config(params)
     version = open_version(*split_dataset(params.dataset)) if params.dataset else None
     note = note_on_judge(params, version, trained[CANDIDATE], trained.get(CHAMPION))
@@ -91,6 +91,7 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
             *without_photos(version, photos),
             fidelity(feature_space(params.features, device=device), version, judge),
             *task_measures(pipeline, trained, config=config, text_scorer=scorer, poses=book),
+            bias_tools(params, judge, scorer).measure(pipeline, trained[CANDIDATE], config),
         ],
         detector=judge,
         champion=trained.get(CHAMPION),
@@ -168,16 +169,20 @@ def judged(job: EvaluationJob, verdict: "Verdict") -> "Verdict":
 
 
 def evaluation_config(params: EvaluateParams) -> EvaluationConfig:
-    """The evaluation's own settings, with the prompts of the file where one is given.
+    """The evaluation's own settings, with the prompts of the files where they are given.
 
     Raises:
-        HcpError: the file cannot be read, or its prompts are not enough for an evaluation.
+        HcpError: a file cannot be read, or its prompts are not enough for an evaluation.
     """
+    config = params.evaluation
+    if params.bias_prompts is not None:
+        path = bias_prompts_file(params.bias_prompts)
+        config = with_bias_prompts(config, path, read_prompts(path))
     if params.prompts is None:
-        return params.evaluation
+        return config
     prompts = read_prompts(params.prompts)
     try:
-        return replace(params.evaluation, prompts=prompts)
+        return replace(config, prompts=prompts)
     except ValueError as error:
         raise HcpError(f"prompts {params.prompts}: {error}") from error
 

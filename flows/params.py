@@ -157,6 +157,10 @@ class EvaluateSettings(ComputeParams, RegistryParams):
     prompts: Annotated[
         Place | None, Field(description="file, one prompt a line; none: evaluation.prompts")
     ] = None
+    bias_prompts: Annotated[
+        File | None,
+        Field(description="file of neutral prompts, or 'embedded'; none: evaluation.bias.prompts"),
+    ] = None
     dataset: Annotated[
         Dataset | None,
         Field(description="ROOT[@VERSION] whose photos are compared with"),
@@ -192,6 +196,9 @@ class EvaluateSettings(ComputeParams, RegistryParams):
             description="network of FID, KID and CMMD: 'embedded', 'inception' or its weights' "
             "file, id or folder of a CLIP or DINOv2 model, folder of a Sam"
         ),
+    ] = None
+    mask_model: Annotated[
+        File | None, Field(description="whose masks show body width (bias); none: not measured")
     ] = None
     evaluation: Annotated[
         EvaluationConfig,

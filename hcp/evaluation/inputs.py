@@ -9,8 +9,10 @@ from storage.errors import HcpError
 _SHOWN = 60  # characters of a prompt in a message
 
 
-def check_inputs(pipeline: BasePipeline, prompts: Sequence[str], *, steps: int) -> tuple[str, ...]:
-    """See that the base can draw these prompts in so many steps.
+def check_inputs(
+    pipeline: BasePipeline, prompts: Sequence[str], *, steps: int, name: str = "evaluation.prompts"
+) -> tuple[str, ...]:
+    """See that the base can draw these prompts in so many steps; ``name``: of their setting.
 
     Returns:
         What a reader of the report should know: prompts whose end the base does not read.
@@ -30,7 +32,7 @@ def check_inputs(pipeline: BasePipeline, prompts: Sequence[str], *, steps: int) 
     for prompt in cut:
         if human_spans(prompt) and not human_token_mask(tokenizer, [prompt]).any():
             raise HcpError(
-                f"evaluation.prompts: {prompt[:_SHOWN]!r}... has its human words behind the "
+                f"{name}: {prompt[:_SHOWN]!r}... has its human words behind the "
                 f"{length} tokens that the base's text encoder reads: nobody would be drawn, and "
                 "nothing compared; put them first or shorten it"
             )

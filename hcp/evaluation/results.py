@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+from hcp.evaluation.bias_results import BiasConfig, BiasReport
 from hcp.evaluation.colour import ClothingConfig
 from hcp.evaluation.interval import Interval
 from hcp.evaluation.prompts import DEFAULT_PROMPTS
@@ -37,6 +38,7 @@ class EvaluationConfig:
     min_face_px: int = 16  # side of the smallest face that is measured
     level: float = 0.95  # of the bootstrap intervals
     n_resamples: int = 2000
+    bias: BiasConfig = field(default_factory=BiasConfig)  # who is drawn
     clothing: ClothingConfig = field(default_factory=ClothingConfig)
     out_of_domain: str | None = None
     """A built-in set of prompts (``real``, ``embedded``) or a file of lines ``category: prompt``.
@@ -47,6 +49,7 @@ class EvaluationConfig:
         if not self.prompts or not self.seeds:
             raise ValueError("EvaluationConfig needs at least one prompt and one seed")
         check_prompts("EvaluationConfig.prompts", self.prompts)
+        check_prompts("EvaluationConfig.bias.prompts", self.bias.prompts)
         if not any(human_spans(prompt) for prompt in self.prompts):
             raise ValueError(
                 "EvaluationConfig.prompts: none of the "
@@ -186,6 +189,7 @@ class EvaluationReport:
     photo_scores: Scores = field(default_factory=dict[str, Mapping[str, tuple[float | None, ...]]])
     """And on the held-out photos, in their order."""
     seen_faults: SeenFaults | None = None  # what was tried with this body judge and its peers
+    bias: BiasReport | None = None  # who was drawn; None: not asked for
 
     def metrics(self) -> dict[str, float]:
         """The numbers as flat names, for a model registry: ``candidate.people_score``."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hcp.evaluation.judge import JudgeNote
 from hcp.evaluation.promotion import Verdict
 from hcp.evaluation.results import CANDIDATE, EvaluationConfig
+from hcp.pages.bias import bias_section
 from hcp.pages.curves import training_charts
 from hcp.pages.figures import decode_image, draw_people, jpeg_uri
 from hcp.pages.measures import (
@@ -106,6 +107,7 @@ def _evaluation(data: ReportData) -> dict[str, Any]:
         "missing": missing_rows(report),
         "differences": differences(report),
         "seen_faults": fault_table(report.seen_faults),
+        "bias": bias_section(report.bias, titles),
         "people_rows": picture_rows(pictures, titles, human=True, **shown),
         "scene_rows": picture_rows(pictures, titles, human=False, **shown),
         "photos": [
