@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +76,9 @@ class Judges:
     bodies: BodyJudge
     poses: PoseBook
 
-    def measures(self, images: Sequence[Image8], prompts: Sequence[str]) -> list[dict[str, Any]]:
+    def measures(
+        self, images: Sequence[Image8], prompts: Sequence[str]
+    ) -> list[Mapping[str, float | None]]:
         """Of each picture of one person: a number for each measure, None where it has none.
 
         All are turned so that the larger number is the better picture.
