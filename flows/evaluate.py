@@ -8,6 +8,7 @@ from prefect.artifacts import create_link_artifact
 
 from flows.artifacts import Cell, publish_markdown, publish_table
 from flows.cards import add_evaluation
+from flows.compare_page import beside_report, save_page
 from flows.jobs import EvaluationJob, EvaluationResult, run_evaluation
 from flows.mlflow_run import add_report
 from flows.outcomes import EvaluateOutcome
@@ -106,7 +107,23 @@ def write_page(params: EvaluateParams, result: EvaluationResult) -> str:
     publish_markdown(
         "verdict", f"# Gate {verdict}\n\n{bullets}\n\nReport: `{report}`", description=verdict
     )
+    write_compare_page(directory, result)
     return report
+
+
+def write_compare_page(directory: str, result: EvaluationResult) -> None:
+    """Write the page for raters beside the report, where one was asked for and can be."""
+    page = result.compare
+    if page is None:
+        return
+    if isinstance(page, str):
+        get_run_logger().warning("no compare page: %s", page)
+        return
+    written = save_page(page, *beside_report(page, directory))
+    said = f"Page for raters: `{written.page}`\n\nIts key, not for raters: `{written.key}`"
+    notes = "".join(f"\n- {note}" for note in written.notes)
+    publish_markdown("compare-page", f"{said}\n{notes}", description="Compare page")
+    get_run_logger().info("compare page %s, key %s", written.page, written.key)
 
 
 @task(name="complete-card")

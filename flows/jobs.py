@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from flows.bias import bias_prompts_file, bias_tools, with_bias_prompts
+from flows.compare_arms import page_of_arms
 from flows.features import feature_space
 from flows.judge import judge_path, judge_tags, marked, note_on_judge
 from flows.names import model_path, split_dataset
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from hcp.evaluation.promotion import Verdict
     from hcp.evaluation.results import EvaluationReport
     from hcp.evaluation.run import Evaluation
+    from hcp.pages.votes import ComparePage
     from hcp.training.methods.trained import Trained
     from priors.pose import PoseModel
     from storage.records import Sample
@@ -56,6 +58,7 @@ class EvaluationResult:
     figures: "EvaluationReport"
     verdict: "Verdict"
     tags: Mapping[str, str]
+    compare: "ComparePage | str | None" = None  # or why there is none, where one was asked for
 
 
 def run_evaluation(job: EvaluationJob) -> EvaluationResult:
@@ -73,8 +76,7 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
     from priors.device import resolve_device
     from storage.versions import open_version
 
-    params, trained = job.params, load_models(job)
-    device = resolve_device(params.device)
+    params, trained, device = job.params, load_models(job), resolve_device(job.params.device)
     config = evaluation_config(params)
     version = open_version(*split_dataset(params.dataset)) if params.dataset else None
     note = note_on_judge(params, version, trained[CANDIDATE], trained.get(CHAMPION))
@@ -107,6 +109,7 @@ def run_evaluation(job: EvaluationJob) -> EvaluationResult:
         figures=evaluation.report,
         verdict=verdict,
         tags={**registry_tags(params, trained[CANDIDATE], verdict), **judge_tags(note)},
+        compare=page_of_arms(params, evaluation.pictures),
     )
 
 

@@ -15,6 +15,7 @@ from flows.tree import check_names
 from hcp.config import FileDtype
 from hcp.evaluation.promotion import PromotionConfig
 from hcp.evaluation.results import EvaluationConfig
+from hcp.pages.votes import ComparePageConfig
 from hcp.training.config import TrainConfig, Workers
 from priors.config import ExtractorConfig, JudgeConfig, PoolConfig
 from priors.gate import GateConfig
@@ -208,6 +209,12 @@ class EvaluateSettings(ComputeParams, RegistryParams):
     promotion: Annotated[PromotionConfig, Field(description="when a difference counts")] = (
         PromotionConfig()
     )
+    compare_page: Annotated[
+        bool, Field(description="beside the report, a page on which people compare with the base")
+    ] = False
+    compare: Annotated[
+        ComparePageConfig, Field(description="what the compare page asks, and of how many pairs")
+    ] = ComparePageConfig()
     gpus: Annotated[
         float | None, Field(ge=0, description="none: 1 where Ray has a GPU, else 0")
     ] = None

@@ -4,7 +4,7 @@ import os
 
 import typer
 
-from flows.cli import adapters, local, runs
+from flows.cli import adapters, local, people, runs
 from flows.cli.console import fail
 from storage.errors import HcpError
 
@@ -20,6 +20,8 @@ COMMANDS = (
     local.rollback,
     adapters.generate,
     adapters.push,
+    people.compare_page,
+    people.votes,
     local.inspect,
     local.verify,
     local.gc,

@@ -25,6 +25,7 @@ from flows.params import (
 from flows.tree import leaves
 from hcp.evaluation.promotion import PromotionConfig
 from hcp.evaluation.results import EvaluationConfig
+from hcp.pages.votes import ComparePageConfig
 from hcp.training.config import Mixed, TrainConfig, Workers
 from priors.config import ExtractorConfig, JudgeConfig, PoolConfig
 from priors.gate import GateConfig
@@ -44,7 +45,12 @@ COMPONENTS: list[tuple[Any, dict[str, type]]] = [
     (TrainParams, {"training": TrainConfig, "workers": Workers}),
     (
         EvaluateParams,
-        {"evaluation": EvaluationConfig, "promotion": PromotionConfig, "judge": JudgeConfig},
+        {
+            "evaluation": EvaluationConfig,
+            "promotion": PromotionConfig,
+            "judge": JudgeConfig,
+            "compare": ComparePageConfig,
+        },
     ),
 ]
 RUN = {"source": "/a", "root": "/b"}

@@ -22,7 +22,8 @@ def hcp(*arguments: str, env: dict[str, str] | None = None) -> "subprocess.Compl
 def test_help_names_every_command() -> None:
     shown = hcp("--help").stdout
     for command in ("demo", "rebuild", "train", "evaluate", "generate", "inspect", "ablate",
-                    "verify", "gc", "doctor", "retry-failed", "promote", "rollback"):  # fmt: skip
+                    "verify", "gc", "doctor", "retry-failed", "promote", "rollback",
+                    "compare-page", "votes"):  # fmt: skip
         assert command in shown
 
 
