@@ -40,6 +40,7 @@ class SdRecipe(Recipe):
 
     world: str = "web"  # of demo.world.scene_store.WORLDS
     vae: str = ""  # folder of a finished autoencoder; "": one is trained first
+    init: str = ""  # folder of a pipeline to go on from, its autoencoder and tokenizer kept
 
 
 RECIPE = SdRecipe(seed=0, scenes=20_000, batch_size=16, weight_decay=0.01)
@@ -98,14 +99,22 @@ class SdTraining:
         """``work`` holds the autoencoder in ``vae/``, and gets latents and tokenizer."""
         self._work, self._held_out = work, _HeldOut(recipe.world, work)
         self._vae: Any = AutoencoderKL.from_pretrained(work / "vae")
-        self._latents = standardise(self._vae, stored_latents(work, scenes))
-        self._tokenizer = sd_model.write_tokenizer(work / "tokenizer", scenes.captions.tolist())
-        self._ids = token_ids(self._tokenizer, scenes.captions.tolist())
+        captions, tokenizer = scenes.captions.tolist(), work / "tokenizer"
+        self._latents = stored_latents(work, scenes)
+        if recipe.init:
+            before: Any = sd_model.load_pipeline(Path(recipe.init))
+            shutil.copytree(Path(recipe.init) / "tokenizer", tokenizer, dirs_exist_ok=True)
+            self._tokenizer, text_encoder, unet = before.tokenizer, before.text_encoder, before.unet
+        else:
+            self._latents = standardise(self._vae, self._latents)
+            self._tokenizer = sd_model.write_tokenizer(tokenizer, captions)
+            torch.manual_seed(recipe.seed)
+            text_encoder = sd_model.make_text_encoder(self._tokenizer)
+            unet = sd_model.make_unet()
+        self._ids = token_ids(self._tokenizer, captions)
         self._empty = token_ids(self._tokenizer, [""])
         self._alphas = sd_model.make_scheduler().alphas_cumprod
-        torch.manual_seed(recipe.seed)
-        text_encoder = sd_model.make_text_encoder(self._tokenizer).train()
-        self.module = nn.ModuleDict({"text_encoder": text_encoder, "unet": sd_model.make_unet()})
+        self.module = nn.ModuleDict({"text_encoder": text_encoder.train(), "unet": unet.train()})
 
     def loss(self, rng: np.random.Generator, *, size: int, progress: float) -> Loss:
         """The denoising loss; some captions are left out, for guidance."""
@@ -214,8 +223,9 @@ def train_pipeline(recipe: SdRecipe, run: Run) -> dict[str, Any]:
     scenes = team.first(
         lambda: stored_scenes(seeds, folder=folder, size_px=SIZE_PX, world=recipe.world)
     )
-    if recipe.vae:
-        team.first(lambda: shutil.copytree(recipe.vae, work / "vae", dirs_exist_ok=True))
+    vae = f"{recipe.init}/vae" if recipe.init else recipe.vae
+    if vae:
+        team.first(lambda: shutil.copytree(vae, work / "vae", dirs_exist_ok=True))
         sd_run = run
     else:
         shares = [minutes and share * minutes for share in (VAE_SHARE, 1 - VAE_SHARE)]

@@ -189,6 +189,20 @@ def test_a_given_autoencoder_takes_nothing_of_the_budget(tmp_path: Path) -> None
     assert all(torch.equal(kept[name], given[name]) for name in given)
 
 
+@pytest.mark.usefixtures("quick_scores")
+def test_a_training_goes_on_from_a_finished_pipeline(tmp_path: Path) -> None:
+    options = ["--steps", "1", "--scenes", "4", "--batch-size", "2", "--init", str(SD_DIR)]
+    sd.main([*options, "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")])
+    before, after = (sd_model.load_pipeline(folder) for folder in (SD_DIR, tmp_path / "out"))
+    assert after.tokenizer.get_vocab() == before.tokenizer.get_vocab()
+    old, new = before.vae.state_dict(), after.vae.state_dict()
+    assert all(torch.equal(old[name], new[name]) for name in old)  # latents keep their meaning
+    prompt = "a woman in a red shirt standing in the snow"
+    assert np.abs(draw(before, prompt, n=1) - draw(after, prompt, n=1)).mean() < 0.1
+    old, new = before.unet.state_dict(), after.unet.state_dict()
+    assert not all(torch.equal(old[name], new[name]) for name in old)
+
+
 def test_a_resumed_pipeline_training_ends_with_the_same_weights(tmp_path: Path) -> None:
     scenes = draw_scenes(training_seeds(4), size_px=sd.SIZE_PX)
     torch.manual_seed(0)
