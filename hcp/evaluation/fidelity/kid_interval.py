@@ -66,10 +66,10 @@ class KidSums:
         other, n_other = (each - np.diag(np.diagonal(each)) for each in (self.within, self.pairs))
         sums = ((drawn @ other) * drawn).sum(axis=1) + drawn @ own
         n_pairs = ((drawn @ n_other) * drawn).sum(axis=1) + drawn @ n_own
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return (
-                sums / n_pairs + self.photos - 2.0 * (drawn @ self.between) / (drawn @ self.counts)
-            )
+        within = np.full(len(drawn), np.nan)
+        np.divide(sums, n_pairs, out=within, where=n_pairs > 0)
+        between = drawn @ self.between / np.maximum(drawn @ self.counts, 1.0)
+        return within + self.photos - 2.0 * between
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,11 +106,14 @@ def with_face_distances(
     space: FeatureSpace,
     people: Sequence[Sequence[Person]],
 ) -> EvaluationReport:
-    """The report with the KID of face crops; ``people``: those of the photos."""
+    """The report with the KID of face crops; ``people``: those of the photos.
+
+    As for whole pictures, only prompts with human words count.
+    """
     smallest = report.config.min_face_px
     real = face_crops(photos.images, people, min_side_px=smallest)
     faces = {
-        arm: face_crops(images, pictures.people[arm], min_side_px=smallest)
+        arm: face_crops(images, _asked(pictures, arm), min_side_px=smallest)
         for arm, images in pictures.images.items()
     }
     counts = {"the photos": real, **faces}
@@ -216,6 +219,14 @@ def _why_not(space: FeatureSpace | str, photos: ReferencePhotos | str, n_drawn: 
 
 def _too_few(faces: Faces) -> bool:
     return len(faces.crops) < MIN_PICTURES
+
+
+def _asked(pictures: Pictures, arm: str) -> list[Sequence[Person]]:
+    # nobody where the prompt has no human words
+    return [
+        found if human_spans(prompt) else ()
+        for found, prompt in zip(pictures.people[arm], pictures.prompts, strict=True)
+    ]
 
 
 def _prompt_numbers(report: EvaluationReport, pictures: Pictures) -> list[int]:

@@ -23,7 +23,7 @@ class ReferencePhotos:
 
     def __str__(self) -> str:
         trained = len(self.images) - self.n_held_out
-        held = f"{self.n_held_out} held-out photos"
+        held = f"{self.n_held_out} held-out photo{'' if self.n_held_out == 1 else 's'}"
         return f"{held} and {trained} of the training" if trained else held
 
 

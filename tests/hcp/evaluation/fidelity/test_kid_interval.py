@@ -41,6 +41,15 @@ def test_copies_of_a_prompt_are_never_paired_with_each_other() -> None:
     assert twice == pytest.approx(found.kid()[0], abs=1e-9)
 
 
+def test_a_resample_without_two_pictures_has_no_kid() -> None:
+    pictures, photos = features(20, seed=0), features(90, seed=1)
+    one_picture = KidSums.of(pictures, photos, groups=tuple(range(20)), n_groups=21)
+    weights = np.zeros((3, 21))
+    weights[0, 4], weights[1, 20], weights[2, :2] = 20, 20, 1
+    found = one_picture.kid(weights)
+    assert np.isnan(found).tolist() == [True, True, False]
+
+
 def test_a_clear_difference_excludes_zero_and_noise_does_not() -> None:
     photos, base = features(90, seed=1), features(60, seed=0, shift=0.5)
     better = kid_interval(sums(base - 0.3, photos), sums(base, photos), n_resamples=500)

@@ -96,8 +96,9 @@ def test_faces_have_a_distance_and_a_confidence(publish: Publish) -> None:
     found = fidelity(SPACE, publish(val=20), detector)(report(pictures), pictures)
     assert found.arms["candidate"].more["faces_kid"] < found.arms["base"].more["faces_kid"]
     assert found.comparisons["base"].more["faces_kid"].high < 0
+    assert found.comparisons["base"].more["faces_kid"].n == 9  # the tenth asks for nobody
     assert found.arms["base"].more["face_confidence"] == pytest.approx(0.9)
-    assert "base 20 (and 0 smaller)" in found.notes[1]
+    assert "base 18 (and 0 smaller)" in found.notes[1]
     card = next(card for card in found.cards if card.name == "face_confidence")
     assert card.photos == pytest.approx(0.9)
 
