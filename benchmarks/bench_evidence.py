@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.evidence.plan import Given, run
-from benchmarks.evidence.table import lines
+from benchmarks.evidence.table import PEOPLE, REST, arms_lines, figures_lines
 from benchmarks.output import RESULTS, finish, options
 
 WORK = RESULTS.parents[1] / "out" / "evidence"
@@ -21,18 +21,27 @@ WORK = RESULTS.parents[1] / "out" / "evidence"
 
 def main() -> None:
     """Run, print the table and the list of numbers, write the figures."""
-    given = _parser().parse_args()
+    parser = _parser()
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         work = given.work or (Path(temporary) if given.quick else WORK)
-        result, checks, failed = run(Given.of(given, work.resolve()))
+        try:
+            asked = Given.of(given, work.resolve())
+        except ValueError as error:
+            parser.error(str(error))
+        result, checks, failed = run(asked)
     partial = ("arms", "seeds", "steps", "prompts", "prompts_limit", "settings", "dataset")
     if not given.quick and (given.judge_only or any(getattr(given, name) for name in partial)):
         given.out = given.out or work / "evidence.json"  # not in the whole comparison's place
-    print("\n".join(lines(result["rows"])), "\n")
+    for text in (arms_lines(result["rows"]), figures_lines(result["rows"], PEOPLE),
+                 figures_lines(result["rows"], REST)):  # fmt: skip
+        print("\n".join(text), "\n")
     print("\n".join(check.line() for check in checks), "\n")
     rows = [(f"{row['arm']}, people score", row["figures"]["people_score"]["mean"]["mean"], "")
             for row in result["rows"]]  # fmt: skip
     finish(given, result, rows)
+    for arm, why in result["left_out"].items():
+        print(f"left out: {arm}: {why}", file=sys.stderr)
     for each in failed:
         print(f"FAILED {each}", file=sys.stderr)
     if failed:
@@ -57,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", default="auto", choices=("auto", "cpu", "cuda"))
     add("--workers", type=int, default=1, help="processes; several have one thread each")
     add("--judge-only", action="store_true", help="judge the committed adapters; train nothing")
+    add("--export", type=Path, help="folder to write the adapters to that --judge-only judges")
     add("--rejudge", action="store_true", help="judge again what has been judged")
     return parser
 

@@ -28,12 +28,20 @@ class Check:
         return {"what": self.what, "target": self.target, "found": plain(self.found),
                 "reached": self.reached, "note": self.note}  # fmt: skip
 
+    @property
+    def state(self) -> str:
+        """In a word."""
+        return {True: "reached", False: "**missed**", None: "not measured"}[self.reached]
+
+    @property
+    def value(self) -> str:
+        """What was found, with its interval."""
+        note = f" ({self.note})" if self.note else ""
+        return ("" if self.found is None else shown(self.found)) + note
+
     def line(self) -> str:
         """For people."""
-        state = {True: "reached", False: "MISSED", None: "not measured"}[self.reached]
-        found = "" if self.found is None else f" {shown(self.found)}"
-        note = f" ({self.note})" if self.note else ""
-        return f"{state:12} {self.what}, {self.target}:{found}{note}"
+        return f"{self.state:12} {self.what}, {self.target}: {self.value}"
 
 
 def shown(interval: Interval, digits: int = 3) -> str:

@@ -14,6 +14,7 @@ from hcp.training.config import TrainConfig
 from hcp.training.run_folder import run_name
 from priors.config import ModelConfig
 from storage.canonical import digest_of
+from storage.checkpoints import content_digest
 from storage.versions import open_version, split_dataset
 
 Purpose = Literal["reported", "tuning"]
@@ -69,7 +70,7 @@ class Job:
         work = Path(self.bench.work)
         if self.kind == "given":
             assert self.checkpoint is not None
-            return work / self.arm / f"given-{digest_of(self.checkpoint, hex_digits=12)}"
+            return work / self.arm / f"given-{content_digest(self.checkpoint)[:12]}"
         if self.config is None:
             return work / BASE_ARM / f"base-{self.bench.base_digest}"
         root, version = split_dataset(self.bench.dataset)

@@ -16,6 +16,7 @@ from benchmarks.evidence.data import (
     given_dataset,
     write_cache,
 )
+from benchmarks.evidence.export import committed_arms, export
 from benchmarks.evidence.figures import Evidence, Judged
 from benchmarks.evidence.job import Bench, Job, PromptChoice
 from benchmarks.evidence.process import (
@@ -54,6 +55,7 @@ class Given:
     device: str = "cpu"
     workers: int = 1
     judge_only: bool = False
+    export: Path | None = None
     rejudge: bool = False
 
     @classmethod
@@ -86,7 +88,8 @@ class Given:
             base=given.base, dataset=given.dataset, settings=settings, work=work,
             arms=tuple(arm for arm in arms if arm != "base"), prompts=given.prompts,
             learning_rates=rates, judge=given.judge, device=resolve_device(given.device),
-            workers=given.workers, judge_only=given.judge_only, rejudge=given.rejudge,
+            workers=given.workers, judge_only=given.judge_only,
+            export=given.export, rejudge=given.rejudge,
         )  # fmt: skip
 
 
@@ -95,11 +98,12 @@ def run(given: Given) -> tuple[dict[str, Any], list[Check], Failed]:
     start(None)
     bench = _bench(given)
     run_job(Job(arm="base", bench=bench, kind="base"))  # the others are compared with it
-    failed: Failed = []
+    failed, left_out = list[str](), dict[str, str]()
     tuned: Mapping[str, Mapping[float, float]] = {}
     if given.judge_only:
         jobs = _committed(bench, given.settings)
     else:
+        given, left_out = _possible(given, bench)
         sizes = sized_configs(given.settings, given.arms, base_of(bench))
         if given.learning_rates:
             tuned = _tuned(given, bench, sizes, failed)
@@ -108,7 +112,9 @@ def run(given: Given) -> tuple[dict[str, Any], list[Check], Failed]:
             for seed in range(given.settings.seeds)
             for arm in given.arms
         ]
-    places = list(_finished(jobs, given, failed))
+    places = _finished(jobs, given, failed)
+    if given.export is not None:
+        export(jobs, given.settings, given.export, base=given.base)
     evidence = _evidence(bench, places)
     checks = checklist(evidence, given.settings)
     result: dict[str, Any] = {
@@ -117,9 +123,20 @@ def run(given: Given) -> tuple[dict[str, Any], list[Check], Failed]:
         "tuning": {arm: {f"{rate:g}": score for rate, score in found.items()}
                    for arm, found in tuned.items()},
         "settings": _said(given, bench),
+        "left_out": left_out,
         "failed": failed,
     }  # fmt: skip
     return result, checks, failed
+
+
+def _possible(given: Given, bench: Bench) -> tuple[Given, dict[str, str]]:
+    """Without the arms that cannot be judged on these prompts, and why."""
+    if find_prompts(bench, bench.prompts).posed:
+        return given, {}
+    posed = [arm for arm in given.arms if given.settings.arms[arm].kind == "controlnet"]
+    why = "the poses of these prompts are not known: held-out captions of a data set have them"
+    arms = tuple(arm for arm in given.arms if arm not in posed)
+    return replace(given, arms=arms), dict.fromkeys(posed, why)
 
 
 def _bench(given: Given) -> Bench:
@@ -164,10 +181,9 @@ def _job(
 
 
 def _committed(bench: Bench, settings: EvidenceSettings) -> list[Job]:
-    names = {"paper": "hcp-paper", "default": settings.default, "lora": "lora"}
     found = [
         Job(arm=arm, bench=bench, kind="given", checkpoint=str(ADAPTERS_DIR / folder))
-        for folder, arm in names.items()
+        for folder, arm in committed_arms(settings).items()
         if (ADAPTERS_DIR / folder).is_dir()
     ]
     if not found:
@@ -222,10 +238,12 @@ def _finished(jobs: Sequence[Job], given: Given, failed: Failed) -> list[Path]:
     pool = ProcessPoolExecutor(
         given.workers, mp_context=get_context("spawn"), initializer=start, initargs=(1,)
     )
-    with pool:
+    try:
         futures: dict[Future[Path], Job] = {pool.submit(run_job, job): job for job in jobs}
         for future in as_completed(futures):
             note(futures[future], future.result)
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C: those that have not begun do not
     return done
 
 

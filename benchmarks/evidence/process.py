@@ -1,11 +1,13 @@
 """What a process does: jobs one after the other, with the models that they share loaded once."""
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from itertools import islice
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import diffusers
@@ -44,17 +46,26 @@ from storage.versions import DatasetVersion, open_version, split_dataset
 
 logger = logging.getLogger(__name__)
 Image8 = NDArray[np.uint8]
+_LOOK_EVERY_S = 2.0
 CEILINGS = ("drawn", "vae")
 
 
 def start(threads: int | None) -> None:
-    """Of a process of the pool."""
+    """Of a process; one of a pool has so many threads, and ends with the one that made it."""
     logging.basicConfig(level=logging.WARNING)
     for library in (diffusers.utils.logging, transformers.utils.logging):
         library.disable_progress_bar()
         library.set_verbosity_error()
     if threads is not None:
         torch.set_num_threads(threads)
+        Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    # Killed, it leaves its processes behind, which would train beside those of the next call.
+    while os.getppid() == parent:
+        time.sleep(_LOOK_EVERY_S)
+    os._exit(1)
 
 
 def run_job(job: Job) -> Path:

@@ -1,12 +1,17 @@
-"""The comparison as plain data, and as a table for people."""
+"""The comparison as plain data, and as tables for people."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.evidence.checklist import shown
-from benchmarks.evidence.figures import MEASURES, Evidence, plain
+from benchmarks.evidence.figures import ATTENTION, KID, MEASURES, Evidence, plain
 from benchmarks.evidence.settings import BASE_ARM, EvidenceSettings
 from hcp.evaluation.interval import Interval
+
+Row = Mapping[str, Any]
+
+PEOPLE = ("people_score", "pose_as_asked", "pose_distance", "person_found", "count_error")
+REST = (KID, ATTENTION, "drift", "identical")
 
 
 def rows(evidence: Evidence, settings: EvidenceSettings) -> list[dict[str, Any]]:
@@ -47,20 +52,44 @@ def _losses(by_seed: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: round(sum(each[name] for each in by_seed) / len(by_seed), 5) for name in names}
 
 
-def lines(rows: Sequence[Mapping[str, Any]], *, against: str = BASE_ARM) -> list[str]:
-    """The table as Markdown: an arm's mean, and its difference to another arm with its interval."""
-    names = [name for name in MEASURES if any(name in row["figures"] for row in rows)]
-    titles = ["arm", "parameters", "seeds", "rate", "loss, first and last 100",
-              *(MEASURES[name].title for name in names)]  # fmt: skip
-    text = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
-    for row in rows:
-        cells = [_cell(row["figures"].get(name), name, against) for name in names]
-        count, rate, losses = row["parameters"], row["learning_rate"], row["losses"]
-        first = [row["arm"] + (f" ({row['note']})" if row["note"] else ""),
-                 f"{count:,}" if count else "", str(row["seeds"] or ""),
-                 f"{rate:g}" if rate else "", _loss(losses)]  # fmt: skip
-        text.append(f"| {' | '.join([*first, *cells])} |")
-    return text
+def arms_lines(rows: Sequence[Row]) -> list[str]:
+    """What was trained, as Markdown."""
+    titles = ("arm", "trained parameters", "training seeds", "learning rate",
+              "denoising loss, first and last 100 steps")  # fmt: skip
+    cells = [
+        (
+            _name(row),
+            f"{row['parameters']:,}" if row["parameters"] else "",
+            row["seeds"] or "",
+            f"{row['learning_rate']:g}" if row["learning_rate"] else "",
+            _loss(row["losses"]),
+        )
+        for row in rows
+        if row["parameters"]
+    ]
+    return _markdown(titles, cells)
+
+
+def figures_lines(
+    rows: Sequence[Row], names: Sequence[str], *, against: str = BASE_ARM
+) -> list[str]:
+    """An arm's means, each with its difference to another arm and the interval, as Markdown."""
+    names = [name for name in names if any(name in row["figures"] for row in rows)]
+    titles = ("arm", *(MEASURES[name].title for name in names))
+    cells = [
+        (row["arm"], *(_cell(row["figures"].get(name), name, against) for name in names))
+        for row in rows
+    ]
+    return _markdown(titles, cells)
+
+
+def _markdown(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    lines = [" | ".join(map(str, cells)) for cells in (titles, *rows)]
+    return [f"| {lines[0]} |", f"|{'---|' * len(titles)}", *(f"| {line} |" for line in lines[1:])]
+
+
+def _name(row: Row) -> str:
+    return row["arm"] + (f" ({row['note']})" if row["note"] else "")
 
 
 def _loss(losses: Mapping[str, float] | None) -> str:

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.evidence.checklist import checklist
 from benchmarks.evidence.figures import KID, Evidence, Judged
 from benchmarks.evidence.settings import FOLDER, read_settings
-from benchmarks.evidence.table import lines, rows
+from benchmarks.evidence.table import PEOPLE, arms_lines, figures_lines, rows
 
 SETTINGS = read_settings(FOLDER / "embedded.yaml")
 OURS, WITHOUT = SETTINGS.default, SETTINGS.without_loss
@@ -97,16 +97,21 @@ def test_the_numbers_to_reach_are_reached_or_missed_or_not_measured() -> None:
     fair = next(check for check in missed.values() if "fair" in check.what)
     assert fair.reached is None
     assert fair.line().startswith("not measured")
+    assert missed[f"{OURS} minus base, pose as asked"].state == "**missed**"
 
 
 def test_the_table_has_a_row_for_each_arm_and_says_what_was_not_measured() -> None:
     found = rows(evidence({"lora": [0.5, 0.6], OURS: [0.6, 0.7]}), SETTINGS)
     assert [row["arm"] for row in found] == ["base", OURS, "lora", "vae"]
-    text = lines(found)
+    text = figures_lines(found, PEOPLE)
+    assert text[0] == "| arm | people score | pose as asked |"
     assert len(text) == 2 + 4
-    assert "0.2000 to 0.1000" in text[3]
-    assert "| 100 | 2 |" in text[3]
-    assert lines(found, against="lora")[3].count("(") > 0
+    assert text[3].startswith(f"| {OURS} | 0.6")
+    assert text[3].count("(") == 2
+    assert figures_lines(found, PEOPLE, against="lora")[4].count("(") == 0
+    trained = arms_lines(found)
+    assert len(trained) == 2 + 2
+    assert trained[2] == f"| {OURS} | 100 | 2 |  | 0.2000 to 0.1000 |"
     bare = Judged(arm="base", seed=0, facts={"people": {"people_score": [0.5, None]}})
     alone = rows(Evidence(judged=[bare], n_resamples=10), SETTINGS)
     assert list(alone[0]["figures"]) == ["people_score"]

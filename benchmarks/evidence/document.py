@@ -1,0 +1,100 @@
+"""Writes the figures of ``benchmarks/results/evidence.json`` into ``docs/evidence.md``.
+
+No figure on that page is typed by hand: what stands between ``<!-- figures: NAME -->`` and
+``<!-- end -->`` comes from the file. Run: ``python -m benchmarks.evidence.document``.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from benchmarks.evidence.checklist import Check
+from benchmarks.evidence.table import PEOPLE, REST, arms_lines, figures_lines
+from benchmarks.output import RESULTS, ROOT
+from hcp.evaluation.interval import Interval
+
+PAGE, FIGURES = ROOT / "docs" / "evidence.md", RESULTS / "evidence.json"
+_BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+MIN_PROMPTS, MIN_SEEDS = 200, 3
+TRIAL = "**A trial of the harness at a small size: these figures are not yet the comparison.** "
+
+Result = Mapping[str, Any]
+
+
+def filled(page: str, result: Result) -> str:
+    """The page with every block made anew.
+
+    Raises:
+        ValueError: a block of an unknown name.
+    """
+
+    def block(found: re.Match[str]) -> str:
+        if found[2] not in BLOCKS:
+            raise ValueError(f"{PAGE}: no figures {found[2]!r}; there are {', '.join(BLOCKS)}")
+        return f"{found[1]}{BLOCKS[found[2]](result)}\n{found[3]}"
+
+    return _BLOCK.sub(block, page)
+
+
+def _size(result: Result) -> str:
+    said, training = result["settings"], result["settings"]["training"]
+    environment = result["environment"]
+    versions = ", ".join(
+        f"{name} {environment['versions'][name]}" for name in ("torch", "diffusers")
+    )
+    return (
+        f"Base `{said['base']}` ({said['base_digest']}), {training['steps']} steps of batch "
+        f"{training['batch_size']}, {said['seeds']} training seeds. "
+        f"{said['prompts']} prompts with people and {said['others']} without, "
+        f"{said['prompts_from']}; one picture each, {said['drawing']['steps']} sampling steps, "
+        f"guidance {said['drawing']['guidance']}. Judge `{said['judge']}` "
+        f"({said['judge_digest']}). {environment['cores']} cores, {versions}."
+    )
+
+
+def _checks(result: Result) -> str:
+    lines = ["| | number | target | found |", "|---|---|---|---|"]
+    for each in result["checks"]:
+        found = None if each["found"] is None else Interval(**each["found"])
+        check = Check(**{**each, "found": found})
+        lines.append(f"| {check.state} | {check.what} | {check.target} | {check.value} |")
+    return "\n".join(lines)
+
+
+def _tuning(result: Result) -> str:
+    if not result["tuning"]:
+        return "Not done: every arm trained with the learning rate that the table of arms says."
+    rates = sorted({rate for found in result["tuning"].values() for rate in found}, key=float)
+    lines = [f"| arm | {' | '.join(rates)} |", f"|{'---|' * (1 + len(rates))}"]
+    for arm, found in result["tuning"].items():
+        best = max(found.values())
+        cells = [f"**{found[r]:.3f}**" if found.get(r) == best else
+                 f"{found[r]:.3f}" if r in found else "" for r in rates]  # fmt: skip
+        lines.append(f"| {arm} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+BLOCKS: Mapping[str, Callable[[Result], str]] = {
+    "size": _size,
+    "arms": lambda result: "\n".join(arms_lines(result["rows"])),
+    "people": lambda result: "\n".join(figures_lines(result["rows"], PEOPLE)),
+    "rest": lambda result: "\n".join(figures_lines(result["rows"], REST)),
+    "lora": lambda result: "\n".join(
+        figures_lines(result["rows"], (*PEOPLE, *REST[:2]), against="lora")
+    ),
+    "checks": _checks,
+    "tuning": _tuning,
+}
+"""By the name that the page gives them."""
+
+
+def main() -> None:
+    """Write the page."""
+    result = json.loads(FIGURES.read_text(encoding="utf-8"))
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), result), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

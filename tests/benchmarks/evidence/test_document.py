@@ -1,0 +1,21 @@
+"""The page of the evidence says what the committed figures say."""
+
+import json
+
+import pytest
+
+from benchmarks.evidence.document import BLOCKS, FIGURES, PAGE, filled
+
+
+def test_the_page_is_up_to_date_with_the_figures() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert filled(page, json.loads(FIGURES.read_text())) == page, (
+        "run: python -m benchmarks.evidence.document"
+    )
+    for name in BLOCKS:
+        assert f"<!-- figures: {name} -->" in page
+
+
+def test_an_unknown_block_is_refused() -> None:
+    with pytest.raises(ValueError, match="no figures 'nothing'"):
+        filled("<!-- figures: nothing -->\n<!-- end -->", {})
