@@ -40,8 +40,9 @@ def main() -> None:
     rows = [(f"{row['arm']}, people score", row["figures"]["people_score"]["mean"]["mean"], "")
             for row in result["rows"]]  # fmt: skip
     finish(given, result, rows)
-    for arm, why in result["left_out"].items():
-        print(f"left out: {arm}: {why}", file=sys.stderr)
+    for what in ("left_out", "not_measured"):
+        for name, why in result[what].items():
+            print(f"{what.replace('_', ' ')}: {name}: {why}", file=sys.stderr)
     for each in failed:
         print(f"FAILED {each}", file=sys.stderr)
     if failed:

@@ -76,6 +76,12 @@ def _tuning(result: Result) -> str:
     return "\n".join(lines)
 
 
+def _missing(result: Result) -> str:
+    why = {**result["not_measured"], **result["left_out"]}
+    said = [f"- {name}: {reason}" for name, reason in why.items()]
+    return "\n".join(said or ["Everything was measured."])
+
+
 BLOCKS: Mapping[str, Callable[[Result], str]] = {
     "size": _size,
     "arms": lambda result: "\n".join(arms_lines(result["rows"])),
@@ -84,6 +90,7 @@ BLOCKS: Mapping[str, Callable[[Result], str]] = {
     "lora": lambda result: "\n".join(
         figures_lines(result["rows"], (*PEOPLE, *REST[:2]), against="lora")
     ),
+    "missing": _missing,
     "checks": _checks,
     "tuning": _tuning,
 }

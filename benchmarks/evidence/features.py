@@ -17,6 +17,6 @@ class Space(Protocol):
         ...
 
 
-def feature_space(name: str, *, device: str) -> Space | None:
-    """The network of that name; None: distances are not measured."""
-    return None
+def feature_space(name: str | None, *, device: str) -> Space | str:
+    """The network of that name, or why there is none."""
+    return f"feature network {name!r}: there is none yet"

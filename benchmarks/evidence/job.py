@@ -45,7 +45,7 @@ class Bench:
     drawing: DrawingConfig
     judge: ModelConfig
     judge_digest: str
-    features: str
+    features: str | None
     attention_photos: int
     reference_photos: int
     threads: int | None = None  # of torch in each process

@@ -24,6 +24,7 @@ from benchmarks.evidence.process import (
     base_of,
     find_prompts,
     judge_ceiling,
+    not_measured,
     photo_features,
     run_job,
     start,
@@ -124,6 +125,7 @@ def run(given: Given) -> tuple[dict[str, Any], list[Check], Failed]:
                    for arm, found in tuned.items()},
         "settings": _said(given, bench),
         "left_out": left_out,
+        "not_measured": not_measured(bench),
         "failed": failed,
     }  # fmt: skip
     return result, checks, failed

@@ -145,7 +145,7 @@ def _version(dataset: str) -> DatasetVersion:
 
 
 @cache
-def _judges(bench: Bench) -> tuple[PeopleDetector, PoseBook, Space | None]:
+def _judges(bench: Bench) -> tuple[PeopleDetector, PoseBook, Space | str]:
     detector: Any = load_pose(bench.judge, device=bench.device)
     book = pose_book(_version(bench.reference))
     assert book is not None
@@ -199,13 +199,28 @@ def _people(bench: Bench, prompts: PromptSet, images: Sequence[Image8]) -> dict[
 
 def _features(bench: Bench, images: Sequence[Image8]) -> NDArray[np.floating] | None:
     _, _, space = _judges(bench)
-    return None if space is None else space.embed(images)
+    return None if isinstance(space, str) else space.embed(images)
 
 
 def photo_features(bench: Bench) -> NDArray[np.floating] | None:
     """Of the people set's photos, that distances are measured to."""
     _, _, space = _judges(bench)
-    if space is None:
+    if isinstance(space, str):
         return None
     side = native_size_px(base_of(bench))
     return space.embed(photos_of(_version(bench.reference), bench.reference_photos, size_px=side))
+
+
+def not_measured(bench: Bench) -> dict[str, str]:
+    """Measures without a figure, and why."""
+    found: dict[str, str] = {}
+    _, book, space = _judges(bench)
+    if isinstance(space, str):
+        found["kid_x1000"] = space
+    if not book.actions:
+        found["pose_as_asked"] = "no photo of the data set names an action"
+    if not find_prompts(bench, bench.prompts).drawn:
+        found["drawn, vae"] = "there are no true pictures of these prompts"
+    if not _held_out(bench):
+        found["attention"] = "the data set has no held-out photo with human words"
+    return found

@@ -63,7 +63,7 @@ class EvidenceSettings:
     drawn_photos: int = 3000  # of the drawn world, where no data set is given
     attention_photos: int = 64  # held-out ones
     reference_photos: int = 600  # that distances between distributions are measured to
-    features: str = "embedded"  # feature network of those distances
+    features: str | None = "embedded"  # feature network of those distances; None: no distances
 
     def __post_init__(self) -> None:
         unknown = {self.budget_of, self.default, self.without_loss, *self.learning_rates}

@@ -152,7 +152,7 @@ def test_a_file_of_prompts_leaves_out_what_needs_poses(tmp_path: Path) -> None:
     found = file_prompts(str(path), 10, 3)
     asked = [each.prompt for each in found.people]
     assert asked == ["a woman jumping in a park", "two men dancing on a stage"]
-    assert [each.prompt for each in found.others][0] == "a red car"
+    assert found.others[0].prompt == "a red car"
     assert len(found.others) == 3
     assert not found.posed
     assert not found.drawn
