@@ -41,10 +41,10 @@ def filled(page: str, result: Result) -> str:
 def _size(result: Result) -> str:
     said, training = result["settings"], result["settings"]["training"]
     environment = result["environment"]
-    versions = ", ".join(
-        f"{name} {environment['versions'][name]}" for name in ("torch", "diffusers")
-    )
-    return (
+    libraries = ("torch", "diffusers")
+    versions = ", ".join(f"{name} {environment['versions'][name]}" for name in libraries)
+    is_trial = said["prompts"] < MIN_PROMPTS or said["seeds"] < MIN_SEEDS
+    return (TRIAL if is_trial else "") + (
         f"Base `{said['base']}` ({said['base_digest']}), {training['steps']} steps of batch "
         f"{training['batch_size']}, {said['seeds']} training seeds. "
         f"{said['prompts']} prompts with people and {said['others']} without, "
