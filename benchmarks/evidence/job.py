@@ -44,7 +44,8 @@ class Bench:
     prompts: PromptChoice
     drawing: DrawingConfig
     judge: ModelConfig
-    judge_digest: str
+    bodies: str | None  # folder of the body judge
+    judge_digest: str  # of both
     features: str | None
     attention_photos: int
     reference_photos: int

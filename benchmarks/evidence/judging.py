@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ from numpy.typing import NDArray
 
 from benchmarks.evidence.prompts import Asked, PromptSet
 from hcp.base import BasePipeline
+from hcp.evaluation.bodies import BodyJudge
 from hcp.evaluation.comparison import Pictures, people_measures
 from hcp.evaluation.mechanism import attention_share, probe_photos
 from hcp.evaluation.people import counted_people
 from hcp.evaluation.poses import PoseBook, pose_as_asked, pose_distance
 from hcp.evaluation.results import BASE
 from hcp.evaluation.run import PeopleDetector
+from hcp.evaluation.soundness import judged
 from hcp.tokens.counting import expected_people
 from hcp.training.methods import Trained
 from storage.locations import write_atomic
@@ -29,17 +32,26 @@ NOISE_LEVELS = (0.2, 0.5, 0.8)  # of the photos on which attention is measured
 FEATURES_SUFFIX = ".features.npy"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judges:
+    """Who looks at people."""
+
+    detector: PeopleDetector
+    poses: PoseBook  # of people whose captions say what they do
+    bodies: BodyJudge | None  # None: the people score goes without soundness
+
+
 def judge_people(
-    images: Sequence[Image8], asked: Sequence[Asked], detector: PeopleDetector, book: PoseBook
+    images: Sequence[Image8], asked: Sequence[Asked], judges: Judges
 ) -> dict[str, Values]:
-    """Of each picture with people: what the judge sees of them."""
-    found = detector(images)
+    """Of each picture with people: what the judges see of them."""
+    found, book = judges.detector(images), judges.poses
     prompts = tuple(each.prompt for each in asked)
     pictures = Pictures(
         prompts=prompts, seeds=tuple(each.seed for each in asked),
         images={BASE: images}, people={BASE: found},
     )  # fmt: skip
-    measures = people_measures(pictures)[BASE]
+    measures = people_measures(judged(pictures, judges.bodies), book)[BASE]
     distances = [[book.distances(person) for person in counted_people(people)] for people in found]
     return {
         "people_score": [_number(m and m.people_score) for m in measures],

@@ -31,11 +31,14 @@ from benchmarks.evidence.process import (
 )
 from benchmarks.evidence.settings import FOLDER, EvidenceSettings, read_settings
 from benchmarks.evidence.sizes import sized_configs
+from benchmarks.evidence.standing import judge_standing
 from benchmarks.evidence.table import rows
 from demo.embedded import WEIGHTS_DIR
 from flows.names import EMBEDDED, model_path
 from hcp.training.config import TrainConfig
 from priors.device import resolve_device
+from storage.canonical import digest_of
+from storage.versions import open_version, split_dataset
 
 ADAPTERS_DIR = WEIGHTS_DIR / "adapters"
 Failed = list[str]
@@ -98,6 +101,7 @@ def run(given: Given) -> tuple[dict[str, Any], list[Check], Failed]:
     """All of it; figures as plain data, the numbers to reach, and the jobs that failed."""
     start(None)
     bench = _bench(given)
+    _standing(given, bench)  # a judge that is the teacher is refused before anything is done
     run_job(Job(arm="base", bench=bench, kind="base"))  # the others are compared with it
     failed, left_out = list[str](), dict[str, str]()
     tuned: Mapping[str, Mapping[float, float]] = {}
@@ -155,7 +159,9 @@ def _bench(given: Given) -> Bench:
     if drawn and not given.judge_only:
         common = settings.train_config(next(iter(settings.arms)), seed=0, changes={})
         write_cache(dataset, common, base, given.device)
-    judge = settings.evaluation().judge
+    evaluation = settings.evaluation()
+    judge, bodies = evaluation.judge, evaluation.bodies
+    bodies = None if bodies is None else model_path(bodies, "bodies")
     judge = replace(judge, weights=model_path(given.judge or judge.weights, "judge"))
     return Bench(
         work=str(given.work), base=base, base_digest=content_digest(base),
@@ -163,7 +169,11 @@ def _bench(given: Given) -> Bench:
         reference=f"{reference.root.uri}@{reference.id}",
         prompts=PromptChoice(n_people=settings.prompts, n_others=settings.others,
                              file=given.prompts, drawn_world=drawn),
-        drawing=settings.drawing, judge=judge, judge_digest=content_digest(judge.weights),
+        drawing=settings.drawing, judge=judge, bodies=bodies,
+        judge_digest=digest_of(
+            [content_digest(name) for name in (judge.weights, *([bodies] if bodies else []))],
+            hex_digits=16,
+        ),
         features=settings.features, attention_photos=settings.attention_photos,
         reference_photos=settings.reference_photos, rejudge=given.rejudge,
         threads=1 if given.workers > 1 else None,
@@ -263,7 +273,12 @@ def _said(given: Given, bench: Bench) -> dict[str, Any]:
         "arms": list(given.arms),
         "base": given.base, "base_digest": bench.base_digest, "device": given.device,
         "dataset": bench.dataset.rpartition("@")[2], "judge": judge,
-        "judge_digest": bench.judge_digest,
+        "judge_digest": bench.judge_digest, "judge_standing": _standing(given, bench),
         "prompts_from": find_prompts(bench, bench.prompts).source,
         "learning_rates_tried": list(given.learning_rates),
     }  # fmt: skip
+
+
+def _standing(given: Given, bench: Bench) -> str:
+    version = open_version(*split_dataset(bench.dataset))
+    return judge_standing(bench.judge, version, given.settings.evaluation())

@@ -21,6 +21,7 @@ from benchmarks.evidence.drawing import drawn, posed_draw, through_vae, with_ada
 from benchmarks.evidence.features import Space, feature_space
 from benchmarks.evidence.job import Bench, Job, PromptChoice
 from benchmarks.evidence.judging import (
+    Judges,
     judge_attention,
     judge_drift,
     judge_people,
@@ -37,8 +38,7 @@ from benchmarks.evidence.prompts import (
 from benchmarks.evidence.training import losses, trained
 from flows.jobs import pose_book
 from hcp.base import BasePipeline, load_base, native_size_px, sampling_dtype
-from hcp.evaluation.poses import PoseBook
-from hcp.evaluation.run import PeopleDetector
+from hcp.evaluation.bodies import load_bodies
 from hcp.training.methods import load_trained
 from priors.models import load_pose
 from storage.records import Sample
@@ -145,11 +145,13 @@ def _version(dataset: str) -> DatasetVersion:
 
 
 @cache
-def _judges(bench: Bench) -> tuple[PeopleDetector, PoseBook, Space | str]:
+def _judges(bench: Bench) -> tuple[Judges, Space | str]:
     detector: Any = load_pose(bench.judge, device=bench.device)
     book = pose_book(_version(bench.reference))
     assert book is not None
-    return detector, book, feature_space(bench.features, device=bench.device)
+    bodies = None if bench.bodies is None else load_bodies(bench.bodies, device=bench.device)
+    judges = Judges(detector=detector, poses=book, bodies=bodies)
+    return judges, feature_space(bench.features, device=bench.device)
 
 
 def _judged(
@@ -193,18 +195,18 @@ def _held_out(bench: Bench) -> list[Sample]:
 
 
 def _people(bench: Bench, prompts: PromptSet, images: Sequence[Image8]) -> dict[str, Any]:
-    detector, book, _ = _judges(bench)
-    return judge_people(images, prompts.people, detector, book)
+    judges, _ = _judges(bench)
+    return judge_people(images, prompts.people, judges)
 
 
 def _features(bench: Bench, images: Sequence[Image8]) -> NDArray[np.floating] | None:
-    _, _, space = _judges(bench)
+    _, space = _judges(bench)
     return None if isinstance(space, str) else space.embed(images)
 
 
 def photo_features(bench: Bench) -> NDArray[np.floating] | None:
     """Of the people set's photos, that distances are measured to."""
-    _, _, space = _judges(bench)
+    _, space = _judges(bench)
     if isinstance(space, str):
         return None
     side = native_size_px(base_of(bench))
@@ -214,10 +216,10 @@ def photo_features(bench: Bench) -> NDArray[np.floating] | None:
 def not_measured(bench: Bench) -> dict[str, str]:
     """Measures without a figure, and why."""
     found: dict[str, str] = {}
-    _, book, space = _judges(bench)
+    judges, space = _judges(bench)
     if isinstance(space, str):
         found["kid_x1000"] = space
-    if not book.actions:
+    if not judges.poses.actions:
         found["pose_as_asked"] = "no photo of the data set names an action"
     if not find_prompts(bench, bench.prompts).drawn:
         found["drawn, vae"] = "there are no true pictures of these prompts"
