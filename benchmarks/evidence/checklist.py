@@ -1,7 +1,8 @@
 """The numbers that the project set itself, each with what was found and whether it was reached."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.evidence.figures import KID, MEASURES, Evidence, plain
 from benchmarks.evidence.settings import BASE_ARM, EvidenceSettings
@@ -27,6 +28,13 @@ class Check:
         """As plain data."""
         return {"what": self.what, "target": self.target, "found": plain(self.found),
                 "reached": self.reached, "note": self.note}  # fmt: skip
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Check":
+        """Inverse of ``to_json``."""
+        found = None if data["found"] is None else Interval(**data["found"])
+        return cls(what=data["what"], target=data["target"], found=found,
+                   reached=data["reached"], note=data["note"])  # fmt: skip
 
     @property
     def state(self) -> str:

@@ -12,7 +12,6 @@ from typing import Any
 from benchmarks.evidence.checklist import Check
 from benchmarks.evidence.table import PEOPLE, REST, arms_lines, figures_lines
 from benchmarks.output import RESULTS, ROOT
-from hcp.evaluation.interval import Interval
 
 PAGE, FIGURES = ROOT / "docs" / "evidence.md", RESULTS / "evidence.json"
 _BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -50,15 +49,14 @@ def _size(result: Result) -> str:
         f"{said['prompts']} prompts with people and {said['others']} without, "
         f"{said['prompts_from']}; one picture each, {said['drawing']['steps']} sampling steps, "
         f"guidance {said['drawing']['guidance']}. Judge `{said['judge']}` "
-        f"({said['judge_digest']}). {environment['cores']} cores, {versions}."
+        f"{environment['cores']} cores, {versions}."
     )
 
 
 def _checks(result: Result) -> str:
     lines = ["| | number | target | found |", "|---|---|---|---|"]
     for each in result["checks"]:
-        found = None if each["found"] is None else Interval(**each["found"])
-        check = Check(**{**each, "found": found})
+        check = Check.from_json(each)
         lines.append(f"| {check.state} | {check.what} | {check.target} | {check.value} |")
     return "\n".join(lines)
 

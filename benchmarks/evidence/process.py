@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from benchmarks.evidence.data import photos_of
 from benchmarks.evidence.drawing import drawn, posed_draw, through_vae, with_adapter
-from benchmarks.evidence.features import Space, feature_space
 from benchmarks.evidence.job import Bench, Job, PromptChoice
 from benchmarks.evidence.judging import (
     Judges,
@@ -36,9 +35,11 @@ from benchmarks.evidence.prompts import (
     held_out_prompts,
 )
 from benchmarks.evidence.training import losses, trained
+from flows.features import feature_space
 from flows.jobs import pose_book
 from hcp.base import BasePipeline, load_base, native_size_px, sampling_dtype
 from hcp.evaluation.bodies import load_bodies
+from hcp.evaluation.fidelity.space import FeatureSpace
 from hcp.training.methods import load_trained
 from priors.models import load_pose
 from storage.records import Sample
@@ -145,7 +146,7 @@ def _version(dataset: str) -> DatasetVersion:
 
 
 @cache
-def _judges(bench: Bench) -> tuple[Judges, Space | str]:
+def _judges(bench: Bench) -> tuple[Judges, FeatureSpace | str]:
     detector: Any = load_pose(bench.judge, device=bench.device)
     book = pose_book(_version(bench.reference))
     assert book is not None

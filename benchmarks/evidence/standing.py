@@ -1,5 +1,7 @@
 """Whether the judge is the teacher, and how often it is wrong itself."""
 
+from dataclasses import replace
+
 from flows.judge import stated_error, teacher_of
 from flows.params import EvaluateSettings
 from hcp.evaluation.judge import judge_note
@@ -20,8 +22,9 @@ def judge_standing(judge: ModelConfig, version: DatasetVersion, given: EvaluateS
         WeightsError: its weights cannot be had.
     """
     weights = resolve_weights(judge.weights, trust=judge.trust_weights)
+    teacher = replace(teacher_of(version), of="the people set")  # wherever that lies
     note = judge_note(
-        judge.weights.rpartition("/")[2], weights.weights_sha256, [teacher_of(version)],
+        given.judge.weights, weights.weights_sha256, [teacher],
         allow=given.allow_teacher_judge, error=stated_error(judge.weights),
     )  # fmt: skip
-    return f"{note.text} {note.error}".strip()
+    return f"{note.text} Its own error: {note.error or 'not stated'}."
