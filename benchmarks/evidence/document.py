@@ -49,6 +49,7 @@ def _size(result: Result) -> str:
         f"{said['prompts']} prompts with people and {said['others']} without, "
         f"{said['prompts_from']}; one picture each, {said['drawing']['steps']} sampling steps, "
         f"guidance {said['drawing']['guidance']}. Judge `{said['judge']}` "
+        f"({said['judge_digest']}). {said['judge_standing']} "
         f"{environment['cores']} cores, {versions}."
     )
 
