@@ -62,11 +62,11 @@ def _ray() -> dict[str, Any]:
 
 
 def _embedded() -> dict[str, Any]:
-    from flows.names import model_path
+    from flows.names import EMBEDDED_FOLDERS, model_path
 
     missing = [
         path
-        for path in (model_path("embedded", kind) for kind in ("base", "pose", "masks", "judge"))
+        for path in (model_path("embedded", kind) for kind in EMBEDDED_FOLDERS)
         if not os.path.isdir(path)
     ]
     return _row("embedded models", "bad" if missing else "ok", ", ".join(missing) or "present")

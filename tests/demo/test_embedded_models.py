@@ -8,11 +8,14 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
-from demo.embedded import JUDGE_DIR, POSE_PX
+from demo.embedded import BODIES_DIR, JUDGE_DIR, POSE_PX
 from demo.train.judge import softened
 from demo.train.sam import box_prompt_iou
 from demo.train.scoring import keypoint_error_px, mask_iou, oks_average_precision
+from demo.world.faults import render_faulty
 from demo.world.scene_store import SIZE_PX, TRAIN_FIRST_SEED, DrawnScenes, draw_scenes
+from demo.world.scenes import Scene, render_scene
+from hcp.evaluation.bodies import load_bodies
 from priors.config import ModelConfig
 from priors.models import load_masks, load_pose
 from storage.records import Person
@@ -40,6 +43,7 @@ def found(scenes: DrawnScenes) -> list[list[Person]]:
         (POSE / "model.safetensors", 3_200_000),
         (JUDGE_DIR / "model.safetensors", 3_000_000),
         (SAM / "model.safetensors", 4_200_000),
+        (BODIES_DIR / "model.safetensors", 1_000_000),
     ],
 )
 def test_weights_are_small_and_half_precision(path: Path, limit_bytes: int) -> None:
@@ -114,3 +118,23 @@ def test_pose_and_masks_together(scenes: DrawnScenes, found: list[list[Person]])
             scores.append(float(score))
     assert np.mean(best) >= 0.85
     assert np.mean(np.abs(np.array(best) - np.array(scores))) < 0.15
+
+
+def test_the_body_judge_prefers_sound_bodies_and_says_what_it_sees() -> None:
+    judge = load_bodies(BODIES_DIR)
+
+    def soundness(scene: Scene) -> float:
+        body = Person(bbox_xyxy_px=scene.people[0].bbox_xyxy_px, score=1.0, keypoints=())
+        return judge([scene.image], [[body]])[0][0]
+
+    seeds = range(2_700_000, 2_700_020)
+    for fault in ("fused", "smeared_face", "head_turned", "cut_body"):
+        right = [
+            soundness(render_scene(seed, size_px=128, people=1))
+            > soundness(render_faulty(seed, fault, size_px=128))
+            for seed in seeds
+        ]
+        assert np.mean(right) >= 0.8, fault
+    assert judge.sees is not None
+    assert judge.sees.pairs >= 500
+    assert {"fused", "cut_body"} <= set(judge.sees.seen("people_score"))

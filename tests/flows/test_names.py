@@ -22,7 +22,7 @@ def test_a_dataset_is_a_root_and_a_version(given: str, expected: tuple[str, str]
 
 
 def test_embedded_models_are_there_and_other_names_pass_through() -> None:
-    kinds: tuple[Model, ...] = ("base", "pose", "masks", "judge")
+    kinds: tuple[Model, ...] = ("base", "pose", "masks", "judge", "bodies")
     folders = {model_path("embedded", kind) for kind in kinds}
     assert len(folders) == len(kinds)  # the judge is a model of its own
     assert all(Path(folder).is_dir() for folder in folders)
