@@ -194,7 +194,7 @@ def tones_of(prompts: Sequence[Sequence[Scene]], tools: BiasTools) -> list[np.nd
 def compared(checkpoint: str, *, quick: bool) -> dict[str, Any]:
     """Base and adapter on the embedded world's neutral prompts, as an evaluation has them."""
     from flows.bias import bias_prompts_file
-    from flows.jobs import read_prompts
+    from flows.evaluation_inputs import read_prompts
     from hcp.base import load_base
     from hcp.evaluation.comparison import compare
     from hcp.training.methods import load_trained

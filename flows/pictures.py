@@ -11,7 +11,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from flows.jobs import read_prompts
+from flows.evaluation_inputs import read_prompts
 from flows.names import model_path
 from storage.errors import HcpError
 

@@ -35,8 +35,8 @@ from benchmarks.evidence.prompts import (
     held_out_prompts,
 )
 from benchmarks.evidence.training import losses, trained
+from flows.evaluation_inputs import pose_book
 from flows.features import feature_space
-from flows.jobs import pose_book
 from hcp.base import BasePipeline, load_base, native_size_px, sampling_dtype
 from hcp.evaluation.bodies import load_bodies
 from hcp.evaluation.fidelity.space import FeatureSpace

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo.world.scenes import render_scene
-from flows.jobs import read_prompts
+from flows.evaluation_inputs import read_prompts
 from hcp.evaluation.poses import actions_of
 from hcp.tokens import human_spans
 from hcp.tokens.counting import expected_people

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from demo.embedded import SD_DIR
 from flows.bias import bias_prompts_file, bias_tools
-from flows.jobs import EvaluationJob, evaluation_config, read_prompts, run_evaluation
+from flows.evaluation_inputs import evaluation_config, read_prompts
+from flows.jobs import EvaluationJob, run_evaluation
 from flows.params import EvaluateParams
 from hcp import HcpAdapter, HcpConfig
 from hcp.base import load_base
