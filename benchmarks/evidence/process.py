@@ -40,6 +40,7 @@ from flows.features import feature_space
 from hcp.base import BasePipeline, load_base, native_size_px, sampling_dtype
 from hcp.evaluation.bodies import load_bodies
 from hcp.evaluation.fidelity.space import FeatureSpace
+from hcp.evaluation.poses import actions_of
 from hcp.training.methods import load_trained
 from priors.models import load_pose
 from storage.records import Sample
@@ -220,9 +221,10 @@ def not_measured(bench: Bench) -> dict[str, str]:
     judges, space = _judges(bench)
     if isinstance(space, str):
         found["kid_x1000"] = space
-    if not judges.poses.actions:
-        found["pose_as_asked"] = "no photo of the data set names an action"
-    if not find_prompts(bench, bench.prompts).drawn:
+    prompts = find_prompts(bench, bench.prompts)
+    if not any(judges.poses.telling(actions_of(each.prompt)) for each in prompts.people):
+        found["pose_as_asked"] = "no prompt names an action that the reference's poses tell"
+    if not prompts.drawn:
         found["drawn, vae"] = "there are no true pictures of these prompts"
     if not _held_out(bench):
         found["attention"] = "the data set has no held-out photo with human words"

@@ -122,7 +122,7 @@ def test_a_training_that_was_killed_goes_on_from_its_last_checkpoint(
     )  # fmt: skip
     jobs: list[Job] = []
     monkeypatch.setattr(plan, "run_job", jobs.append)
-    with pytest.raises(TypeError):
+    with pytest.raises(FileNotFoundError):
         run(given)  # no figures come back from this one
     job = next(job for job in jobs if job.arm == arm)
     at = {"steps": 0}
