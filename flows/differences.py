@@ -71,5 +71,4 @@ def _groups(report: EvaluationReport, name: str, n: int) -> list[int]:
     """What is resampled: a picture's prompt, or the photo itself."""
     if name not in report.scores:
         return list(range(n))
-    order = {prompt: i for i, prompt in enumerate(report.config.prompts)}
-    return [order[prompt] for prompt, _ in report.config.pictures()]
+    return report.config.numbers_of(prompt for prompt, _ in report.config.pictures())

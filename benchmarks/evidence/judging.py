@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.evidence.prompts import Asked, PromptSet
 from hcp.base import BasePipeline
 from hcp.evaluation.bodies import BodyJudge
-from hcp.evaluation.comparison import Pictures, people_measures
+from hcp.evaluation.comparison import Pictures, people_measures, pixel_difference
 from hcp.evaluation.mechanism import attention_share, probe_photos
 from hcp.evaluation.people import counted_people
 from hcp.evaluation.poses import PoseBook, pose_as_asked, pose_distance
@@ -67,10 +67,7 @@ def judge_people(
 
 def judge_drift(images: Sequence[Image8], base: Sequence[Image8]) -> dict[str, Values]:
     """Of each picture without people: its difference from the base's, in levels of 255."""
-    apart = [
-        float(np.abs(ours.astype(np.int16) - theirs.astype(np.int16)).mean())
-        for ours, theirs in zip(images, base, strict=True)
-    ]
+    apart = [pixel_difference(ours, theirs) for ours, theirs in zip(images, base, strict=True)]
     return {"drift": list(apart), "identical": [float(each == 0) for each in apart]}
 
 

@@ -120,6 +120,11 @@ def _shares_by_arm(
     return {name: tuple(shares[name]) for name in pictures.images if name in shares}
 
 
+def pixel_difference(ours: Image8, theirs: Image8) -> float:
+    """Mean absolute difference of two pictures of one size, in levels of 255."""
+    return float(np.abs(ours.astype(np.int16) - theirs.astype(np.int16)).mean())
+
+
 def people_measures(
     pictures: Pictures, poses: PoseBook | None = None
 ) -> dict[str, list[PeopleMeasures | None]]:
@@ -153,7 +158,7 @@ def _arm(
 ) -> ArmReport:
     known = [m for m in measures if m is not None]
     differences = [
-        float(np.abs(ours.astype(np.int16) - base.astype(np.int16)).mean())
+        pixel_difference(ours, base)
         for ours, base, m in zip(
             pictures.images[name], pictures.images[BASE], measures, strict=True
         )
@@ -185,8 +190,7 @@ def _compare_pair(
     shares: Mapping[str, Sequence[float]],
     config: EvaluationConfig,
 ) -> Comparison:
-    order = {prompt: i for i, prompt in enumerate(config.prompts)}
-    groups = [order[prompt] for prompt in pictures.prompts]
+    groups = config.numbers_of(pictures.prompts)
     scores = {
         name: [m.people_score for m in people[name] if m is not None] for name in (CANDIDATE, other)
     }

@@ -83,14 +83,12 @@ def differences(
 
     An arm with no such picture is left out.
     """
-    order = {prompt: i for i, prompt in enumerate(report.config.prompts)}
+    numbers = report.config.numbers_of(pictures.prompts)
     found: dict[str, Interval] = {}
     for other in report.comparisons:
         rows = [
-            (ours, theirs, order[prompt])
-            for ours, theirs, prompt in zip(
-                values[CANDIDATE], values[other], pictures.prompts, strict=True
-            )
+            (ours, theirs, number)
+            for ours, theirs, number in zip(values[CANDIDATE], values[other], numbers, strict=True)
             if ours is not None and theirs is not None
         ]
         if rows:

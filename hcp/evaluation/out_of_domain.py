@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from hcp.base import BasePipeline
-from hcp.evaluation.comparison import Image8, Pictures
+from hcp.evaluation.comparison import Image8, Pictures, pixel_difference
 from hcp.evaluation.generation import generate
 from hcp.evaluation.inputs import check_inputs
 from hcp.evaluation.interval import Interval, mean_of_known, paired_interval
@@ -125,7 +125,7 @@ def draw_out_of_domain(
     arms: dict[str, Trained | None] = {BASE: None, **trained}
     images = {name: draw(adapter) for name, adapter in arms.items()}
     differences = {
-        name: [_difference(ours, base) for ours, base in zip(own, images[BASE], strict=True)]
+        name: [pixel_difference(ours, base) for ours, base in zip(own, images[BASE], strict=True)]
         for name, own in images.items()
     }
     scores = {
@@ -150,10 +150,6 @@ def _of(prompts: PromptSet, category: str, values: Sequence[float]) -> Sequence[
             return values[first : first + len(own)]
         first += len(own)
     raise KeyError(category)
-
-
-def _difference(ours: Image8, base: Image8) -> float:
-    return float(np.abs(ours.astype(np.int16) - base.astype(np.int16)).mean())
 
 
 def out_of_domain_measure(

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
@@ -80,6 +80,11 @@ class EvaluationConfig:
     def pictures(self) -> list[tuple[str, int]]:
         """Prompt and seed of each picture, in the order in which they are drawn."""
         return [(prompt, seed) for prompt in self.prompts for seed in self.seeds]
+
+    def numbers_of(self, prompts: Iterable[str]) -> list[int]:
+        """Which of ``self.prompts`` each one is: the groups of a bootstrap over prompts."""
+        order = {prompt: i for i, prompt in enumerate(self.prompts)}
+        return [order[prompt] for prompt in prompts]
 
 
 def check_prompts(name: str, prompts: Sequence[str]) -> None:

@@ -73,7 +73,7 @@ def with_distances(
 ) -> EvaluationReport:
     """The report with the distances of whole pictures, those of number ``human``."""
     real = space.embed(photos.images)
-    numbers = _prompt_numbers(report, pictures)
+    numbers = report.config.numbers_of(pictures.prompts)
     drawn = {
         arm: Drawn(
             features=space.embed([images[i] for i in human]),
@@ -121,7 +121,7 @@ def with_face_distances(
     if _too_few(real) or len(few) > len(faces):
         why = f"{', '.join(few)} faces of {smallest} px or more, {MIN_PICTURES} are needed"
         return _without(report, (cards.faces(),), why)
-    numbers = _prompt_numbers(report, pictures)
+    numbers = report.config.numbers_of(pictures.prompts)
     drawn = {
         arm: Drawn(features=space.embed(each.crops), prompts=tuple(numbers[i] for i in each.places))
         for arm, each in faces.items()
@@ -227,8 +227,3 @@ def _asked(pictures: Pictures, arm: str) -> list[Sequence[Person]]:
         found if human_spans(prompt) else ()
         for found, prompt in zip(pictures.people[arm], pictures.prompts, strict=True)
     ]
-
-
-def _prompt_numbers(report: EvaluationReport, pictures: Pictures) -> list[int]:
-    order = {prompt: i for i, prompt in enumerate(report.config.prompts)}
-    return [order[prompt] for prompt in pictures.prompts]
