@@ -58,6 +58,11 @@ class SourceRecord:
     caption: str | None  # as the source gives it, None where it gives none
     attributes: Mapping[str, object] = field(default_factory=dict[str, object])
     content_tag: str  # changes when the photo's bytes change: ETag or content hash
+    caption_from: str = field(default="", compare=False)
+    """Where the caption stood, such as ``.txt`` or ``metadata.csv: text``: for reports alone.
+
+    It stands in no plan and no shard, and tells no two records apart.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,6 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,8 +15,8 @@ from storage.content_tags import TagCache
 from storage.errors import SourceError
 from storage.locations import is_directory, join, read_bytes
 from storage.records import SourceRecord
-from storage.sources.base import Contents, make_record
-from storage.sources.files import read_photos, tag_file
+from storage.sources.base import Contents, LeftOutSink, make_record
+from storage.sources.files import read_photos, tag_cache, tag_file
 from storage.sources.listing import names_of
 
 _ANNOTATIONS = "annotations"
@@ -34,7 +33,9 @@ class CocoSource:
     format: Literal["coco"] = "coco"
     unlisted: tuple[str, ...] = ()  # always: no folders are walked
 
-    def records(self) -> Iterator[SourceRecord]:
+    def records(
+        self, *, left_out: LeftOutSink | None = None, tags: bool = True
+    ) -> Iterator[SourceRecord]:
         """One record per image; its first caption is the caption, the others are attributes.
 
         Raises:
@@ -51,7 +52,7 @@ class CocoSource:
                 known["texts"] += image["texts"]
         if not photos:
             raise SourceError(f"{', '.join(self.captions)}: expected images, the list is empty")
-        with closing(TagCache()) as cache:
+        with tag_cache(tags=tags) as cache:
             for path in sorted(photos, key=os.fsencode):
                 yield self._record(path, photos[path], cache)
 
@@ -59,7 +60,7 @@ class CocoSource:
         """The photos' bytes, in the order given."""
         return read_photos(self.root, records)
 
-    def _record(self, path: str, image: Mapping[str, Any], cache: TagCache) -> SourceRecord:
+    def _record(self, path: str, image: Mapping[str, Any], cache: TagCache | None) -> SourceRecord:
         texts = image["texts"]
         attributes: dict[str, object] = {"coco_image_id": image["ids"][0]}
         if texts[1:]:

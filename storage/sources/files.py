@@ -2,8 +2,9 @@
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -11,7 +12,13 @@ from storage.canonical import decode_path
 from storage.content_tags import HASH_PREFIX, TagCache, file_stamp, hash_tag
 from storage.locations import filesystem, is_local, join
 from storage.records import SourceRecord
-from storage.sources.base import MAX_IMAGE_BYTES, Contents, ReadFailure, without_root
+from storage.sources.base import (
+    MAX_IMAGE_BYTES,
+    UNTAGGED,
+    Contents,
+    ReadFailure,
+    without_root,
+)
 
 OCCURRENCE_MARK = "?occurrence="
 """Ends the URI of the second, third ... record of one photo; ``?`` itself is percent-encoded."""
@@ -19,8 +26,20 @@ OCCURRENCE_MARK = "?occurrence="
 _REMOTE_READERS = 16
 
 
-def tag_file(root: str, path: str, *, cache: TagCache, etag: str | None = None) -> str:
-    """The content tag of one photo below the root; never raises."""
+@contextmanager
+def tag_cache(*, tags: bool) -> Generator[TagCache | None, None, None]:
+    """The tags known from earlier listings; None for a listing that is to open no photo."""
+    if not tags:
+        yield None
+        return
+    with closing(TagCache()) as cache:
+        yield cache
+
+
+def tag_file(root: str, path: str, *, cache: TagCache | None, etag: str | None = None) -> str:
+    """The content tag of one photo below the root; never raises. Without a cache, ``UNTAGGED``."""
+    if cache is None:
+        return UNTAGGED
     if etag is not None:
         return f"etag:{etag}"
     if not is_local(root):

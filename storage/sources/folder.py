@@ -14,12 +14,13 @@ from storage.records import SourceRecord
 from storage.sources.base import (
     IMAGE_SUFFIXES,
     Contents,
+    LeftOutSink,
     ReadFailure,
     has_image_suffix,
     make_record,
     split_caption,
 )
-from storage.sources.files import read_photo, read_photos, tag_file
+from storage.sources.files import read_photo, read_photos, tag_cache, tag_file
 from storage.sources.listing import Entry, Listing
 from storage.sources.metadata import METADATA_NAMES, MetadataTable
 from storage.sources.rows import BrokenRow, parse_object
@@ -44,7 +45,9 @@ class FolderSource:
         """The folders that the last whole listing left out."""
         return tuple(self._unlisted)
 
-    def records(self) -> Iterator[SourceRecord]:
+    def records(
+        self, *, left_out: LeftOutSink | None = None, tags: bool = True
+    ) -> Iterator[SourceRecord]:
         """One record per photo.
 
         Raises:
@@ -53,7 +56,7 @@ class FolderSource:
         """
         empty = True
         listing = Listing(self.root, skip_unlisted=self.skip_unlisted)
-        with closing(TagCache()) as cache:
+        with tag_cache(tags=tags) as cache:
             for record in self._walk("", (), (), (listing, cache)):
                 empty = False
                 yield record
@@ -74,7 +77,7 @@ class FolderSource:
         path: str,
         ancestors: tuple[str, ...],
         tables: tuple[tuple[str, MetadataTable], ...],
-        tools: tuple[Listing, TagCache],
+        tools: tuple[Listing, TagCache | None],
     ) -> Iterator[SourceRecord]:
         listing, cache = tools
         if is_local(self.root):

@@ -8,7 +8,7 @@ from typing import Literal
 from storage.errors import SourceError
 from storage.locations import exists, is_directory, normalised
 from storage.records import SourceRecord
-from storage.sources.base import Source, SourceFormat, has_image_suffix
+from storage.sources.base import LeftOutSink, Source, SourceFormat, has_image_suffix
 from storage.sources.coco import coco_source, find_captions
 from storage.sources.folder import FolderSource
 from storage.sources.listing import names_of
@@ -70,13 +70,14 @@ def open_source(
     *,
     format: Literal["auto"] | SourceFormat = "auto",  # noqa: A002  the public name
     images: str | None = None,
+    left_out: LeftOutSink | None = None,
 ) -> Iterator[SourceRecord]:
     """The records of a source, in path order, streaming; errors as in :func:`resolve_source`.
 
     Raises:
         SourceError: the source is empty, or cannot be read as a whole.
     """
-    return resolve_source(uri, format=format, images=images).records()
+    return resolve_source(uri, format=format, images=images).records(left_out=left_out)
 
 
 def _there(place: str) -> bool:

@@ -12,12 +12,20 @@ from storage.content_tags import TagCache, hash_tag
 from storage.errors import SourceError
 from storage.locations import is_directory, join
 from storage.records import SourceRecord
-from storage.sources.base import Contents, ReadFailure, make_record, without_root
+from storage.sources.base import (
+    UNTAGGED,
+    Contents,
+    LeftOutSink,
+    ReadFailure,
+    make_record,
+    without_root,
+)
 from storage.sources.files import (
     OCCURRENCE_MARK,
     checked,
     read_photo,
     read_photos,
+    tag_cache,
     tag_file,
     too_many_bytes,
 )
@@ -47,14 +55,16 @@ class TableSource:
     format: Literal["table"] = "table"
     unlisted: tuple[str, ...] = ()  # always: no folders are walked
 
-    def records(self) -> Iterator[SourceRecord]:
+    def records(
+        self, *, left_out: LeftOutSink | None = None, tags: bool = True
+    ) -> Iterator[SourceRecord]:
         """Records in row order.
 
         Raises:
             SourceError: a table cannot be read, lacks a column, or all are empty.
         """
         empty = True
-        with closing(TagCache()) as cache, closing(_Occurrences()) as seen:
+        with tag_cache(tags=tags) as cache, closing(_Occurrences()) as seen:
             for name in self.tables:
                 for record in self._table_records(name, cache, seen):
                     empty = False
@@ -71,7 +81,7 @@ class TableSource:
                 yield from self._read_paths(list(group))
 
     def _table_records(
-        self, name: str, cache: TagCache, seen: "_Occurrences"
+        self, name: str, cache: TagCache | None, seen: "_Occurrences"
     ) -> Iterator[SourceRecord]:
         uri = join(self.root, name)
         in_rows = uri.endswith(".parquet")  # where bytes can stand, and are read row by row
@@ -112,7 +122,9 @@ class TableSource:
             path = path[len(self._photo_root.rstrip("/")) + 1 :]
         return path.removeprefix("./")
 
-    def _cell_tag(self, cell: object, cache: TagCache) -> str:
+    def _cell_tag(self, cell: object, cache: TagCache | None) -> str:
+        if cache is None:
+            return UNTAGGED
         data = _cell_bytes(cell)
         if isinstance(data, str):
             return tag_file(self._photo_root, self._relative(data), cache=cache)

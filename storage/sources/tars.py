@@ -3,7 +3,6 @@
 import os
 import tarfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, BinaryIO, Literal
@@ -15,14 +14,16 @@ from storage.locations import filesystem, is_directory, is_local, join, local_pa
 from storage.records import SourceRecord
 from storage.sources.base import (
     MAX_IMAGE_BYTES,
+    UNTAGGED,
     Contents,
+    LeftOutSink,
     ReadFailure,
     has_image_suffix,
     make_record,
     split_caption,
     without_root,
 )
-from storage.sources.files import OCCURRENCE_MARK, checked, too_many_bytes
+from storage.sources.files import OCCURRENCE_MARK, checked, tag_cache, too_many_bytes
 from storage.sources.listing import names_of
 from storage.sources.rows import BrokenRow, open_binary, parse_object
 
@@ -56,14 +57,16 @@ class TarSource:
     format: Literal["webdataset"] = "webdataset"
     unlisted: tuple[str, ...] = ()  # always: no folders are walked
 
-    def records(self) -> Iterator[SourceRecord]:
+    def records(
+        self, *, left_out: LeftOutSink | None = None, tags: bool = True
+    ) -> Iterator[SourceRecord]:
         """Records in tar order.
 
         Raises:
             SourceError: the tars hold no sample at all.
         """
         empty = True
-        with closing(TagCache()) as cache:
+        with tag_cache(tags=tags) as cache:
             for name in self.tars:
                 for record in self._tar_records(name, cache):
                     empty = False
@@ -79,7 +82,7 @@ class TarSource:
         for tar, run in groupby(records, key=lambda record: record.uri.partition("#")[0]):
             yield from self._read_tar(tar, list(run))
 
-    def _tar_records(self, name: str, cache: TagCache) -> Iterator[SourceRecord]:
+    def _tar_records(self, name: str, cache: TagCache | None) -> Iterator[SourceRecord]:
         encoded = encode_path(name)
         path = join(self.root, name)
         seen: dict[str, int] = {}
@@ -123,7 +126,7 @@ class TarSource:
 class _Stamp:
     """Content tags of members: hashes, remembered by the tar's own stamp; ETag on stores."""
 
-    def __init__(self, path: str, cache: TagCache) -> None:
+    def __init__(self, path: str, cache: TagCache | None) -> None:
         self._path = path
         self._cache = cache
         self._etag: str | None = None
@@ -134,6 +137,8 @@ class _Stamp:
             self._etag = next((str(info[f]) for f in ("ETag", "etag") if info.get(f)), None)
 
     def tag(self, tar: tarfile.TarFile, image: tarfile.TarInfo | None, member: str) -> str:
+        if self._cache is None:
+            return UNTAGGED
         if image is None:
             return "no image"
         if self._etag is not None:
