@@ -11,6 +11,12 @@ from priors.gate import GateConfig, Refusal, check_caption
 from priors.reports import StageClock
 from storage.records import Reject, RejectReason, SourceRecord
 from storage.sources import ReadFailure, Source
+from storage.sources.captions import WRONG_BYTES
+
+_UNDECODED = (
+    "the caption has bytes that are neither UTF-8, UTF-16 nor Windows-1252 (or U+FFFD, where "
+    "another program met such bytes); expected text in UTF-8: save it so"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +73,8 @@ class PhotoReader:
     def _checked(self, record: SourceRecord, decoded: "_Decoded") -> Photo | Reject:
         if isinstance(decoded, Refusal):
             return reject(record, decoded.reason, decoded.detail)
+        if WRONG_BYTES in (record.caption or ""):
+            return reject(record, "bad_caption", _UNDECODED)
         caption = check_caption(record.caption, config=self.gate)
         if isinstance(caption, Refusal):
             return reject(record, caption.reason, caption.detail)

@@ -14,8 +14,6 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".
 MAX_IMAGE_BYTES = 256 * 2**20
 """Larger files are not read: no photo of 64 megapixels is, and a worker would die of it."""
 
-_CAPTION_FIELDS = ("caption", "text")
-
 
 @dataclass(frozen=True, slots=True)
 class ReadFailure:
@@ -146,20 +144,3 @@ def make_record(
         content_tag=content_tag,
         caption_from=caption_from,
     )
-
-
-def split_caption(fields: Mapping[str, object]) -> tuple[str | None, dict[str, object]]:
-    """The caption of a JSON object or table row, and everything else as attributes.
-
-    Where the caption is a list, its first text is the caption and the others are kept.
-    """
-    rest = {str(name): value for name, value in fields.items() if name not in _CAPTION_FIELDS}
-    for name in _CAPTION_FIELDS:
-        value = fields.get(name)
-        if isinstance(value, str):
-            return value, rest
-        if isinstance(value, Sequence):
-            texts = [text for text in value if isinstance(text, str)]
-            if texts:
-                return texts[0], rest | ({"other_captions": texts[1:]} if texts[1:] else {})
-    return None, rest

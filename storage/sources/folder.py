@@ -18,8 +18,8 @@ from storage.sources.base import (
     ReadFailure,
     has_image_suffix,
     make_record,
-    split_caption,
 )
+from storage.sources.captions import split_caption
 from storage.sources.files import read_photo, read_photos, tag_cache, tag_file
 from storage.sources.listing import Entry, Listing
 from storage.sources.metadata import METADATA_NAMES, MetadataTable

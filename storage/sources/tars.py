@@ -20,9 +20,9 @@ from storage.sources.base import (
     ReadFailure,
     has_image_suffix,
     make_record,
-    split_caption,
     without_root,
 )
+from storage.sources.captions import split_caption
 from storage.sources.files import OCCURRENCE_MARK, checked, tag_cache, too_many_bytes
 from storage.sources.listing import names_of
 from storage.sources.rows import BrokenRow, open_binary, parse_object

@@ -80,3 +80,16 @@ def test_a_reject_is_its_records() -> None:
     assert reject(record, "too_small", "8 px") == Reject(
         key="k", uri="a.jpg", reason="too_small", detail="8 px"
     )
+
+
+@pytest.mark.parametrize("caption", ["a \ufffd\ufffd man", "\ufffd"])
+def test_a_caption_that_could_not_be_decoded_is_never_trained_on(
+    photos: Photos, threads: ThreadPoolExecutor, caption: str
+) -> None:
+    """A04: such bytes are a sign in the caption, whichever format it came from."""
+    source = photos([1])
+    records = [replace(record, caption=caption) for record in source.records()]
+    (found,) = reader(source, threads).read(records, clock=StageClock())
+    assert isinstance(found, Reject)
+    assert found.reason == "bad_caption"
+    assert "UTF-8" in found.detail

@@ -16,7 +16,6 @@ from storage.sources.base import (
     UNTAGGED,
     has_image_suffix,
     make_record,
-    split_caption,
     without_root,
 )
 
@@ -27,21 +26,6 @@ from storage.sources.base import (
 )
 def test_photos_are_known_by_their_ending(name, photo):
     assert has_image_suffix(name) is photo
-
-
-@pytest.mark.parametrize(
-    ("fields", "caption", "rest"),
-    [
-        ({"caption": "a", "text": "b", "id": 1}, "a", {"id": 1}),
-        ({"text": "b", "caption": None}, "b", {}),
-        ({"caption": [3, "x", "y"]}, "x", {"other_captions": ["y"]}),
-        ({"caption": [], "text": ["only"]}, "only", {}),
-        ({"caption": 5, "id": 1}, None, {"id": 1}),
-        ({"caption": ""}, "", {}),
-    ],
-)
-def test_the_first_text_is_the_caption(fields, caption, rest):
-    assert split_caption(fields) == (caption, rest)
 
 
 def test_a_record_is_plain_and_named_by_its_uri():
