@@ -42,6 +42,10 @@ LEFT_OUT_REASONS: Mapping[str, str] = {
     "other_layout": "another layout than the one the source is read as; give it as a source of its "
     "own, or choose with --format",
     "broken_row": "a row that cannot be read; mend it",
+    "other_member": "a member of a tar's sample that is neither its photo nor its caption, such as "
+    "a mask; name the photo <stem>.jpg if this is it",
+    "broken_end": "stands where a tar breaks off; fetch the tar again",
+    "empty": "a tar or table without any sample or row; delete it, or fetch it again",
 }
 """Why a file, row or member of a source is no record: a sentence, and what would change it.
 

@@ -1,11 +1,10 @@
-"""WebDataset tars, as img2dataset writes them: members of one stem are one sample."""
+"""WebDataset tars, as img2dataset and others write them: members of one stem are one sample."""
 
 import os
-import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, BinaryIO, Literal
+from typing import Literal
 
 from storage.canonical import decode_path, encode_path
 from storage.content_tags import TagCache, file_stamp, hash_tag
@@ -16,35 +15,24 @@ from storage.sources.base import (
     MAX_IMAGE_BYTES,
     UNTAGGED,
     Contents,
+    LeftOut,
     LeftOutSink,
     ReadFailure,
-    has_image_suffix,
     make_record,
     without_root,
 )
-from storage.sources.captions import split_caption
-from storage.sources.files import OCCURRENCE_MARK, checked, tag_cache, too_many_bytes
+from storage.sources.files import checked, tag_cache
 from storage.sources.listing import names_of
-from storage.sources.rows import BrokenRow, open_binary, parse_object
-
-_MAX_TEXT_BYTES = 2**20
-
-
-@dataclass(slots=True)
-class _Group:
-    """The members of one sample, in the order they stand in the tar."""
-
-    stem: str
-    members: list[tarfile.TarInfo] = field(default_factory=list[tarfile.TarInfo])
-
-    def by_extension(self) -> dict[str, tarfile.TarInfo]:
-        return {member.name[len(self.stem) + 1 :].lower(): member for member in self.members}
-
-    def image(self) -> tarfile.TarInfo | None:
-        for extension, member in self.by_extension().items():
-            if has_image_suffix(f"x.{extension}") and "." not in extension:
-                return member
-        return None
+from storage.sources.rows import open_binary
+from storage.sources.tar_members import (
+    TAR_ERRORS,
+    TarIndex,
+    TarScan,
+    content,
+    describe,
+    open_tar,
+)
+from storage.sources.tar_samples import TarSample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +56,7 @@ class TarSource:
         empty = True
         with tag_cache(tags=tags) as cache:
             for name in self.tars:
-                for record in self._tar_records(name, cache):
+                for record in self._tar_records(name, cache, left_out):
                     empty = False
                     yield record
         if empty:
@@ -82,42 +70,56 @@ class TarSource:
         for tar, run in groupby(records, key=lambda record: record.uri.partition("#")[0]):
             yield from self._read_tar(tar, list(run))
 
-    def _tar_records(self, name: str, cache: TagCache | None) -> Iterator[SourceRecord]:
-        encoded = encode_path(name)
+    def _tar_records(
+        self, name: str, cache: TagCache | None, left_out: LeftOutSink | None
+    ) -> Iterator[SourceRecord]:
         path = join(self.root, name)
-        seen: dict[str, int] = {}
+        encoded = encode_path(name)
+        error: Exception | None = None
         try:
-            with open_binary(path) as file, _open_tar(file) as tar:
+            with open_binary(path) as file, open_tar(file) as tar:
+                scan = TarScan(tar)
+                samples = scan.samples()
                 stamp = _Stamp(path, cache)
-                for group in _groups(tar):
-                    image = group.image()
-                    member = encode_path(image.name if image else group.stem)
-                    seen[member] = seen.get(member, 0) + 1
-                    mark = f"{OCCURRENCE_MARK}{seen[member]}" if seen[member] > 1 else ""
-                    caption, attributes = _describe(tar, group)
-                    yield make_record(
-                        f"{encoded}#{member}{mark}",
-                        caption=caption,
-                        attributes=attributes,
-                        content_tag=stamp.tag(tar, image, f"{member}{mark}"),
-                    )
-                _check_end(tar)
-        except (tarfile.TarError, OSError, EOFError, SourceError) as error:
+                for sample in samples:
+                    yield self._record(encoded, scan, sample, stamp)
+                error = scan.error
+            if left_out is not None:
+                for member, reason in scan.left_out(samples):
+                    left_out(LeftOut(uri=f"{encoded}#{member}", reason=reason))
+                if not (samples or error or scan.names):
+                    left_out(LeftOut(uri=encoded, reason="empty"))
+        except TAR_ERRORS as fault:
+            error = fault
+        if error is not None:
             tag = f"broken:{type(error).__name__}"
             yield make_record(f"{encoded}#", caption=None, attributes={}, content_tag=tag)
+
+    def _record(
+        self, tar_name: str, scan: TarScan, sample: TarSample, stamp: "_Stamp"
+    ) -> SourceRecord:
+        fragment = scan.fragment(sample)
+        described = describe(scan, sample)
+        return make_record(
+            f"{tar_name}#{fragment}",
+            caption=described.caption,
+            attributes=described.attributes,
+            content_tag=stamp.tag(scan, sample.photo, fragment),
+            caption_from=described.caption_from,
+        )
 
     def _read_tar(self, tar_name: str, records: Sequence[SourceRecord]) -> Contents:
         path = join(self.root, decode_path(tar_name))
         done = 0
         detail = "the tar cannot be read to its end"
         try:
-            with open_binary(path) as file, _open_tar(file) as tar:
-                index = _Index(tar)
+            with open_binary(path) as file, open_tar(file) as tar:
+                index = TarIndex(tar)
                 for record in records:
                     data = index.read(record.uri.partition("#")[2])
                     done += 1
                     yield record, checked(record, data)
-        except (tarfile.TarError, OSError, EOFError, SourceError) as error:
+        except TAR_ERRORS as error:
             detail = f"{tar_name}: {without_root(error, self.root)}"
         for record in records[done:]:
             yield record, ReadFailure(detail)
@@ -136,10 +138,10 @@ class _Stamp:
             info = fs.info(inner)
             self._etag = next((str(info[f]) for f in ("ETag", "etag") if info.get(f)), None)
 
-    def tag(self, tar: tarfile.TarFile, image: tarfile.TarInfo | None, member: str) -> str:
+    def tag(self, scan: TarScan, photo: int | None, member: str) -> str:
         if self._cache is None:
             return UNTAGGED
-        if image is None:
+        if photo is None:
             return "no image"
         if self._etag is not None:
             return f"etag:{self._etag}"
@@ -148,35 +150,15 @@ class _Stamp:
             known = self._cache.lookup(name, file_stamp(self._status))
             if known is not None:
                 return known
+        image = scan.target(photo)
+        if image is None:
+            return "dead link"
         if image.size > MAX_IMAGE_BYTES:
             return f"size:{image.size}"
-        tag = hash_tag(_content(tar, image))
+        tag = hash_tag(content(scan.tar, image))
         if self._status is not None:
             self._cache.remember(name, self._status, tag)
         return tag
-
-
-class _Index:
-    """Finds members by name, reading headers only as far as needed."""
-
-    def __init__(self, tar: tarfile.TarFile) -> None:
-        self._tar = tar
-        self._members = iter(tar)
-        self._found: dict[str, list[tarfile.TarInfo]] = {}
-
-    def read(self, fragment: str) -> bytes | ReadFailure:
-        if not fragment:
-            return ReadFailure("the rest of this tar cannot be read: truncated or not a tar")
-        encoded, _, occurrence = fragment.partition(OCCURRENCE_MARK)
-        wanted, position = decode_path(encoded), int(occurrence or 1)
-        while len(self._found.get(wanted, [])) < position:
-            member = next(self._members, None)
-            if member is None:
-                return ReadFailure(f"no image member {wanted!r} in the tar")
-            if member.isfile():
-                self._found.setdefault(member.name, []).append(member)
-        member = self._found[wanted][position - 1]
-        return too_many_bytes(member.size) or _content(self._tar, member)
 
 
 def tar_source(uri: str) -> TarSource:
@@ -197,57 +179,3 @@ def tar_source(uri: str) -> TarSource:
 def is_tar_name(name: str) -> bool:
     """Whether a visible file name ends like a tar."""
     return name.lower().endswith(".tar") and not name.startswith(".")
-
-
-def _open_tar(file: BinaryIO) -> tarfile.TarFile:
-    return tarfile.open(fileobj=file, mode="r:", errors="surrogateescape")
-
-
-def _groups(tar: tarfile.TarFile) -> Iterator[_Group]:
-    """Consecutive members of one stem (the path up to the first dot of its last part)."""
-    group: _Group | None = None
-    for member in tar:
-        base = member.name.rpartition("/")[2]
-        if not member.isfile() or base.startswith(".") or "." not in base:
-            continue
-        stem = member.name.removesuffix(base) + base.split(".")[0]
-        if group is None or group.stem != stem:
-            if group is not None:
-                yield group
-            group = _Group(stem)
-        group.members.append(member)
-    if group is not None:
-        yield group
-
-
-def _check_end(tar: tarfile.TarFile) -> None:
-    # tarfile takes a missing end mark for the end: a cut-off download would pass as complete.
-    file: Any = tar.fileobj
-    file.seek(tar.offset)
-    if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        raise tarfile.ReadError("no end mark where the last member ends")
-
-
-def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = tar.extractfile(member)
-    data = b"" if file is None else file.read()
-    if len(data) != member.size:
-        raise tarfile.ReadError(f"{member.name}: {len(data)} of {member.size} bytes")
-    return data
-
-
-def _describe(tar: tarfile.TarFile, group: _Group) -> tuple[str | None, dict[str, object]]:
-    caption: str | None = None
-    attributes: dict[str, object] = {}
-    members = group.by_extension()
-    sidecar = members.get("json")
-    if sidecar is not None and sidecar.size <= _MAX_TEXT_BYTES:
-        fields = parse_object(_content(tar, sidecar))
-        if isinstance(fields, BrokenRow):
-            attributes["caption_error"] = f"{sidecar.name}: {fields.detail}"
-        else:
-            caption, attributes = split_caption(fields)
-    text = members.get("txt")
-    if text is not None and text.size <= _MAX_TEXT_BYTES:
-        caption = _content(tar, text).decode("utf-8-sig", errors="replace").strip()
-    return caption, attributes
