@@ -1,5 +1,6 @@
 """Names and places in the parameters: what they stand for, wherever a worker stands."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.resources import files
@@ -9,11 +10,14 @@ from pydantic import AfterValidator
 
 from hcp.training.config import TrainConfig
 from storage.locations import exists, is_local, normalised
+from storage.places import check_filled, check_own_folder
 from storage.versions import split_dataset
 
 C = TypeVar("C")
 
 EMBEDDED = "embedded"
+
+_SPELT_AS_PATH = re.compile(r"\.{1,2}(/|$)|~|/|file://")
 
 Model = Literal["base", "pose", "masks", "judge", "bodies"]
 
@@ -33,21 +37,23 @@ def model_path(name: str, kind: Model) -> str:
 
 
 def _given(text: str) -> str:
-    if not text.strip():
-        raise ValueError(
-            "is empty: a variable that is not set becomes an empty string (see prefect.yaml); "
-            "set it, or leave the field out"
-        )
+    check_filled(text)
     return text
 
 
 def _place(text: str) -> str:
-    return normalised(_given(text))
+    place = normalised(_given(text))
+    check_own_folder(place)
+    return place
 
 
 def _file(text: str) -> str:
-    """An existing local path is made absolute; any other name (an id, a registry URI) stays."""
-    return normalised(text) if is_local(_given(text)) and exists(text) else text
+    """A local path is made absolute; any other name (an id, a registry URI) stays.
+
+    A path is what exists, or is spelt as one: a worker's error then names the place that was meant.
+    """
+    is_path = is_local(_given(text)) and (_SPELT_AS_PATH.match(text) or exists(text))
+    return normalised(text) if is_path else text
 
 
 def _dataset(text: str) -> str:

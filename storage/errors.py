@@ -5,6 +5,10 @@ class HcpError(Exception):
     """Base of every error that this project raises for the user's data, files or settings."""
 
 
+class PlaceError(HcpError, ValueError):
+    """A path or URL that cannot be meant: empty, with an unfilled variable, or mangled."""
+
+
 class SourceError(HcpError):
     """A source of captioned photos cannot be listed or read as a whole."""
 

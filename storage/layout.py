@@ -3,8 +3,9 @@
 import os
 from dataclasses import dataclass
 
-from storage.errors import HcpError
+from storage.errors import PlaceError
 from storage.locations import join, normalised
+from storage.places import check_own_folder
 
 DATA_SUFFIXES = ("tar", "parquet", "rejects.parquet")
 """The files of a shard, in the order in which they are published; its marker comes after them."""
@@ -19,15 +20,18 @@ class Root:
     means the same folder wherever the value is sent.
 
     Raises:
-        HcpError: an empty path, which would mean the working directory.
+        PlaceError: a path or URL that cannot be meant, such as an empty one, or the disk's root.
     """
 
     uri: str
 
     def __post_init__(self) -> None:
-        if not self.uri.strip():
-            raise HcpError(f"the root of a data set must be a path or a URL, got {self.uri!r}")
-        object.__setattr__(self, "uri", normalised(self.uri))
+        try:
+            uri = normalised(self.uri)
+            check_own_folder(uri)
+        except PlaceError as error:
+            raise PlaceError(f"the root of a data set must be a path or a URL: {error}") from error
+        object.__setattr__(self, "uri", uri)
 
     @classmethod
     def of(cls, place: "Place") -> "Root":

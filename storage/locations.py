@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from storage.durable import flush_directory, flush_file, rename
 from storage.extras import explained_imports
+from storage.objects import (
+    object_exists,
+    object_size,
+    objects_below,
+    put_object,
+    read_object,
+    remove_objects,
+)
+from storage.places import check_place
 
 TEMPORARY_PREFIX = ".tmp-"
 """Names that start so are unfinished writes: never read, removed on error and by ``hcp gc``."""
@@ -28,8 +38,13 @@ def local_path(uri: str) -> Path:
 
 
 def normalised(uri: str | os.PathLike[str]) -> str:
-    """One spelling per location: absolute local path, or URL without a trailing slash."""
+    """One spelling per location: absolute local path, or URL without a trailing slash.
+
+    Raises:
+        PlaceError: it cannot be meant (``storage.places``).
+    """
     text = os.fspath(uri)
+    check_place(text)
     return str(local_path(text)) if is_local(text) else text.rstrip("/")
 
 
@@ -58,8 +73,7 @@ def exists(uri: str) -> bool:
     """Whether a file or a directory is there now (no cached answer)."""
     if is_local(uri):
         return local_path(uri).exists()
-    fs, path = fresh_filesystem(uri)
-    return bool(fs.exists(path))
+    return object_exists(*fresh_filesystem(uri))
 
 
 def is_directory(uri: str) -> bool:
@@ -75,8 +89,7 @@ def file_size(uri: str) -> int | None:
     try:
         if is_local(uri):
             return local_path(uri).stat().st_size
-        fs, path = fresh_filesystem(uri)
-        return int(fs.info(path)["size"])
+        return object_size(*fresh_filesystem(uri))
     except FileNotFoundError:
         return None
 
@@ -112,7 +125,7 @@ def files_below(uri: str) -> list[str]:
         return sorted(str(path) for path in local_path(uri).rglob("*") if not path.is_dir())
     fs, path = filesystem(uri)
     fs.invalidate_cache()
-    return sorted(f"{uri}/{name[len(path) :].lstrip('/')}" for name in fs.find(path))
+    return sorted(f"{uri}/{name[len(path) :].lstrip('/')}" for name in objects_below(fs, path))
 
 
 def _leads_to_directory(entry: "os.DirEntry[str]") -> bool:
@@ -132,8 +145,7 @@ def read_bytes(uri: str) -> bytes:
     """Content of a file; OSError where it cannot be read."""
     if is_local(uri):
         return local_path(uri).read_bytes()
-    fs, path = fresh_filesystem(uri)
-    return bytes(fs.cat_file(path))
+    return read_object(*fresh_filesystem(uri))
 
 
 def remove(uri: str) -> None:
@@ -142,7 +154,7 @@ def remove(uri: str) -> None:
         local_path(uri).unlink(missing_ok=True)
         return
     fs, path = filesystem(uri)
-    if fs.exists(path):
+    if object_exists(fs, path):
         fs.rm_file(path)
 
 
@@ -151,8 +163,7 @@ def remove_folder(uri: str) -> None:
     if is_local(uri):
         shutil.rmtree(local_path(uri), ignore_errors=True)
         return
-    fs, path = filesystem(uri)
-    fs.rm(path, recursive=True)
+    remove_objects(*filesystem(uri))
 
 
 @contextmanager
@@ -200,27 +211,19 @@ class Staging:
 
     def flush(self, name: str) -> None:
         """Force a written file to the disk, so that a full disk is seen before any rename."""
-        with self.path(name).open("rb") as file:
-            os.fsync(file.fileno())
+        flush_file(self.path(name))
 
     def publish(self, name: str) -> None:
         """Give a flushed file its final name: atomic on disks, one PUT on object stores."""
         if self._local:
-            self.path(name).replace(self._folder / name)
+            rename(self.path(name), self._folder / name)
             return
-        fs, path = filesystem(join(self._directory, name))
-        fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-        fs.put_file(str(self.path(name)), path)
+        put_object(*filesystem(join(self._directory, name)), self.path(name))
 
     def sync_directory(self) -> None:
         """Make renames durable (local disks only)."""
-        if not self._local:
-            return
-        handle = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        if self._local:
+            flush_directory(self._folder)
 
     def discard(self) -> None:
         """Remove every temporary file that was not published."""
