@@ -4,12 +4,13 @@ import os
 
 import typer
 
-from flows.cli import adapters, local, people, runs
+from flows.cli import adapters, local, people, runs, sources
 from flows.cli.console import fail
 from storage.errors import HcpError
 
 COMMANDS = (
     local.demo,
+    sources.sources,
     runs.rebuild,
     runs.retry_failed,
     runs.cache,

@@ -1,0 +1,36 @@
+"""``hcp sources``: what a place with photos is taken for, before anything is run on it."""
+
+from typing import Annotated, Any
+
+import typer
+
+from flows.cli.console import fail, say
+
+
+def sources(
+    source: Annotated[str, typer.Argument(help="Captioned photos, any fsspec URL.")],
+    format: Annotated[  # noqa: A002 - named as in `hcp rebuild`
+        str, typer.Option(help="auto, folder, table, webdataset or coco.")
+    ] = "auto",
+    images: Annotated[str | None, typer.Option(help="COCO: the folder of photos.")] = None,
+    skip_unlisted: Annotated[
+        bool, typer.Option("--skip-unlisted", help="Leave out folders that cannot be listed.")
+    ] = False,
+) -> None:
+    """Say what a source is read as: records, where captions come from, what is left out and why.
+
+    No photo is opened and nothing is written; give the same options to `hcp rebuild`.
+    """
+    from storage.sources import resolve_source
+    from storage.sources.report import look
+
+    kind: Any = format  # resolve_source names those that there are
+    try:
+        place = resolve_source(source, format=kind, images=images, skip_unlisted=skip_unlisted)
+    except ValueError as error:
+        fail(str(error))
+    summary = look(place, source, images)
+    for line in summary.lines():
+        say(line)
+    if summary.error:
+        fail(summary.error)

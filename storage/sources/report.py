@@ -1,0 +1,166 @@
+"""A look at a source: its records counted as they stream by, and all that is no record, too."""
+
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from heapq import nsmallest
+from itertools import islice
+
+from storage.canonical import decode_path, encode_path
+from storage.errors import SourceError
+from storage.locations import is_directory, is_local, join, normalised
+from storage.records import SourceRecord
+from storage.sources.base import CAPTION_FILE, LeftOut, Source, SourceFormat, has_image_suffix
+from storage.sources.coco import CocoSource
+from storage.sources.listing import Listing
+from storage.sources.rows import TABLE_SUFFIXES
+from storage.sources.summary import Counted, SourceSummary, shown_path
+from storage.sources.table import TableSource
+from storage.sources.tars import TarSource
+
+N_EXAMPLES = 5
+_N_LEFT_OUT_EXAMPLES = 3
+_OTHER_LAYOUTS = (*TABLE_SUFFIXES, ".tar", ".json", ".txt", ".caption")
+
+
+class Tally:
+    """Counts one listing of a source while somebody else uses its records."""
+
+    def __init__(self, source: Source, *places: str | None) -> None:
+        """``places`` are what the user named: what lies in such a folder is counted as a whole."""
+        self._source = source
+        self._places = tuple(normalised(place) for place in places if place is not None)
+        self._n_records = self._n_used = 0
+        self._captions: Counter[str] = Counter()
+        self._examples: list[SourceRecord] = []
+        self._left_out: Counter[str] = Counter()
+        self._such: dict[str, list[str]] = {}
+        self._seen = None if source.format == "folder" else _Seen(source)
+
+    def records(self, *, tags: bool = True) -> Iterator[SourceRecord]:
+        """The source's records, each counted before it is handed on."""
+        listed = self._source.records(left_out=self.left_out, tags=tags)
+        while batch := list(islice(listed, 1000)):
+            self._n_records += len(batch)
+            self._captions.update(r.caption_from for r in batch if r.caption is not None)
+            candidates = [*self._examples, *batch]
+            self._examples = nsmallest(N_EXAMPLES, candidates, key=lambda record: record.key)
+            if self._seen is not None:
+                self._seen.add([record.uri for record in batch])
+            yield from batch
+
+    def left_out(self, thing: LeftOut) -> None:
+        """Count what the listing leaves out."""
+        if self._seen is not None:
+            self._seen.add([thing.uri])
+        if thing.reason == CAPTION_FILE:
+            self._n_used += 1
+            return
+        self._left_out[thing.reason] += 1
+        such = self._such.setdefault(thing.reason, [])
+        if len(such) < _N_LEFT_OUT_EXAMPLES:
+            such.append(shown_path(thing.uri) + (f": {thing.detail}" if thing.detail else ""))
+
+    def summary(self, *, error: str = "") -> SourceSummary:
+        """What was counted; the folders that the user named are walked for what no list names."""
+        if self._seen is not None:
+            for thing in self._seen.rest(self._places):
+                self.left_out(thing)
+            self._seen = None
+        return SourceSummary(
+            root=self._source.root,
+            format=self._source.format,
+            lists=_lists(self._source),
+            n_records=self._n_records,
+            captions=dict(self._captions),
+            examples=tuple(self._examples),
+            n_used=self._n_used,
+            left_out={
+                reason: Counted(n=n, examples=tuple(self._such[reason]))
+                for reason, n in self._left_out.items()
+            },
+            error=error,
+        )
+
+
+def look(source: Source, *places: str | None) -> SourceSummary:
+    """List a source without opening a photo; a listing that fails says so in the summary."""
+    tally = Tally(source, *places)
+    try:
+        for _ in tally.records(tags=False):
+            pass
+    except SourceError as error:
+        return tally.summary(error=str(error))
+    return tally.summary()
+
+
+class _Seen:
+    """The files that a listing by lists (tables, tars, json) spoke of, and those it did not."""
+
+    def __init__(self, source: Source) -> None:
+        self._format: SourceFormat = source.format
+        self._roots = {source.root, _photo_root(source)}
+        self._lists = [
+            name if "://" in name or os.path.isabs(name) else join(source.root, name)
+            for name in _lists(source)
+        ]
+        # On disk, so that memory stays flat.
+        self._database = sqlite3.connect("", check_same_thread=False)
+        self._database.execute("CREATE TABLE seen (path BLOB PRIMARY KEY) WITHOUT ROWID")
+
+    def add(self, uris: Sequence[str]) -> None:
+        """Files of URIs, by the photos' root as well as by the lists'."""
+        paths = {decode_path(uri.partition("#")[0].partition("?")[0]) for uri in uris}
+        self._remember([join(root, path) for root in self._roots for path in paths])
+
+    def rest(self, places: Sequence[str]) -> Iterator[LeftOut]:
+        """What lies in the places and nothing spoke of; the lists themselves are of use."""
+        for name in self._lists:
+            if self._format != "webdataset" and not self._knows(name):
+                yield LeftOut(uri=encode_path(name.rsplit("/", 1)[-1]), reason=CAPTION_FILE)
+        self._remember(self._lists)
+        for place in places:
+            if is_directory(place):
+                yield from self._below(place)
+
+    def _below(self, place: str) -> Iterator[LeftOut]:
+        listing = Listing(place, skip_unlisted=True)
+        folders: list[tuple[str, tuple[str, ...]]] = [("", ())]
+        while folders:
+            path, ancestors = folders.pop()
+            if is_local(place):
+                ancestors = (*ancestors, os.path.realpath(os.path.join(place, path)))
+            for entry in listing.entries(path, ancestors=ancestors):
+                full = join(place, entry.path)
+                if entry.is_directory:
+                    folders.append((entry.path, ancestors))
+                elif not self._knows(full):
+                    self._remember([full])
+                    reason = self._reason(entry.name)
+                    yield LeftOut(uri=encode_path(entry.path), reason=reason)
+
+    def _reason(self, name: str) -> str:
+        if has_image_suffix(name):
+            return "other_layout" if self._format == "webdataset" else "not_named"
+        return "other_layout" if name.lower().endswith(_OTHER_LAYOUTS) else "unknown_ending"
+
+    def _remember(self, paths: Sequence[str]) -> None:
+        rows = ((os.fsencode(path),) for path in paths)
+        self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?)", rows)
+
+    def _knows(self, path: str) -> bool:
+        query = "SELECT 1 FROM seen WHERE path = ?"
+        return self._database.execute(query, (os.fsencode(path),)).fetchone() is not None
+
+
+def _photo_root(source: Source) -> str:
+    return source.images or source.root if isinstance(source, TableSource) else source.root
+
+
+def _lists(source: Source) -> tuple[str, ...]:
+    if isinstance(source, TableSource):
+        return source.tables
+    if isinstance(source, TarSource):
+        return source.tars
+    return source.captions if isinstance(source, CocoSource) else ()
