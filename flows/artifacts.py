@@ -2,7 +2,7 @@
 
 import base64
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from prefect import get_run_logger
@@ -59,6 +59,11 @@ def publish_table(key: str, rows: Sequence[Mapping[str, Cell]], *, description: 
 def publish_markdown(key: str, text: str, *, description: str) -> None:
     """A markdown artifact."""
     create_markdown_artifact(markdown=text, key=key, description=description)
+
+
+def preformatted(lines: Iterable[str]) -> str:
+    """Markdown that shows lines as they are, whatever stands in them."""
+    return "\n".join(f"    {line}" for line in lines)
 
 
 def publish_picture(key: str, image_jpeg: bytes, *, description: str) -> None:

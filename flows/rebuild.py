@@ -8,13 +8,23 @@ from prefect import flow, get_run_logger, task
 from prefect.events import emit_event
 from prefect.runtime import flow_run
 
-from flows.artifacts import Cell, Progress, publish_picture, publish_table
+from flows.artifacts import (
+    Cell,
+    Progress,
+    preformatted,
+    publish_markdown,
+    publish_picture,
+    publish_table,
+)
 from flows.extraction import ExtractorFactory, RebuildJob, rebuild_job, version_facts
 from flows.params import RebuildParams
 from hcp.pages.sample_sheet import sample_sheet
+from storage.errors import SourceError
 from storage.layout import Root
 from storage.records import Unit
 from storage.runlog import RunLog
+from storage.sources.report import Tally
+from storage.sources.summary import SourceSummary
 from storage.versions import DatasetVersion
 from storage.work import Work, publish_work
 
@@ -50,17 +60,33 @@ def plan_work(job: RebuildJob) -> Work:
     from hcp.tokens import TOKENS_VERSION
     from priors.planning import plan_extraction
 
-    work = plan_extraction(
-        job.extraction,
-        unit_size=job.params.unit_size,
-        words_version=TOKENS_VERSION,
-        settings=job.params.model_dump_json(indent=1),  # for retry-failed
-    )
+    tally = Tally(job.extraction.source, job.params.source, job.params.images)
+    try:
+        work = plan_extraction(
+            job.extraction,
+            tally.records(),
+            unit_size=job.params.unit_size,
+            words_version=TOKENS_VERSION,
+            settings=job.params.model_dump_json(indent=1),  # for retry-failed
+        )
+    except SourceError as error:
+        show_source(tally.summary(error=str(error)))  # what was left out may be what was meant
+        raise
+    show_source(tally.summary())
     get_run_logger().info(
         "plan %s: %d records in %d units, %d to extract",
         work.plan.id, work.plan.n_records, work.plan.n_units, len(work.todo),
     )  # fmt: skip
     return work
+
+
+def show_source(summary: SourceSummary) -> None:
+    """What the source was taken for, and what was left out of it, in the UI and in the log."""
+    lines = list(summary.lines())
+    publish_markdown("source", preformatted(lines), description=f"Source {summary.root}")
+    log = get_run_logger()
+    for line in lines:
+        log.info("%s", line)
 
 
 @task(name="extract")

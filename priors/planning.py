@@ -1,5 +1,6 @@
 """What an extraction has to do: the digest of all that shapes its shards, and its plan."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 
 from priors.config import Extraction, ExtractorConfig
@@ -7,6 +8,7 @@ from priors.gate import GateConfig
 from priors.weights import resolve_weights
 from storage.canonical import digest_of
 from storage.plan import PlanConfig, plan_units
+from storage.records import SourceRecord
 from storage.work import Work, open_work
 
 EXTRACTOR_VERSION = 1
@@ -14,12 +16,18 @@ EXTRACTOR_VERSION = 1
 
 
 def plan_extraction(
-    extraction: Extraction, *, unit_size: int, words_version: int, settings: str
+    extraction: Extraction,
+    records: Iterable[SourceRecord],
+    *,
+    unit_size: int,
+    words_version: int,
+    settings: str,
 ) -> Work:
-    """List the source, cut it into units, store the plan, say what is not committed yet.
+    """Cut the source's records into units, store the plan, say what is not committed yet.
 
     Args:
         extraction: photos, place and settings.
+        records: those of its source, in path order, streaming.
         unit_size: samples of one shard, about.
         words_version: of the code that marks human words; it shapes shards too.
         settings: of the rebuild, kept beside the plan.
@@ -28,7 +36,6 @@ def plan_extraction(
         SourceError, WeightsError, ShardError: photos, weights or root cannot be used.
     """
     salt = digest_of([config_digest(extraction.config, extraction.gate), words_version])
-    records = extraction.source.records()
     units = plan_units(records, config=PlanConfig(unit_size=unit_size), salt=salt)
     models = model_digests(extraction.config)
     return open_work(extraction.root, units, settings=settings, models=models)

@@ -1,6 +1,7 @@
 """A look at a source: its records counted as they stream by, and all that is no record, too."""
 
 import os
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from storage.sources.summary import Counted, SourceSummary, shown_path
 from storage.sources.table import TableSource
 from storage.sources.tars import TarSource
 
+_ROW = re.compile(r"#|\?row=")  # row and member, in a URI
 N_EXAMPLES = 5
 _N_LEFT_OUT_EXAMPLES = 3
 _OTHER_LAYOUTS = (*TABLE_SUFFIXES, ".tar", ".json", ".txt", ".caption")
@@ -110,8 +112,8 @@ class _Seen:
         self._database.execute("CREATE TABLE seen (path BLOB PRIMARY KEY) WITHOUT ROWID")
 
     def add(self, uris: Sequence[str]) -> None:
-        """Files of URIs, by the photos' root as well as by the lists'."""
-        paths = {decode_path(uri.partition("#")[0].partition("?")[0]) for uri in uris}
+        """Files of URIs, by the photos' root as by the lists'; rows and members are none."""
+        paths = {decode_path(uri.partition("?")[0]) for uri in uris if not _ROW.search(uri)}
         self._remember([join(root, path) for root in self._roots for path in paths])
 
     def rest(self, places: Sequence[str]) -> Iterator[LeftOut]:

@@ -80,11 +80,6 @@ class SourceSummary:
         )
 
 
-def summary_markdown(summary: SourceSummary) -> str:
-    """The summary as a page shows it: its lines, as they are."""
-    return "\n".join(["```", *(line.replace("```", "'''") for line in summary.lines()), "```"])
-
-
 def shown_path(uri: str) -> str:
     """A record's URI as a person reads it: decoded, on one line."""
     return _on_one_line(decode_path(uri))

@@ -27,7 +27,13 @@ def test_an_unchanged_source_leaves_nothing_to_do_and_gives_the_same_version(
         }
     )
     job = rebuild_job(params)
-    work = plan_extraction(job.extraction, unit_size=6, words_version=TOKENS_VERSION, settings="")
+    work = plan_extraction(
+        job.extraction,
+        job.extraction.source.records(),
+        unit_size=6,
+        words_version=TOKENS_VERSION,
+        settings="",
+    )
     assert work.plan.n_records == 16
     assert not work.todo
     assert list(work.units()) == []

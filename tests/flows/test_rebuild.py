@@ -79,6 +79,8 @@ def test_the_run_shows_progress_tables_and_pictures_in_the_ui(
     answer = httpx.post(f"{prefect_api}/artifacts/filter", json=wanted).raise_for_status()
     artifacts = {artifact["key"]: artifact["data"] for artifact in answer.json()}
     assert artifacts["extract"] == 100.0
+    assert "read as a folder of photos" in str(artifacts["source"])
+    assert " there" in str(artifacts["source"])
     assert "no_caption" in str(artifacts["rejects"])
     assert str(artifacts["samples"]).startswith("data:image/jpeg;base64,")
     assert "photos/s" in str(artifacts["extraction"])
