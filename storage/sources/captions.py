@@ -9,6 +9,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 CAPTION_FIELDS = (
     "caption", "text", "captions", "description", "prompt", "sentence",
@@ -46,6 +47,7 @@ _MARKS = (
 )
 
 
+@lru_cache(4096)
 def _folded(name: str) -> str:
     return re.sub(r"[\s_.-]+|[\s_.-]*\d+$", "", name.strip("\ufeff \t").casefold())
 

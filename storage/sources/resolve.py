@@ -1,29 +1,24 @@
 """From a URI to a source: which of the four kinds it is, and where its photos start."""
 
 import logging
-import os
 from collections.abc import Iterator
 from typing import Literal
 
 from storage.errors import SourceError
 from storage.locations import exists, is_directory, normalised
 from storage.records import SourceRecord
-from storage.sources.base import LeftOutSink, Source, SourceFormat, has_image_suffix
+from storage.sources.base import LeftOutSink, Source, SourceFormat
 from storage.sources.coco import coco_source, find_captions
+from storage.sources.containers import begins_list, folder_format, is_tar_name
 from storage.sources.folder import FolderSource
-from storage.sources.listing import names_of
-from storage.sources.table import find_tables, table_source
-from storage.sources.tars import is_tar_name, tar_source
+from storage.sources.patterns import is_pattern, pattern_names
+from storage.sources.rows import TABLE_SUFFIXES, table_kind
+from storage.sources.table import TableSource, table_source
+from storage.sources.tars import TarSource, tar_source
 
 logger = logging.getLogger(__name__)
 
-_FORMAT_OF_SUFFIX: dict[str, SourceFormat] = {
-    ".tar": "webdataset",
-    ".json": "coco",
-    ".parquet": "table",
-    ".csv": "table",
-    ".jsonl": "table",
-}
+_FILES = ".tar (packed, too), .json, " + ", ".join(TABLE_SUFFIXES)
 
 
 def resolve_source(
@@ -44,6 +39,8 @@ def resolve_source(
         ValueError: ``format`` is unknown, or ``images`` is given for a kind that has none.
     """
     place = normalised(uri)
+    if is_pattern(place) and not _there(place):
+        return _pattern_source(place, format=format, images=images)
     photos = normalised(images) if images is not None else None
     for wanted in (place, photos):
         if wanted is not None and not _there(wanted):
@@ -88,18 +85,36 @@ def _there(place: str) -> bool:
 
 
 def _detect(place: str) -> SourceFormat:
-    if not is_directory(place):
-        kind = _FORMAT_OF_SUFFIX.get(os.path.splitext(place)[1].lower())
-        if kind is None:
-            raise SourceError(
-                f"{place}: expected a folder, or a file ending in {', '.join(_FORMAT_OF_SUFFIX)}"
-            )
-        return kind
-    if find_captions(place):
-        return "coco"
-    names = names_of(place)
-    if any(has_image_suffix(name) for name in names):
-        return "folder"
-    if any(is_tar_name(name) for name in names):
+    if is_directory(place):
+        return "coco" if find_captions(place) else folder_format(place)
+    if is_tar_name(place):
         return "webdataset"
-    return "table" if find_tables(place) else "folder"
+    kind = table_kind(place)
+    if kind == "json":
+        return "table" if begins_list(place) else "coco"
+    if kind is None:
+        raise SourceError(f"{place}: expected a folder, or a file ending in {_FILES}")
+    return "table"
+
+
+def _pattern_source(
+    pattern: str,
+    *,
+    format: Literal["auto"] | SourceFormat,  # noqa: A002  the public name
+    images: str | None,
+) -> Source:
+    """The tars or tables that a pattern names, in its order."""
+    root, names = pattern_names(pattern)
+    photos = normalised(images) if images is not None else None
+    if format in ("auto", "webdataset") and all(is_tar_name(name) for name in names):
+        if photos is not None:
+            raise ValueError(f"images={images!r} is for COCO and table sources; {pattern} are tars")
+        return TarSource(root=root, tars=tuple(names))
+    if format in ("auto", "table") and all(table_kind(name) for name in names):
+        return TableSource(root=root, tables=tuple(names), images=photos)
+    strange = [name for name in names if not is_tar_name(name) and not table_kind(name)]
+    raise SourceError(
+        f"{pattern}: expected a pattern of tars alone or of tables alone (format {format}), got "
+        f"{len(names)} names, such as {(strange or names)[0]!r}; for photos and folders give the "
+        "folder above"
+    )

@@ -1,7 +1,9 @@
 """One open tar: its members, what they say about each sample, and the bytes of one of them."""
 
+import lzma
 import posixpath
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -14,7 +16,7 @@ from storage.sources.files import OCCURRENCE_MARK, too_many_bytes
 from storage.sources.rows import BrokenRow, parse_object
 from storage.sources.tar_samples import TarSample, group_members, is_member_name, is_sidecar_name
 
-TAR_ERRORS = (tarfile.TarError, OSError, EOFError, SourceError)
+TAR_ERRORS = (tarfile.TarError, OSError, EOFError, SourceError, zlib.error, lzma.LZMAError)
 _MAX_LINKS = 16
 
 

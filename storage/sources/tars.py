@@ -21,8 +21,8 @@ from storage.sources.base import (
     make_record,
     without_root,
 )
+from storage.sources.containers import containers_below, is_tar_name
 from storage.sources.files import checked, tag_cache
-from storage.sources.listing import names_of
 from storage.sources.rows import open_binary
 from storage.sources.tar_members import (
     TAR_ERRORS,
@@ -162,20 +162,17 @@ class _Stamp:
 
 
 def tar_source(uri: str) -> TarSource:
-    """The source for one tar, or for a folder that holds some.
+    """The source for one tar, or for a folder with some in it or in its subfolders.
 
     Raises:
         SourceError: the folder holds no tar.
     """
-    if uri.lower().endswith(".tar"):
+    if not is_directory(uri):
         root, _, name = uri.rpartition("/")
         return TarSource(root=root or "/", tars=(name,))
-    tars = tuple(name for name in names_of(uri) if is_tar_name(name)) if is_directory(uri) else ()
+    tars = containers_below(uri, is_tar_name)
     if not tars:
-        raise SourceError(f"no tars in {uri}: expected WebDataset shards such as 00000.tar")
+        raise SourceError(
+            f"no tars in {uri}: expected WebDataset shards such as 00000.tar (subfolders too)"
+        )
     return TarSource(root=uri, tars=tars)
-
-
-def is_tar_name(name: str) -> bool:
-    """Whether a visible file name ends like a tar."""
-    return name.lower().endswith(".tar") and not name.startswith(".")

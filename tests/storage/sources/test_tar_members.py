@@ -83,8 +83,8 @@ def test_a16_an_empty_text_leaves_the_caption_to_the_json(tmp_path, jpeg, blank)
 def test_every_member_is_a_photo_or_left_out_with_a_reason(tmp_path, jpeg):
     members = [
         ("0.jpg", jpeg(0)), ("0.txt", b"a man"), ("0.mask.png", jpeg(1)), ("0.npy", b"x"),
-        ("README.md", b"x"), ("._0.jpg", b"x"), ("1.jpg", jpeg(1)), ("pipe", (tarfile.FIFOTYPE, "")),
-        ("1.jpg", jpeg(2)),
+        ("README.md", b"x"), ("._0.jpg", b"x"), ("1.jpg", jpeg(1)),
+        ("pipe", (tarfile.FIFOTYPE, "")), ("1.jpg", jpeg(2)),
     ]  # fmt: skip
     _tar(tmp_path / "0.tar", members)
     records, _, left = _listed(tmp_path / "0.tar")

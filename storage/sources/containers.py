@@ -1,0 +1,188 @@
+"""Tars and tables below a folder, and which of the four kinds of sources a folder is."""
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from storage.errors import SourceError
+from storage.locations import filesystem, is_local, join, local_path
+from storage.sources.base import SourceFormat, has_image_suffix
+from storage.sources.captions import decode_text
+from storage.sources.metadata import METADATA_NAMES
+from storage.sources.rows import open_binary, table_kind
+from storage.sources.table_listing import missing_columns
+from storage.sources.tar_samples import is_sidecar_name
+
+logger = logging.getLogger(__name__)
+
+_MAX_DEPTH = 8
+_MAX_FOLDERS = 200
+_MAX_TABLES = 20
+_TAR_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
+
+
+def is_tar_name(name: str) -> bool:
+    """Whether a visible file name ends like a tar, packed or not."""
+    base = name.rpartition("/")[2]
+    return base.lower().endswith(_TAR_SUFFIXES) and not base.startswith(".")
+
+
+def is_table_name(name: str) -> bool:
+    """Whether a visible file name ends like a table that is no folder's metadata file."""
+    base = name.rpartition("/")[2]
+    kind = table_kind(base)
+    return kind not in (None, "json") and base[0] not in "._" and base.lower() not in METADATA_NAMES
+
+
+def containers_below(folder: str, wanted: Callable[[str], bool]) -> tuple[str, ...]:
+    """Names of the wanted files below a folder, sorted; visible ones, folders that are links not.
+
+    A file may be a link out of the folder, as in Hugging Face's cache.
+
+    Raises:
+        SourceError: the folder cannot be listed.
+    """
+    try:
+        names = _local_files(folder) if is_local(folder) else _remote_files(folder)
+    except Exception as error:  # object stores raise their clients' own errors
+        raise SourceError(f"{folder}: the folder cannot be listed: {error}") from error
+    return tuple(sorted(name for name in names if wanted(name)))
+
+
+def _local_files(folder: str) -> list[str]:
+    root = str(local_path(folder))
+    os.listdir(root)  # os.walk would say nothing of a root that cannot be listed
+    found: list[str] = []
+    for path, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        below = os.path.relpath(path, root)
+        found += files if below == "." else [f"{below}/{name}" for name in files]
+    return found
+
+
+def _remote_files(folder: str) -> list[str]:
+    fs, base = filesystem(folder)
+    fs.invalidate_cache()
+    names = [str(name)[len(base) :].lstrip("/") for name in fs.find(base)]
+    return [name for name in names if not any(part[:1] == "." for part in name.split("/"))]
+
+
+@dataclass(slots=True)
+class _Level:
+    """What lies in the folders of one depth."""
+
+    photos: bool = False
+    sidecars: bool = False
+    tars: bool = False
+    tables: "list[str] | None" = None
+
+
+def folder_format(place: str) -> SourceFormat:
+    """Which kind of source a folder without COCO json is, by the first depth that shows any.
+
+    Photos make a folder, tars WebDataset, tables with the columns a table. Deeper down, photos
+    without captions of their own are not what such a table's folder is about.
+    """
+    only_lists = False
+    level = [""]
+    for _ in range(_MAX_DEPTH):
+        found = _Level(tables=[])
+        deeper: list[str] = []
+        for path in level[:_MAX_FOLDERS]:
+            files, folders = _inside(join(place, path) if path else place)
+            _note(found, path, files)
+            deeper += [f"{path}/{name}" if path else name for name in folders]
+        usable = _usable_table(place, found.tables or [])
+        only_lists = only_lists or any(is_table_name(name) for name in found.tables or [])
+        if found.photos and usable and not found.sidecars:
+            if level != [""]:
+                return "table"
+            logger.warning(
+                "%s is read as a folder of photos, none of which has a caption file; the captions "
+                "of %s count if that file is given as the source",
+                place,
+                usable,
+            )
+        if found.photos:
+            return "folder"
+        if found.tars:
+            return "webdataset"
+        if usable:
+            return "table"
+        level = deeper
+    return "table" if only_lists else "folder"
+
+
+def _note(found: _Level, path: str, files: Sequence[str]) -> None:
+    photos = {os.path.splitext(name)[0] for name in files if has_image_suffix(name)}
+    found.photos = found.photos or bool(photos)
+    found.tars = found.tars or any(is_tar_name(name) for name in files)
+    tables = [name for name in files if is_table_name(name)]
+    if not photos:
+        tables += [name for name in files if name.lower().endswith(".json")][: _MAX_TABLES // 4]
+    if found.tables is not None:
+        found.tables += [f"{path}/{name}" if path else name for name in tables]
+    if photos and not found.sidecars:
+        found.sidecars = any(
+            name.lower() in METADATA_NAMES
+            or (is_sidecar_name(name) and {os.path.splitext(name)[0], name.split(".")[0]} & photos)
+            for name in files
+        )
+
+
+def _usable_table(place: str, names: Sequence[str]) -> str | None:
+    for name in names[:_MAX_TABLES]:
+        uri = join(place, name)
+        try:
+            if table_kind(name) == "json" and not begins_list(uri):
+                continue
+            if missing_columns(uri) is None:
+                return name
+        except SourceError:
+            continue  # told when the source is read
+    return None
+
+
+def begins_list(uri: str) -> bool:
+    """Whether a JSON file is a list, or has an object a line: rows, no annotation file.
+
+    Raises:
+        SourceError: it cannot be opened.
+    """
+    with open_binary(uri) as file:
+        head = decode_text(file.read(2**12 * 4)).lstrip("\ufeff \t\r\n")
+    first = head.splitlines()[0].strip() if head else ""
+    return head[:1] == "[" or (first[:1] == "{" and first[-1:] == "}" and "\n" in head)
+
+
+def _inside(folder: str) -> tuple[list[str], list[str]]:
+    """Visible files and folders directly inside a folder; links to folders are neither."""
+    files: list[str] = []
+    folders: list[str] = []
+    try:
+        if is_local(folder):
+            with os.scandir(local_path(folder)) as entries:
+                for entry in entries:
+                    if not entry.name.startswith("."):
+                        _sorted_in(entry, files, folders)
+        else:
+            fs, base = filesystem(folder)
+            for info in fs.ls(base, detail=True):
+                name = str(info["name"]).rstrip("/").rsplit("/", 1)[-1]
+                if not name.startswith("."):
+                    (folders if info["type"] == "directory" else files).append(name)
+    except Exception:  # told when the source is listed
+        return [], []
+    return sorted(files), sorted(folders)
+
+
+def _sorted_in(entry: "os.DirEntry[str]", files: list[str], folders: list[str]) -> None:
+    try:
+        is_folder = entry.is_dir()
+    except OSError:  # a link to itself
+        is_folder = False
+    if not is_folder:
+        files.append(entry.name)
+    elif not entry.is_symlink():
+        folders.append(entry.name)

@@ -1,0 +1,217 @@
+"""One listing of some tables: every row a record, or left out with a reason."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+
+from storage.canonical import encode_path, valid_text
+from storage.content_tags import TagCache, hash_tag
+from storage.errors import SourceError
+from storage.locations import join
+from storage.records import SourceRecord
+from storage.sources.base import (
+    CAPTION_FILE,
+    UNTAGGED,
+    LeftOut,
+    LeftOutSink,
+    ReadFailure,
+    make_record,
+)
+from storage.sources.captions import CAPTION_FIELDS, caption_fields
+from storage.sources.columns import (
+    EMPTY_CELL,
+    PHOTO_COLUMNS,
+    describe_row,
+    has_photo_column,
+    photo_columns,
+    pick_photo,
+)
+from storage.sources.files import tag_file, too_many_bytes
+from storage.sources.rows import BrokenRow, column_names, iter_rows, table_kind
+from storage.sources.table_photos import PhotoPlaces, SeenPhotos
+
+logger = logging.getLogger(__name__)
+
+ROW_MARK = "?row="
+"""Ends the URI of a row that names no photo and holds none."""
+
+_KEPT_BY_NUMBER = (bytes, Mapping, type(None))
+_NO_PATH = "no image path"
+_PEEKED_ROWS = 100
+_WEB_COLUMNS = frozenset({"url", "urls", "image_url", "img_url", "link", "src"})
+
+
+class TableListing:
+    """Lists tables one after the other, and counts."""
+
+    def __init__(
+        self,
+        root: str,
+        places: PhotoPlaces,
+        seen: SeenPhotos,
+        *,
+        cache: TagCache | None,
+        left_out: LeftOutSink,
+    ) -> None:
+        self._root = root
+        self._places = places
+        self._seen = seen
+        self._cache = cache
+        self._left_out = left_out
+        self._n_repeated = 0
+
+    def records(self, tables: Sequence[str]) -> Iterator[SourceRecord]:
+        """The records of all tables.
+
+        A table without the columns, or one that cannot be read, ends the listing only where it is
+        the only one.
+
+        Raises:
+            SourceError: see above; or there is no record.
+        """
+        empty = True
+        faults: list[str] = []
+        several = len(tables) > 1
+        # Rows with bytes can only be the same in tables of different kinds: else it is a split.
+        kinds = {table_kind(name) for name in tables}
+        for name in tables:
+            try:
+                fault = missing_columns(join(self._root, name))
+                if fault is not None:
+                    faults.append(fault)
+                    self._left_out(LeftOut(uri=encode_path(name), reason="no_columns"))
+                    continue
+                for record in self._table(name, several=several, hashed=len(kinds) > 1):
+                    empty = False
+                    yield record
+            except SourceError as error:
+                if not several:
+                    raise
+                empty = False
+                logger.warning("%s; its photos are missing", error)
+                yield _broken(f"{encode_path(name)}#", "the table cannot be read")
+        self._report(faults if not empty else [])
+        if empty:
+            raise SourceError(
+                "; ".join(faults[:3]) or f"no rows in {len(tables)} tables of {self._root}"
+            )
+
+    def _table(self, name: str, *, several: bool, hashed: bool) -> Iterator[SourceRecord]:
+        encoded = encode_path(name)
+        numbered = table_kind(name) in ("parquet", "arrow")  # rows are named so, whatever they hold
+        n_rows = 0
+        for number, row in enumerate(iter_rows(join(self._root, name))):
+            n_rows += 1
+            by_number = f"{encoded}{ROW_MARK}{number}"
+            if isinstance(row, BrokenRow):
+                yield _broken(by_number, row.detail)
+                continue
+            column, photo = pick_photo(row)
+            path = self._places.path(valid_text(photo)) if isinstance(photo, str) else None
+            caption, attributes, caption_from = describe_row(row, column)
+            known = path or (photo if hashed else None)
+            if several and self._is_repeated(known, caption, name, by_number):
+                continue
+            cell = row.get(column or "")
+            if isinstance(photo, bytes) or (numbered and isinstance(cell, _KEPT_BY_NUMBER)):
+                uri, tag = f"{encoded}#{number}", self._cell_tag(path, photo)
+            elif path is not None:
+                uri = self._seen.mark(encode_path(path))
+                tag = tag_file(self._places.root, path, cache=self._cache)
+            else:
+                yield _broken(by_number, _fault_of(photo))
+                continue
+            yield make_record(
+                uri,
+                caption=caption,
+                attributes=attributes,
+                content_tag=tag,
+                caption_from=f"column {caption_from}" if caption_from else "",
+            )
+        self._left_out(LeftOut(uri=encoded, reason=CAPTION_FILE if n_rows else "empty"))
+
+    def _cell_tag(self, path: str | None, photo: bytes | str | ReadFailure) -> str:
+        if self._cache is None:
+            return UNTAGGED
+        if path is not None:
+            return tag_file(self._places.root, path, cache=self._cache)
+        usable = isinstance(photo, bytes) and too_many_bytes(len(photo)) is None
+        return hash_tag(photo) if isinstance(photo, bytes) and usable else "no image"
+
+    def _is_repeated(self, photo: object, caption: str | None, name: str, row: str) -> bool:
+        """Whether another table has given the row, which then is left out."""
+        if isinstance(photo, bytes):
+            photo = hash_tag(photo)
+        if not isinstance(photo, str):
+            return False
+        first = self._seen.other_table(name, photo, caption)
+        if first is not None:
+            self._left_out(LeftOut(uri=row, reason="repeated", detail=f"stands in {first}, too"))
+            self._n_repeated += 1
+        return first is not None
+
+    def _report(self, faults: list[str]) -> None:
+        """Say once what was left out."""
+        if self._n_repeated:
+            logger.warning(
+                "%d rows of the tables of %s are left out: another of its tables has the same "
+                "photo with the same caption; give one file as the source if this is not meant",
+                self._n_repeated,
+                self._root,
+            )
+        for fault in faults:
+            logger.warning("left out: %s", fault)
+        self._places.report()
+
+
+def missing_columns(uri: str) -> str | None:
+    """What a table lacks, as a sentence; None of one that has columns of photos and of captions.
+
+    All rows decide, where they are not all of the same columns; a table without any lacks nothing.
+
+    Raises:
+        SourceError: the table cannot be read.
+    """
+    names: set[str] = set()
+    for found in column_names(uri):
+        names |= found
+        if photo_columns(names) and caption_fields(names):
+            return None
+    if not names:
+        return None
+    if not photo_columns(names) and not _has_struct(uri):
+        return _lacking(uri, "photos", PHOTO_COLUMNS[:12], names) + _web_hint(names)
+    return None if caption_fields(names) else _lacking(uri, "captions", CAPTION_FIELDS[:8], names)
+
+
+def _web_hint(names: set[str]) -> str:
+    web = sorted(name for name in names if name.casefold() in _WEB_COLUMNS)
+    if not web:
+        return ""
+    return (
+        f", or where {web[0]!r} names places on the web, fetch the photos first, such as with "
+        "img2dataset, and give what it writes as the source"
+    )
+
+
+def _has_struct(uri: str) -> bool:
+    rows = islice(iter_rows(uri), _PEEKED_ROWS)
+    return any(has_photo_column(row) for row in rows if isinstance(row, dict))
+
+
+def _lacking(uri: str, what: str, known: Sequence[str], names: set[str]) -> str:
+    return (
+        f"{uri}: expected a column of {what} with a name such as {', '.join(known)}, got "
+        f"{sorted(names)[:30]}; rename one"
+    )
+
+
+def _fault_of(photo: bytes | str | ReadFailure) -> str:
+    fault = photo.detail if isinstance(photo, ReadFailure) else ""
+    return _NO_PATH if fault == EMPTY_CELL.detail else fault  # shards of earlier versions say so
+
+
+def _broken(uri: str, detail: str) -> SourceRecord:
+    return make_record(
+        uri, caption=None, attributes={"error": detail}, content_tag=hash_tag(detail.encode())
+    )

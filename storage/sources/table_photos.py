@@ -1,0 +1,178 @@
+"""The photos that a table's rows name or hold: found, counted, read again by row number."""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+
+from storage.canonical import digest_of, key_of
+from storage.locations import is_local, local_path
+from storage.sources.base import ReadFailure
+from storage.sources.columns import photo_columns, pick_photo
+from storage.sources.files import OCCURRENCE_MARK, read_photo, too_many_bytes
+from storage.sources.names import PhotoNames
+from storage.sources.rows import BrokenRow, Row, iter_rows, open_binary, table_kind
+
+logger = logging.getLogger(__name__)
+
+_MAX_FOLDERS = 16
+"""So many folders beside a table are looked into for photos that it names without a folder."""
+
+
+class PhotoPlaces:
+    """Where the photos lie that rows name: below one root, whatever the spelling.
+
+    On a disk a name without a match is looked for in the folders beside the table, as of
+    ``images/``, and is taken from there where one alone has it. Pickles by its root.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._names = PhotoNames(root)
+        self._folders: list[str] | None = None
+        self._n_found = 0
+        self._missing = ""
+
+    def __reduce__(self) -> tuple[type["PhotoPlaces"], tuple[str]]:
+        return PhotoPlaces, (self.root,)
+
+    def path(self, name: str) -> str:
+        """The path below the root; a name that means nothing there stays, and is not read."""
+        plain = str(local_path(name)) if name.startswith("file://") else name
+        prefix = self.root.rstrip("/") + "/"
+        plain = plain.removeprefix(prefix) if plain.startswith(prefix) else plain
+        found = self._names.find(plain.removeprefix("./"))
+        if not self._is_there(found) and found != found.strip():
+            found = self._names.find(found.strip())
+        if found.startswith("/") or ".." in found.split("/") or self._is_there(found):
+            return self._counted(found)
+        elsewhere = [
+            path
+            for folder in self._beside()
+            if self._is_there(path := self._names.find(f"{folder}/{found}"))
+        ]
+        return self._counted(elsewhere[0] if len(elsewhere) == 1 else found)
+
+    def report(self) -> None:
+        """Say so where none of the photos that were asked for is there."""
+        if self._missing and not self._n_found:
+            logger.warning(
+                "none of the photos that the rows of the tables name is below %s (such as %r): "
+                "give the folder where their paths start by --images",
+                self.root,
+                self._missing,
+            )
+
+    def _counted(self, path: str) -> str:
+        if self._is_there(path):
+            self._n_found += 1
+        else:
+            self._missing = self._missing or path
+        return path
+
+    def read(self, name: str) -> bytes | ReadFailure:
+        """The bytes of the photo that a row names."""
+        return read_photo(self.root, self.path(name))
+
+    def _is_there(self, path: str) -> bool:
+        # Each question to an object store is a request: there names are taken as they are.
+        try:
+            return not is_local(self.root) or os.path.lexists(os.path.join(self.root, path))
+        except ValueError:  # a NUL in the path
+            return False
+
+    def _beside(self) -> list[str]:
+        if self._folders is None:
+            self._folders = _folders_of(self.root)
+        return self._folders if len(self._folders) <= _MAX_FOLDERS else []
+
+
+def _folders_of(root: str) -> list[str]:
+    try:
+        with os.scandir(root) as entries:
+            return sorted(e.name for e in entries if e.name[0] != "." and e.is_dir())
+    except OSError:
+        return []
+
+
+class SeenPhotos:
+    """The photos that rows have named so far, on disk so that memory stays flat."""
+
+    def __init__(self) -> None:
+        # Spills to disk, and is gone when closed.
+        self._database = sqlite3.connect("", check_same_thread=False)
+        self._database.execute("CREATE TABLE seen (key TEXT PRIMARY KEY, n INTEGER)")
+        self._database.execute("CREATE TABLE rows (digest TEXT PRIMARY KEY, of TEXT)")
+
+    def mark(self, uri: str) -> str:
+        """The URI, told apart from earlier records of the same photo."""
+        (n,) = self._database.execute(
+            "INSERT INTO seen VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET n = n + 1 RETURNING n",
+            (key_of(uri),),
+        ).fetchone()
+        return uri if n == 1 else f"{uri}{OCCURRENCE_MARK}{n}"
+
+    def other_table(self, table: str, photo: str, caption: str | None) -> str | None:
+        """Another table, read before, that gives this photo this caption; None where none does."""
+        digest = digest_of([photo, (caption or "").strip()])
+        (first,) = self._database.execute(
+            "INSERT INTO rows VALUES (?, ?) ON CONFLICT (digest) DO UPDATE SET of = of "
+            "RETURNING of",
+            (digest, table),
+        ).fetchone()
+        return None if first == table else str(first)
+
+    def close(self) -> None:
+        """Forget all of them."""
+        self._database.close()
+
+
+def read_cells(uri: str, wanted: set[int], places: PhotoPlaces) -> dict[int, bytes | ReadFailure]:
+    """The photos of some rows of a table, by their numbers; of parquet only what must be is read.
+
+    Raises:
+        SourceError: the table cannot be read.
+    """
+    rows = _parquet_rows(uri, wanted) if table_kind(uri) == "parquet" else _all_rows(uri, wanted)
+    return {number: _photo(row, places) for number, row in rows}
+
+
+def _photo(row: Row | BrokenRow, places: PhotoPlaces) -> bytes | ReadFailure:
+    if isinstance(row, BrokenRow):
+        return ReadFailure(row.detail)
+    _, photo = pick_photo(row)
+    if isinstance(photo, str):
+        return places.read(photo)
+    if isinstance(photo, bytes):
+        return too_many_bytes(len(photo)) or photo
+    return photo
+
+
+def _all_rows(uri: str, wanted: set[int]) -> Iterator[tuple[int, Row | BrokenRow]]:
+    last = max(wanted)
+    for number, row in enumerate(iter_rows(uri)):
+        if number in wanted:
+            yield number, row
+        if number >= last:
+            return
+
+
+def _parquet_rows(uri: str, wanted: set[int]) -> Iterator[tuple[int, Row]]:
+    """Rows with their photo columns alone; only the row groups that hold them are read."""
+    import pyarrow.parquet as pq
+
+    with open_binary(uri) as file:
+        table = pq.ParquetFile(file)
+        columns = list(photo_columns(table.schema_arrow.names)) or None
+        start = 0
+        for group in range(table.num_row_groups):
+            end = start + table.metadata.row_group(group).num_rows
+            if any(start <= number < end for number in wanted):
+                number = start
+                for batch in table.iter_batches(64, row_groups=[group], columns=columns):
+                    for place in range(batch.num_rows):
+                        if number in wanted:
+                            (row,) = batch.slice(place, 1).to_pylist()
+                            yield number, row
+                        number += 1
+            start = end
