@@ -5,14 +5,19 @@ import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from heapq import nsmallest
-from itertools import islice
 
 from storage.canonical import decode_path, encode_path
 from storage.errors import SourceError
 from storage.locations import is_directory, is_local, join, normalised
 from storage.records import SourceRecord
-from storage.sources.base import CAPTION_FILE, LeftOut, Source, SourceFormat, has_image_suffix
+from storage.sources.base import (
+    CAPTION_FILE,
+    LeftOut,
+    LeftOutSink,
+    Source,
+    SourceFormat,
+    has_image_suffix,
+)
 from storage.sources.coco import CocoSource
 from storage.sources.listing import Listing
 from storage.sources.rows import TABLE_SUFFIXES
@@ -29,47 +34,69 @@ _OTHER_LAYOUTS = (*TABLE_SUFFIXES, ".tar", ".json", ".txt", ".caption")
 class Tally:
     """Counts one listing of a source while somebody else uses its records."""
 
-    def __init__(self, source: Source, *places: str | None) -> None:
-        """``places`` are what the user named: what lies in such a folder is counted as a whole."""
+    def __init__(
+        self, source: Source, *places: str | None, left_out: LeftOutSink | None = None
+    ) -> None:
+        """``places`` are what the user named: all that lies in such a folder is counted.
+
+        ``left_out`` takes what is counted as no record, too.
+        """
         self._source = source
+        self._sink = left_out
         self._places = tuple(normalised(place) for place in places if place is not None)
         self._n_records = self._n_used = 0
         self._captions: Counter[str] = Counter()
         self._examples: list[SourceRecord] = []
-        self._left_out: Counter[str] = Counter()
+        self._n_left_out: Counter[str] = Counter()
         self._such: dict[str, list[str]] = {}
         self._seen = None if source.format == "folder" else _Seen(source)
 
     def records(self, *, tags: bool = True) -> Iterator[SourceRecord]:
-        """The source's records, each counted before it is handed on."""
-        listed = self._source.records(left_out=self.left_out, tags=tags)
-        while batch := list(islice(listed, 1000)):
-            self._n_records += len(batch)
-            self._captions.update(r.caption_from for r in batch if r.caption is not None)
-            candidates = [*self._examples, *batch]
-            self._examples = nsmallest(N_EXAMPLES, candidates, key=lambda record: record.key)
-            if self._seen is not None:
-                self._seen.add([record.uri for record in batch])
-            yield from batch
+        """The source's records, each counted before it is handed on; errors as of the source.
 
-    def left_out(self, thing: LeftOut) -> None:
-        """Count what the listing leaves out."""
+        After the last one, or where the listing fails, the folders that the user named are walked
+        for what no table, tar or json spoke of.
+        """
+        try:
+            for record in self._source.records(left_out=self._left_out, tags=tags):
+                self._count(record)
+                yield record
+        except SourceError:
+            self._take_rest()
+            raise
+        self._take_rest()
+
+    def _count(self, record: SourceRecord) -> None:
+        self._n_records += 1
+        if record.caption is not None:
+            self._captions[record.caption_from] += 1
+        if len(self._examples) < N_EXAMPLES or record.key < self._examples[-1].key:
+            drawn = sorted([*self._examples, record], key=lambda each: each.key)
+            self._examples = drawn[:N_EXAMPLES]
         if self._seen is not None:
-            self._seen.add([thing.uri])
+            self._seen.add(record.uri)
+
+    def _take_rest(self) -> None:
+        if self._seen is not None:
+            for thing in self._seen.rest(self._places):
+                self._left_out(thing)
+            self._seen = None
+
+    def _left_out(self, thing: LeftOut) -> None:
+        if self._sink is not None:
+            self._sink(thing)
+        if self._seen is not None:
+            self._seen.add(thing.uri)
         if thing.reason == CAPTION_FILE:
             self._n_used += 1
             return
-        self._left_out[thing.reason] += 1
+        self._n_left_out[thing.reason] += 1
         such = self._such.setdefault(thing.reason, [])
         if len(such) < _N_LEFT_OUT_EXAMPLES:
             such.append(shown_path(thing.uri) + (f": {thing.detail}" if thing.detail else ""))
 
     def summary(self, *, error: str = "") -> SourceSummary:
-        """What was counted; the folders that the user named are walked for what no list names."""
-        if self._seen is not None:
-            for thing in self._seen.rest(self._places):
-                self.left_out(thing)
-            self._seen = None
+        """What was counted."""
         return SourceSummary(
             root=self._source.root,
             format=self._source.format,
@@ -80,7 +107,7 @@ class Tally:
             n_used=self._n_used,
             left_out={
                 reason: Counted(n=n, examples=tuple(self._such[reason]))
-                for reason, n in self._left_out.items()
+                for reason, n in self._n_left_out.items()
             },
             error=error,
         )
@@ -111,10 +138,11 @@ class _Seen:
         self._database = sqlite3.connect("", check_same_thread=False)
         self._database.execute("CREATE TABLE seen (path BLOB PRIMARY KEY) WITHOUT ROWID")
 
-    def add(self, uris: Sequence[str]) -> None:
-        """Files of URIs, by the photos' root as by the lists'; rows and members are none."""
-        paths = {decode_path(uri.partition("?")[0]) for uri in uris if not _ROW.search(uri)}
-        self._remember([join(root, path) for root in self._roots for path in paths])
+    def add(self, uri: str) -> None:
+        """The file of a URI, by the photos' root as by the lists'; a row or a member is none."""
+        if not _ROW.search(uri):
+            path = decode_path(uri.partition("?")[0])
+            self._remember([join(root, path) for root in self._roots])
 
     def rest(self, places: Sequence[str]) -> Iterator[LeftOut]:
         """What lies in the places and nothing spoke of; the lists themselves are of use."""

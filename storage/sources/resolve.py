@@ -12,6 +12,7 @@ from storage.sources.coco import coco_source, find_captions
 from storage.sources.containers import begins_list, folder_format, is_tar_name
 from storage.sources.folder import FolderSource
 from storage.sources.patterns import is_pattern, pattern_names
+from storage.sources.report import Tally
 from storage.sources.rows import TABLE_SUFFIXES, table_kind
 from storage.sources.table import TableSource, table_source
 from storage.sources.tars import TarSource, tar_source
@@ -71,10 +72,14 @@ def open_source(
 ) -> Iterator[SourceRecord]:
     """The records of a source, in path order, streaming; errors as in :func:`resolve_source`.
 
+    ``left_out`` takes every file, row and member there that is no record, and why; a caption file
+    or a table as ``caption_file``.
+
     Raises:
         SourceError: the source is empty, or cannot be read as a whole.
     """
-    return resolve_source(uri, format=format, images=images).records(left_out=left_out)
+    source = resolve_source(uri, format=format, images=images)
+    return Tally(source, uri, images, left_out=left_out).records() if left_out else source.records()
 
 
 def _there(place: str) -> bool:

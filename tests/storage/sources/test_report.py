@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from storage.sources import resolve_source
+from storage.sources import LeftOut, open_source, resolve_source
 from storage.sources.report import Tally, look
 from storage.sources.summary import SourceSummary
 
@@ -96,3 +96,13 @@ def test_examples_are_the_same_ones_each_time_and_from_everywhere(tmp_path: Path
     tally = Tally(resolve_source(str(tmp_path)))
     assert len(list(tally.records())) == 40
     assert [record.uri for record in tally.summary().examples] == [r.uri for r in examples]
+
+
+def test_everything_that_is_no_record_is_handed_out(tmp_path: Path) -> None:
+    put(tmp_path, "img/a.jpg", "img/b.jpg")
+    (tmp_path / "t.csv").write_text("image_path,caption\nimg/a.jpg,a man\n")
+    things: list[LeftOut] = []
+    records = list(open_source(str(tmp_path), left_out=things.append))
+    assert [record.uri for record in records] == ["img/a.jpg"]
+    told = {thing.uri: thing.reason for thing in things}
+    assert told == {"t.csv": "caption_file", "img/b.jpg": "not_named"}
