@@ -1,32 +1,51 @@
-"""What a flow run shows in the Prefect UI: progress, tables, pictures."""
+"""What a flow run shows in the Prefect UI: progress, tables, pictures.
+
+None of it is worth the work that it tells of: a server that is away is warned of and tried again,
+and no error of it reaches the flow.
+"""
 
 import base64
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from prefect import get_run_logger
 from prefect.artifacts import (
     create_image_artifact,
+    create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
     update_progress_artifact,
 )
 
+from storage.background import Background
+
 MIN_INTERVAL_S = 2.0  # each update is an API call and an event in the server's database
+PATIENCE_S = 90.0  # for a server that is away, of each table and picture
+AFTER_ERROR_S = 5.0  # where the work has failed, or was cancelled
+SERVER = "the Prefect UI"
 
 Cell = str | int | float | None
 
 
 class Progress:
-    """A progress bar in the UI and log lines on the console, both throttled."""
+    """A progress bar in the UI and log lines on the console, both throttled.
+
+    The bar is moved by a thread of its own, so that no update waits for the server; ``close``
+    waits for what is on its way.
+    """
 
     def __init__(self, key: str, *, total: int, unit: str) -> None:
         self._key, self._total, self._unit = key, max(total, 1), unit
         self._start = self._last = time.monotonic()
         self._from = 0
-        self._artifact: Any = create_progress_artifact(0.0, key=key, description=f"0/{total}")
+        self._artifact: Any = None
+        self._sender = Background[tuple[float, str]](
+            self._show, to=f"{SERVER} ({key})", say=get_run_logger().warning
+        )
+        self._sender.put((0.0, f"0/{total}"))
 
     def begin(self, done: int) -> None:
         """Count the time from now: a start-up and what an earlier run has done tell no rate."""
@@ -41,8 +60,24 @@ class Progress:
         parts = [f"{done}/{self._total} {self._unit}", note, self._left(now, done)]
         text = ", ".join(part for part in parts if part)
         get_run_logger().info("%s: %s", self._key, text)
-        progress = 100.0 * done / self._total
-        update_progress_artifact(self._artifact, progress=progress, description=text)
+        self._sender.put((100.0 * done / self._total, text))
+
+    def close(self, patience_s: float = PATIENCE_S) -> None:
+        """Show the last state, where the server is there or comes back in time."""
+        self._sender.close(patience_s)
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close(PATIENCE_S if kind is None else AFTER_ERROR_S)
+
+    def _show(self, states: Sequence[tuple[float, str]]) -> None:
+        progress, text = states[-1]
+        if self._artifact is None:
+            self._artifact = create_progress_artifact(progress, key=self._key, description=text)
+        else:
+            update_progress_artifact(self._artifact, progress=progress, description=text)
 
     def _left(self, now: float, done: int) -> str:
         if done <= self._from and done < self._total:
@@ -52,13 +87,13 @@ class Progress:
 
 
 def publish_table(key: str, rows: Sequence[Mapping[str, Cell]], *, description: str) -> None:
-    """A table artifact, one row per mapping."""
-    create_table_artifact(table=[dict(row) for row in rows], key=key, description=description)
+    """A table artifact, one row per mapping; waited for, but not for ever."""
+    _patiently(key, partial(send_table, key, rows, description=description))
 
 
 def publish_markdown(key: str, text: str, *, description: str) -> None:
-    """A markdown artifact."""
-    create_markdown_artifact(markdown=text, key=key, description=description)
+    """A markdown artifact; waited for, but not for ever."""
+    _patiently(key, partial(send_markdown, key, text, description=description))
 
 
 def preformatted(lines: Iterable[str]) -> str:
@@ -67,6 +102,34 @@ def preformatted(lines: Iterable[str]) -> str:
 
 
 def publish_picture(key: str, image_jpeg: bytes, *, description: str) -> None:
-    """A picture, sent inline so that the UI needs no route to the storage."""
+    """A picture, sent inline so that the UI needs no route to the storage; not waited for long."""
+    _patiently(key, partial(send_picture, key, image_jpeg, description=description))
+
+
+def publish_link(key: str, url: str, *, description: str) -> None:
+    """A link; waited for, but not for ever."""
+    _patiently(key, partial(create_link_artifact, link=url, key=key, description=description))
+
+
+def send_table(key: str, rows: Sequence[Mapping[str, Cell]], *, description: str) -> None:
+    """A table artifact, at once; raises what the server or the way to it does."""
+    create_table_artifact(table=[dict(row) for row in rows], key=key, description=description)
+
+
+def send_markdown(key: str, text: str, *, description: str) -> None:
+    """A markdown artifact, at once; raises what the server or the way to it does."""
+    create_markdown_artifact(markdown=text, key=key, description=description)
+
+
+def send_picture(key: str, image_jpeg: bytes, *, description: str) -> None:
+    """A picture, at once; raises what the server or the way to it does."""
     url = "data:image/jpeg;base64," + base64.b64encode(image_jpeg).decode()
     create_image_artifact(image_url=url, key=key, description=description)
+
+
+def _patiently(key: str, send: Callable[[], object]) -> None:
+    sender = Background[None](
+        lambda _: send(), to=f"{SERVER} ({key})", say=get_run_logger().warning
+    )
+    sender.put(None)
+    sender.close(PATIENCE_S)

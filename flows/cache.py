@@ -72,7 +72,6 @@ def encode_shards(params: CacheParams, job: CacheJob, todo: list[str]) -> dict[s
     from flows.ray_session import ray_session
     from priors.pool import run_units
 
-    progress = Progress("cache", total=len(todo), unit="shards")
     done, photos, failed = 0, 0, dict[str, str]()
 
     def on_report(report: "UnitReport") -> None:
@@ -82,7 +81,10 @@ def encode_shards(params: CacheParams, job: CacheJob, todo: list[str]) -> dict[s
             failed[report.fingerprint] = report.error
         progress.update(done, f"{photos} photos")
 
-    with ray_session(params.ray_address) as cluster:
+    with (
+        ray_session(params.ray_address) as cluster,
+        Progress("cache", total=len(todo), unit="shards") as progress,
+    ):
         gpus = cluster.gpus_each(params.workers.gpus_each, device=params.device)
         pool = run_units(
             shard_units(job.cache.root, todo),

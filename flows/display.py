@@ -10,7 +10,14 @@ from PIL import Image
 from prefect import get_run_logger
 from prefect.artifacts import create_link_artifact
 
-from flows.artifacts import Cell, Progress, publish_markdown, publish_picture, publish_table
+from flows.artifacts import (
+    SERVER,
+    Cell,
+    Progress,
+    send_markdown,
+    send_picture,
+    send_table,
+)
 from storage.background import Background
 
 if TYPE_CHECKING:
@@ -50,9 +57,7 @@ class TrainingDisplay:
         self._validation: Validation | None = None
         self._link, self._linked, self._begun = link, False, False
         self._table_at_s = time.monotonic()
-        self._sender = Background["Event"](
-            self._show, to="the Prefect UI", say=get_run_logger().warning
-        )
+        self._sender = Background["Event"](self._show, to=SERVER, say=get_run_logger().warning)
 
     def __call__(self, event: "Event") -> None:
         """Show one event soon."""
@@ -61,6 +66,7 @@ class TrainingDisplay:
     def close(self) -> None:
         """Show what is left, where the server is there."""
         self._sender.close(CLOSE_S)
+        self._progress.close(CLOSE_S)
 
     def _show(self, events: "Sequence[Event]") -> None:
         from hcp.training.metrics import StepMetrics
@@ -81,7 +87,7 @@ class TrainingDisplay:
             self._progress.update(last.step, note(last, self._validation))
         if self._recent and (validated or self._table_is_due()):
             rows = table(self._recent, self._validation)
-            publish_table("training", rows, description=f"step {self._recent[-1].step}")
+            send_table("training", rows, description=f"step {self._recent[-1].step}")
             self._table_at_s = time.monotonic()
         for event in events:
             if isinstance(event, SampleGrid):
@@ -99,7 +105,7 @@ class TrainingDisplay:
         if url is not None:
             create_link_artifact(link=url, link_text="MLflow run", key="mlflow", description=text)
         else:
-            publish_markdown("mlflow", text, description="MLflow run")
+            send_markdown("mlflow", text, description="MLflow run")
         self._linked = True
 
 
@@ -146,7 +152,7 @@ def show_grid(grid: "SampleGrid") -> None:
     picture.thumbnail((PICTURE_PX, PICTURE_PX), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=88)
-    publish_picture("samples", buffer.getvalue(), description=f"step {grid.step}")
+    send_picture("samples", buffer.getvalue(), description=f"step {grid.step}")
 
 
 def _mean(recent: "Sequence[StepMetrics]", name: str) -> float | None:

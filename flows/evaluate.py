@@ -4,9 +4,8 @@ import json
 from dataclasses import asdict
 
 from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_link_artifact
 
-from flows.artifacts import Cell, publish_markdown, publish_table
+from flows.artifacts import Cell, publish_link, publish_markdown, publish_table
 from flows.cards import add_evaluation
 from flows.compare_page import beside_report, save_page
 from flows.jobs import EvaluationJob, EvaluationResult, run_evaluation
@@ -98,7 +97,7 @@ def write_page(params: EvaluateParams, result: EvaluationResult) -> str:
     write_atomic(report, result.html.encode())
     write_atomic(join(directory, SCORES_NAME), scores_json(result.figures).encode())
     if "://" in report:
-        create_link_artifact(link=report, key="report", description="Evaluation report")
+        publish_link("report", report, description="Evaluation report")
     publish_table(
         "evaluation", arm_rows(result.figures), description=f"Evaluation of {params.checkpoint}"
     )

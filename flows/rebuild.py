@@ -107,7 +107,6 @@ def run_extractors(
     from priors.pool import run_units
     from priors.remote_decode import remote_decode
 
-    progress = Progress("extract", total=n_units, unit="units")
     done, photos, workers = 0, 0, job.params.workers
 
     def on_report(report: "UnitReport") -> None:
@@ -120,6 +119,7 @@ def run_extractors(
         ray_session(job.params.ray_address) as cluster,
         remote_decode(workers.decode_cpus) as decode,
         RunLog(log_root or job.extraction.root, "rebuild") as log,
+        Progress("extract", total=n_units, unit="units") as progress,
     ):
         gpus = cluster.gpus_each(workers.gpus_each, device=job.extraction.device)
         count = min(workers.count or n_units, n_units)

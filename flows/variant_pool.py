@@ -51,16 +51,16 @@ def run_all(
 
 def wait_for(futures: Sequence[Any], request: StopRequest) -> None:
     """Wait for all; once asked to stop, hand that on to everything that runs on Ray."""
-    progress = Progress("ablate", total=len(futures), unit="trainings")
     left, told = {future.wrapped_future for future in futures}, len(futures)
-    while left:
-        _, left = concurrent.futures.wait(left, timeout=_POLL_S)
-        if request.asked:
-            ask_all()
-            cancel_remote()
-        elif len(left) < told:
-            told = len(left)
-            progress.update(len(futures) - told)
+    with Progress("ablate", total=told, unit="trainings") as progress:
+        while left:
+            _, left = concurrent.futures.wait(left, timeout=_POLL_S)
+            if request.asked:
+                ask_all()
+                cancel_remote()
+            elif len(left) < told:
+                told = len(left)
+                progress.update(len(futures) - told)
 
 
 def collect(

@@ -1,7 +1,10 @@
 """What a run shows in the Prefect UI."""
 
 import base64
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from threading import Timer
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +14,14 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows import artifacts
-from flows.artifacts import Progress, publish_markdown, publish_picture, publish_table
+from flows.artifacts import (
+    Progress,
+    publish_link,
+    publish_markdown,
+    publish_picture,
+    publish_table,
+)
+from tests.flows.line import Line
 
 pytestmark = pytest.mark.prefect
 
@@ -49,16 +59,16 @@ def test_progress_is_throttled_but_its_end_always_shows(
     monkeypatch.setattr(artifacts, "MIN_INTERVAL_S", 1e6)  # however slow the server is
 
     def work() -> None:
-        progress = Progress("steps", total=40, unit="steps")
-        for done in range(1, 40):
-            progress.update(done)
+        with Progress("steps", total=40, unit="steps") as progress:
+            for done in range(1, 40):
+                progress.update(done)
 
     assert shown(prefect_api, work)["steps"]["data"] == 0.0
 
     def finished() -> None:
-        progress = Progress("done", total=2, unit="steps")
-        progress.update(1)
-        progress.update(2, "loss 0.5")
+        with Progress("done", total=2, unit="steps") as progress:
+            progress.update(1)
+            progress.update(2, "loss 0.5")
 
     last = shown(prefect_api, finished)["done"]
     assert last["data"] == 100.0
@@ -71,7 +81,8 @@ def test_progress_that_is_slow_shows_each_step(
     monkeypatch.setattr(artifacts, "MIN_INTERVAL_S", 0.0)
 
     def work() -> None:
-        Progress("slow", total=4, unit="units").update(1)
+        with Progress("slow", total=4, unit="units") as progress:
+            progress.update(1)
 
     found = shown(prefect_api, work)["slow"]
     assert found["data"] == 25.0
@@ -81,22 +92,81 @@ def test_progress_that_is_slow_shows_each_step(
 def test_the_time_left_counts_from_where_the_work_began(
     prefect_api: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now, said = [0.0], list[str]()
-
-    def keep(_: object, *, description: str, **__: object) -> None:
-        said.append(description)
-
+    now = [0.0]
     monkeypatch.setattr(artifacts, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(artifacts, "MIN_INTERVAL_S", 0.0)
-    monkeypatch.setattr(artifacts, "update_progress_artifact", keep)
+
+    def work(key: str, later: bool) -> None:
+        now[0] = 0.0
+        with Progress(key, total=110, unit="steps") as progress:
+            now[0] = 60.0  # a start-up
+            progress.begin(100)
+            progress.update(100)
+            now[0] = 64.0
+            if later:
+                progress.update(102)
+
+    for later, said in ((False, "100/110 steps"), (True, "102/110 steps, 16 s left")):
+        key = f"resumed-{later}".lower()
+        assert shown(prefect_api, partial(work, key, later))[key]["description"] == said
+
+
+@pytest.fixture
+def line(prefect_api: str) -> Iterator[Line]:
+    """The way to the server, which can be cut."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with Line(prefect_api) as line, temporary_settings({PREFECT_API_URL: line.url}):
+        yield line
+
+
+def test_d04_a_server_that_is_away_for_a_while_is_shown_the_newest_state_when_it_is_back(
+    prefect_api: str, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifacts, "MIN_INTERVAL_S", 0.0)
+    took_s: list[float] = []
 
     def work() -> None:
-        progress = Progress("resumed", total=110, unit="steps")
-        now[0] = 60.0  # a start-up
-        progress.begin(100)
-        progress.update(100)
-        now[0] = 64.0
-        progress.update(102)
+        with Progress("loop", total=50, unit="units") as progress:
+            for done in range(1, 51):
+                if done == 10:
+                    line.cut()
+                start_s = time.monotonic()
+                progress.update(done)
+                took_s.append(time.monotonic() - start_s)
+                time.sleep(0.05)
+            Timer(1.0, line.mend).start()
+        line.cut()
+        Timer(3.0, line.mend).start()
+        publish_table("rows", [{"a": 1}], description="rows")
+        line.cut()
+        Timer(3.0, line.mend).start()
+        publish_link("page", "https://example.org/a b[1]", description="page")
 
-    shown(prefect_api, work)
-    assert said == ["100/110 steps", "102/110 steps, 16 s left"]
+    found = shown(prefect_api, work)
+    assert max(took_s) < 1.0  # the loop waits for nobody
+    assert (found["loop"]["data"], found["loop"]["description"][:11]) == (100.0, "50/50 units")
+    assert '"a": 1' in str(found["rows"]["data"])
+    assert "page" in found
+
+
+def test_d04_a_server_that_does_not_come_back_ends_nothing(
+    prefect_api: str, line: Line, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(artifacts, "PATIENCE_S", 0.5)
+    done: list[str] = []
+
+    def work() -> None:
+        line.cut()
+        with Progress("loop", total=1, unit="units") as progress:
+            progress.update(1)
+        publish_table("rows", [{"a": 1}], description="rows")
+        publish_markdown("text", "text", description="text")
+        publish_picture("picture", b"jpeg", description="picture")
+        publish_link("page", "https://example.org", description="page")
+        done.append("all")
+        line.mend()
+
+    assert "rows" not in shown(prefect_api, work)
+    assert done == ["all"]
+    assert "(rows): 1 items were not delivered" in caplog.text
