@@ -128,8 +128,9 @@ def send_picture(key: str, image_jpeg: bytes, *, description: str) -> None:
 
 
 def _patiently(key: str, send: Callable[[], object]) -> None:
-    sender = Background[None](
-        lambda _: send(), to=f"{SERVER} ({key})", say=get_run_logger().warning
-    )
+    def receive(_: object) -> None:
+        send()
+
+    sender = Background[None](receive, to=f"{SERVER} ({key})", say=get_run_logger().warning)
     sender.put(None)
     sender.close(PATIENCE_S)

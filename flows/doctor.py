@@ -16,7 +16,16 @@ PACKAGES = ("torch", "diffusers", "prefect", "ray", "ultralytics", "segment-anyt
 
 def examine() -> list[dict[str, Any]]:
     """One row per check: what, state (ok, note, bad), found."""
-    return [_python(), *map(_package, PACKAGES), _gpu(), _prefect(), _ray(), _embedded(), _disk()]
+    return [
+        _python(),
+        *map(_package, PACKAGES),
+        _machine(),
+        _gpu(),
+        _prefect(),
+        _ray(),
+        _embedded(),
+        _disk(),
+    ]
 
 
 def _row(what: str, state: str, found: str) -> dict[str, Any]:
@@ -35,6 +44,18 @@ def _package(name: str) -> dict[str, Any]:
     except PackageNotFoundError:
         command = install_command(name.replace("-", "_"))
         return _row(name, "note" if command else "bad", f"not installed; {command or 'make'}")
+
+
+def _machine() -> dict[str, Any]:
+    from flows.machine import this_machine
+
+    found, gib = this_machine(), 2**30
+    return _row(
+        "machine",
+        "ok",
+        f"{found.cpus:g} CPUs, {found.memory_bytes / gib:.1f} GiB of memory, "
+        f"{found.free_bytes / gib:.1f} free (limits of containers and jobs counted)",
+    )
 
 
 def _gpu() -> dict[str, Any]:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from flows.names import model_path
 from flows.params import RebuildParams
-from priors.config import Extraction
+from priors.config import Extraction, PoolConfig
 from storage.layout import Root
 from storage.sources import resolve_source
 
 if TYPE_CHECKING:
+    from flows.ray_session import Cluster
     from priors.decode import Decode
     from priors.extract import Extractor
 
@@ -66,6 +67,33 @@ def rebuild_job(params: RebuildParams) -> RebuildJob:
         device=params.device,
     )
     return RebuildJob(params=params, extraction=extraction)
+
+
+def sized(
+    job: RebuildJob, cluster: "Cluster", *, n_units: int
+) -> tuple[Extraction, PoolConfig, str | None]:
+    """The extraction and its pool as the cluster can hold them, and what a person should know.
+
+    Where one extractor does not fit into a machine's memory, its batches are made smaller.
+    """
+    from priors.memory import fitting_batches
+
+    extraction, workers = job.extraction, job.params.workers
+    gpus, count = cluster.gpus_each(workers.gpus_each, device=extraction.device), workers.count
+    workers = replace(workers, count=min(count or n_units, n_units), gpus_each=gpus)
+    if workers.memory_gib_each is not None:
+        return extraction, workers, None
+    was = extraction.config
+    config, need_gib = fitting_batches(was, room_gib=cluster.memory_gib, on_gpu=bool(gpus))
+    note = None
+    if config != was:
+        note = (
+            f"one extractor with batches of {was.batch_size} and {was.mask_batch_size} photos does "
+            f"not fit into {cluster.memory_gib:.1f} GiB of memory: it takes {config.batch_size} "
+            f"and {config.mask_batch_size} (extractor.batch_size, extractor.mask_batch_size)"
+        )
+    workers = replace(workers, memory_gib_each=round(need_gib, 2))
+    return replace(extraction, config=config), workers, note
 
 
 def version_facts(params: RebuildParams) -> dict[str, Any]:

@@ -3,13 +3,16 @@
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from math import inf
 from typing import Any, TypeVar
 
+from flows.machine import Machine, this_machine
 from storage.extras import explained_imports
 
 logger = logging.getLogger(__name__)
@@ -18,6 +21,9 @@ _ROUNDING = 1e-6  # 0.3 GPUs are a third of 0.9
 
 T = TypeVar("T")
 
+GIB = 2**30
+_STORE_BYTES, _LEAST_STORE_BYTES = 2 * GIB, 100 * 2**20
+_UV_HOOK = "RAY_ENABLE_UV_RUN_RUNTIME_ENV"
 TASK_CPUS = 1.0  # of a task of ``run_remote``
 _RUNNING: list[Any] = []
 
@@ -31,6 +37,7 @@ class Cluster:
     gpus: float
     nodes: int
     each: tuple[tuple[float, float], ...] = ()  # CPUs and GPUs of each node
+    memory_gib: float = inf  # Ray's resource of that name, of the node that has most
 
     def room_for(self, count: int, *, cpus: float, gpus: float = 0.0) -> int:
         """How many groups of so many workers of this size run at a time; 1 at least.
@@ -65,6 +72,7 @@ def ray_session(address: str | None = None) -> Generator[Cluster]:
         ConnectionError: a given address does not answer.
     """
     with explained_imports():
+        _leave_uv_alone()
         import ray
 
     if ray.is_initialized():
@@ -73,7 +81,7 @@ def ray_session(address: str | None = None) -> Generator[Cluster]:
     target = address or os.environ.get("RAY_ADDRESS") or "local"
     options: dict[str, Any] = {"address": target, "log_to_driver": False, "namespace": "hcp"}
     if target == "local":
-        options["include_dashboard"] = False
+        options |= {"include_dashboard": False} | local_resources(this_machine())
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     with _keep_sigterm_handler():
         ray.init(**options)
@@ -81,6 +89,19 @@ def ray_session(address: str | None = None) -> Generator[Cluster]:
         yield _cluster(ray)
     finally:
         ray.shutdown()
+
+
+def local_resources(machine: Machine) -> dict[str, int]:
+    """What a local Ray may hand out: what this process may use, not what the machine has.
+
+    Hardly anything of ours goes through Ray's object store, which takes a third of the memory else.
+    """
+    store = max(_LEAST_STORE_BYTES, min(_STORE_BYTES, int(0.3 * machine.free_bytes)))
+    return {
+        "num_cpus": max(1, int(machine.cpus)),
+        "object_store_memory": store,
+        "_memory": max(_LEAST_STORE_BYTES, machine.free_bytes - store),
+    }
 
 
 def run_remote(function: Callable[..., T], *args: object, num_gpus: float = 0) -> T:
@@ -107,6 +128,19 @@ def cancel_remote() -> None:
         ray.cancel(reference, force=True)
 
 
+def _leave_uv_alone() -> None:
+    """Keep Ray from packing the working directory where the command was started by ``uv run``.
+
+    Its hook sends the whole folder (photos, shards) to the workers, and fails where no
+    ``pyproject.toml`` lies in it. Our workers take the code that is installed where they run.
+    """
+    if os.environ.setdefault(_UV_HOOK, "0") != "0":
+        return  # the user wants it
+    if "ray" in sys.modules:  # which has read the variable already
+        constants: Any = import_module("ray._private.ray_constants")
+        setattr(constants, _UV_HOOK, False)
+
+
 @contextmanager
 def _keep_sigterm_handler() -> Generator[None]:
     if threading.current_thread() is not threading.main_thread():
@@ -128,6 +162,7 @@ def _cluster(ray: Any) -> Cluster:
         gpus=total.get("GPU", 0.0),
         nodes=len(alive),
         each=tuple((node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in alive),
+        memory_gib=max((node.get("memory", inf) / GIB for node in alive), default=inf),
     )
     logger.info("ray: %s", cluster)
     return cluster

@@ -1,7 +1,7 @@
 """The flow rebuild-dataset: captioned photos in, a dataset version out."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from prefect import flow, get_run_logger, task
@@ -16,7 +16,7 @@ from flows.artifacts import (
     publish_picture,
     publish_table,
 )
-from flows.extraction import ExtractorFactory, RebuildJob, rebuild_job, version_facts
+from flows.extraction import ExtractorFactory, RebuildJob, rebuild_job, sized, version_facts
 from flows.params import RebuildParams
 from hcp.pages.sample_sheet import sample_sheet
 from storage.errors import SourceError
@@ -107,7 +107,7 @@ def run_extractors(
     from priors.pool import run_units
     from priors.remote_decode import remote_decode
 
-    done, photos, workers = 0, 0, job.params.workers
+    done, photos, warn = 0, 0, get_run_logger().warning
 
     def on_report(report: "UnitReport") -> None:
         nonlocal done, photos
@@ -117,17 +117,19 @@ def run_extractors(
 
     with (
         ray_session(job.params.ray_address) as cluster,
-        remote_decode(workers.decode_cpus) as decode,
+        remote_decode(job.params.workers.decode_cpus) as decode,
         RunLog(log_root or job.extraction.root, "rebuild") as log,
         Progress("extract", total=n_units, unit="units") as progress,
     ):
-        gpus = cluster.gpus_each(workers.gpus_each, device=job.extraction.device)
-        count = min(workers.count or n_units, n_units)
+        extraction, config, note = sized(job, cluster, n_units=n_units)
+        if note is not None:
+            warn(note)
         pool = run_units(
             units,
-            make_extractor=ExtractorFactory(extraction=job.extraction, decode=decode),
+            make_extractor=ExtractorFactory(extraction=extraction, decode=decode),
             on_report=on_report,
-            config=replace(workers, count=count, gpus_each=gpus),
+            config=config,
+            on_note=warn,
         )
         log.append("run", **asdict(pool))
     return pool

@@ -83,11 +83,13 @@ class PoolConfig:
     count: int = 0  # at most so many; 0: as many as fit
     cpus_each: float = 1.0
     gpus_each: float | None = None  # None: the flow gives 1 where the cluster has any, else 0
+    memory_gib_each: float | None = None  # of the machine's; None: estimated; 0: not looked at
     decode_cpus: int = 0  # of the cluster, that decode for the extractors; 0: their own
     max_attempts: int = 3  # of a unit that kills its worker, before the guilty photo is looked for
 
     def __post_init__(self) -> None:
-        if self.cpus_each <= 0 or min(self.count, self.decode_cpus, self.gpus_each or 0) < 0:
+        others = self.count, self.decode_cpus, self.gpus_each or 0, self.memory_gib_each or 0
+        if self.cpus_each <= 0 or min(others) < 0:
             raise ValueError(f"PoolConfig needs cpus_each > 0, and nothing below 0, got {self}")
         if self.max_attempts < 1:
             raise ValueError(f"PoolConfig.max_attempts must be >= 1, got {self.max_attempts}")

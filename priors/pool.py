@@ -7,7 +7,7 @@ it; they are never restarted by Ray, so that the driver knows which unit killed 
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set, Sized
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from priors.config import PoolConfig
 from priors.extract import UNITS_IN_FLIGHT
 from priors.poison import UnitTask
 from priors.reports import PoolReport, ReportSum, UnitReport
+from priors.room import GIB, fitted, nodes_of
 from storage.errors import HcpError
 from storage.records import SourceRecord, Unit
 
@@ -78,6 +79,7 @@ def run_units(
     make_extractor: Callable[[], UnitWorker],
     on_report: Callable[[UnitReport], None],
     config: PoolConfig | None = None,
+    on_note: Callable[[str], None] = logger.warning,
 ) -> PoolReport:
     """Run every unit on a pool of actors and report each as it is done, in no fixed order.
 
@@ -89,18 +91,22 @@ def run_units(
         units: taken as workers get free; may be a generator.
         make_extractor: called in each actor; must pickle.
         config: how many workers, within the cluster's room, and what each gets.
+        on_note: takes what a person should know of the pool's size.
 
     Raises:
         PoolError: workers die while starting, or of a unit in which no record is guilty alone.
         HcpError, OSError: whatever an extractor raises for a unit as a whole; the others stop.
     """
     config = config or PoolConfig()
-    wanted = _fitting(config)
     if isinstance(units, Sized):
-        wanted = max(1, min(wanted, len(units)))
+        config = replace(config, count=max(1, min(config.count or len(units), len(units))))
+    config, notes = fitted(config, nodes_of(ray.nodes()))
+    for note in notes:
+        on_note(note)
     options: dict[str, Any] = {
         "num_cpus": config.cpus_each,
         "num_gpus": config.gpus_each or 0.0,
+        "memory": int((config.memory_gib_each or 0.0) * GIB) or None,
         "max_restarts": 0,
         "max_task_retries": 0,
         "max_concurrency": UNITS_IN_FLIGHT,
@@ -113,12 +119,12 @@ def run_units(
         max_attempts=config.max_attempts,
     )
     try:
-        driver.run(wanted)
+        driver.run(config.count)
     finally:
         for slot in driver.slots:
             ray.kill(slot.actor, no_restart=True)
     return driver.total.total(
-        n_actors=wanted, n_deaths=driver.n_deaths, poison=tuple(sorted(driver.poison))
+        n_actors=config.count, n_deaths=driver.n_deaths, poison=tuple(sorted(driver.poison))
     )
 
 
@@ -235,13 +241,3 @@ class _Driver:
         actor = self._new_actor()
         slot.actor, slot.starting = actor, actor.start.remote()
         slot.running, slot.exclusive = {}, False
-
-
-def _fitting(config: PoolConfig) -> int:
-    have: Any = ray.cluster_resources()
-    limits = [(have.get("CPU", 0.0) - config.decode_cpus) / config.cpus_each]
-    if config.gpus_each:
-        limits.append(have.get("GPU", 0.0) / config.gpus_each)
-    if config.count:
-        limits.append(config.count)
-    return max(1, int(min(limits)))
