@@ -103,15 +103,7 @@ def run_units(
     config, notes = fitted(config, nodes_of(ray.nodes()))
     for note in notes:
         on_note(note)
-    options: dict[str, Any] = {
-        "num_cpus": config.cpus_each,
-        "num_gpus": config.gpus_each or 0.0,
-        "memory": int((config.memory_gib_each or 0.0) * GIB) or None,
-        "max_restarts": 0,
-        "max_task_retries": 0,
-        "max_concurrency": UNITS_IN_FLIGHT,
-    }
-    actor_class: Any = ray.remote(_Worker).options(**options)
+    actor_class: Any = ray.remote(_Worker).options(**_options(config))
     driver = _Driver(
         new_actor=lambda: actor_class.remote(make_extractor),
         fresh=iter(units),
@@ -126,6 +118,17 @@ def run_units(
     return driver.total.total(
         n_actors=config.count, n_deaths=driver.n_deaths, poison=tuple(sorted(driver.poison))
     )
+
+
+def _options(config: PoolConfig) -> dict[str, Any]:
+    return {
+        "num_cpus": config.cpus_each,
+        "num_gpus": config.gpus_each or 0.0,
+        "memory": int((config.memory_gib_each or 0.0) * GIB) or None,
+        "max_restarts": 0,
+        "max_task_retries": 0,
+        "max_concurrency": UNITS_IN_FLIGHT,
+    }
 
 
 class _Driver:
