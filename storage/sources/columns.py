@@ -191,10 +191,12 @@ def describe_row(
 
 
 def _has_bytes(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return "bytes" in value or any(_has_bytes(item) for item in value.values())
     if isinstance(value, str):
         return len(value) >= _MIN_BASE64_CHARS and isinstance(_embedded(value), bytes)
+    if value is None or isinstance(value, int | float):
+        return False
+    if isinstance(value, Mapping):
+        return "bytes" in value or any(_has_bytes(item) for item in value.values())
     if isinstance(value, Sequence) and not isinstance(value, bytes):
         return any(_has_bytes(item) for item in value[:4])
     return isinstance(value, bytes)

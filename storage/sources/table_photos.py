@@ -28,6 +28,8 @@ class PhotoPlaces:
 
     def __init__(self, root: str) -> None:
         self.root = root
+        self._above = root.rstrip("/") + "/"
+        self._local = is_local(root)
         self._names = PhotoNames(root)
         self._folders: list[str] | None = None
         self._n_found = 0
@@ -39,12 +41,12 @@ class PhotoPlaces:
     def path(self, name: str) -> str:
         """The path below the root; a name that means nothing there stays, and is not read."""
         plain = str(local_path(name)) if name.startswith("file://") else name
-        prefix = self.root.rstrip("/") + "/"
-        plain = plain.removeprefix(prefix) if plain.startswith(prefix) else plain
-        found = self._names.find(plain.removeprefix("./"))
-        if not self._is_there(found) and found != found.strip():
-            found = self._names.find(found.strip())
-        if found.startswith("/") or ".." in found.split("/") or self._is_there(found):
+        plain = plain.removeprefix(self._above).removeprefix("./")
+        if self._local and self._is_there(plain):  # as written: nearly always, and soon told
+            self._n_found += 1
+            return plain
+        found = self._spelled(plain)
+        if self._is_there(found) or found.startswith("/") or ".." in found.split("/"):
             return self._counted(found)
         elsewhere = [
             path
@@ -52,6 +54,11 @@ class PhotoPlaces:
             if self._is_there(path := self._names.find(f"{folder}/{found}"))
         ]
         return self._counted(elsewhere[0] if len(elsewhere) == 1 else found)
+
+    def _spelled(self, name: str) -> str:
+        found = self._names.find(name)
+        stripped = name.strip()
+        return found if stripped == name or self._is_there(found) else self._names.find(stripped)
 
     def report(self) -> None:
         """Say so where none of the photos that were asked for is there."""
@@ -77,7 +84,7 @@ class PhotoPlaces:
     def _is_there(self, path: str) -> bool:
         # Each question to an object store is a request: there names are taken as they are.
         try:
-            return not is_local(self.root) or os.path.lexists(os.path.join(self.root, path))
+            return not self._local or os.path.lexists(self._above + path)
         except ValueError:  # a NUL in the path
             return False
 
