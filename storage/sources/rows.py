@@ -11,6 +11,7 @@ from storage.errors import SourceError
 from storage.locations import filesystem
 from storage.sources.captions import decode_text
 from storage.sources.csv_rows import BrokenRow, Row, csv_dialect, csv_rows, decoded_lines
+from storage.sources.parquet_rows import parquet_rows
 
 __all__ = [
     "TABLE_SUFFIXES",
@@ -37,7 +38,6 @@ _KIND_OF_SUFFIX: dict[str, TableKind] = {
     ".json": "json",
 }
 _PACKED = {".gz": "gzip", ".tgz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd"}
-_BATCH_ROWS = 64
 _HEAD_BYTES = 2**16
 
 
@@ -70,10 +70,10 @@ def _compression(uri: str) -> str | None:
     return _PACKED.get(f".{uri.lower().rpartition('.')[2]}")
 
 
-def iter_rows(uri: str, *, columns: list[str] | None = None) -> Iterator[Row | BrokenRow]:
+def iter_rows(uri: str, *, with_bytes: bool = True) -> Iterator[Row | BrokenRow]:
     """The rows of one table file in order; its suffix says of which kind it is, else its beginning.
 
-    ``columns`` are those that parquet need read.
+    Without bytes, those of parquet's photos are not read, where they need not be.
 
     Raises:
         SourceError: the file as a whole cannot be read.
@@ -82,7 +82,7 @@ def iter_rows(uri: str, *, columns: list[str] | None = None) -> Iterator[Row | B
         kind = table_kind(uri) or _kind_of(uri, file)
         try:
             if kind == "parquet":
-                yield from _parquet_rows(file, columns)
+                yield from parquet_rows(file, with_bytes=with_bytes)
             elif kind == "arrow":
                 for batch in _arrow_batches(file):
                     yield from batch.to_pylist()
@@ -168,13 +168,6 @@ def _json_rows(uri: str, file: BinaryIO) -> Iterator[Row | BrokenRow]:
 
 def _is_list_of_objects(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value)
-
-
-def _parquet_rows(file: BinaryIO, columns: list[str] | None) -> Iterator[Row]:
-    import pyarrow.parquet as pq
-
-    for batch in pq.ParquetFile(file).iter_batches(_BATCH_ROWS, columns=columns):
-        yield from batch.to_pylist()
 
 
 def _arrow_batches(file: BinaryIO) -> Iterator[Any]:

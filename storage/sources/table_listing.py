@@ -100,7 +100,8 @@ class TableListing:
         encoded = encode_path(name)
         numbered = table_kind(name) in ("parquet", "arrow")  # rows are named so, whatever they hold
         n_rows = 0
-        for number, row in enumerate(iter_rows(join(self._root, name))):
+        rows = iter_rows(join(self._root, name), with_bytes=hashed or self._cache is not None)
+        for number, row in enumerate(rows):
             n_rows += 1
             by_number = f"{encoded}{ROW_MARK}{number}"
             if isinstance(row, BrokenRow):

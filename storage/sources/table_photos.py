@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from storage.canonical import digest_of, key_of
 from storage.locations import is_local, local_path
 from storage.sources.base import ReadFailure
-from storage.sources.columns import photo_columns, pick_photo
+from storage.sources.columns import pick_photo
 from storage.sources.files import OCCURRENCE_MARK, read_photo, too_many_bytes
 from storage.sources.names import PhotoNames
+from storage.sources.parquet_rows import numbered_rows
 from storage.sources.rows import BrokenRow, Row, iter_rows, open_binary, table_kind
 
 logger = logging.getLogger(__name__)
@@ -140,8 +141,10 @@ def read_cells(uri: str, wanted: set[int], places: PhotoPlaces) -> dict[int, byt
     Raises:
         SourceError: the table cannot be read.
     """
-    rows = _parquet_rows(uri, wanted) if table_kind(uri) == "parquet" else _all_rows(uri, wanted)
-    return {number: _photo(row, places) for number, row in rows}
+    if table_kind(uri) == "parquet":
+        with open_binary(uri) as file:
+            return {number: _photo(row, places) for number, row in numbered_rows(file, wanted)}
+    return {number: _photo(row, places) for number, row in _all_rows(uri, wanted)}
 
 
 def _photo(row: Row | BrokenRow, places: PhotoPlaces) -> bytes | ReadFailure:
@@ -162,24 +165,3 @@ def _all_rows(uri: str, wanted: set[int]) -> Iterator[tuple[int, Row | BrokenRow
             yield number, row
         if number >= last:
             return
-
-
-def _parquet_rows(uri: str, wanted: set[int]) -> Iterator[tuple[int, Row]]:
-    """Rows with their photo columns alone; only the row groups that hold them are read."""
-    import pyarrow.parquet as pq
-
-    with open_binary(uri) as file:
-        table = pq.ParquetFile(file)
-        columns = list(photo_columns(table.schema_arrow.names)) or None
-        start = 0
-        for group in range(table.num_row_groups):
-            end = start + table.metadata.row_group(group).num_rows
-            if any(start <= number < end for number in wanted):
-                number = start
-                for batch in table.iter_batches(64, row_groups=[group], columns=columns):
-                    for place in range(batch.num_rows):
-                        if number in wanted:
-                            (row,) = batch.slice(place, 1).to_pylist()
-                            yield number, row
-                        number += 1
-            start = end

@@ -42,12 +42,10 @@ def test_bytes_that_are_no_object_never_raise(data):
     assert parse_object(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
 
 
-def test_parquet_streams_the_columns_asked_for(tmp_path):
+def test_parquet_streams(tmp_path):
     rows = [{"path": f"{i}.jpg", "n": i} for i in range(130)]  # more than two batches
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "t.parquet")
     assert list(iter_rows(str(tmp_path / "t.parquet"))) == rows
-    narrow = list(iter_rows(str(tmp_path / "t.parquet"), columns=["n"]))
-    assert narrow == [{"n": i} for i in range(130)]
 
 
 @pytest.mark.parametrize("name", ["t.parquet", "t.xlsx", "gone.csv"])
