@@ -54,6 +54,7 @@ def rebuild_job(params: RebuildParams) -> RebuildJob:
         format=params.format,
         images=params.images,
         skip_unlisted=params.skip_unlisted,
+        follow_links=params.follow_links,
     )
     extraction = Extraction(
         source=source,

@@ -62,6 +62,9 @@ class RebuildParams(ComputeParams):
     skip_unlisted: Annotated[
         bool, Field(description="leave out folders that cannot be listed, instead of ending")
     ] = False
+    follow_links: Annotated[
+        bool, Field(description="read what links out of the source lead to, such as a cache's")
+    ] = False
     unit_size: Annotated[int, Field(ge=1, description="samples of one shard, about")] = 1000
     gate: Annotated[GateConfig, Field(description="what a photo must have to be kept")] = (
         GateConfig()

@@ -57,6 +57,10 @@ def rebuild(
         bool | None,
         typer.Option("--skip-unlisted", help="Leave out folders that cannot be listed."),
     ] = None,
+    follow_links: Annotated[
+        bool | None,
+        typer.Option("--follow-links", help="Read what links out of the source lead to."),
+    ] = None,
     pose_model: Annotated[str | None, typer.Option(help="Name, path, URL or 'embedded'.")] = None,
     mask_model: Annotated[str | None, typer.Option(help="Name, path, URL or 'embedded'.")] = None,
     unit_size: Annotated[int | None, typer.Option(help="Samples of one shard, about.")] = None,

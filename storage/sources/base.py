@@ -10,7 +10,12 @@ from storage.records import SourceRecord
 
 SourceFormat = Literal["folder", "table", "webdataset", "coco"]
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".gif"})
+IMAGE_SUFFIXES = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".pjpeg", ".pjp", ".png", ".apng", ".webp",
+    ".bmp", ".dib", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".hif", ".jxl",
+})  # fmt: skip
+"""Endings of photos, in any case. What a photo is decides its content: see ``priors.decode``."""
+
 MAX_IMAGE_BYTES = 256 * 2**20
 """Larger files are not read: no photo of 64 megapixels is, and a worker would die of it."""
 

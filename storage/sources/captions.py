@@ -26,6 +26,9 @@ Case, blanks, ``_``, ``-`` and a number at the end do not matter: ``TEXT``, ``Im
 ``caption_0`` are such names.
 """
 
+TEXT_SUFFIXES = (".txt", ".caption", ".captions", ".cap", ".text", ".prompt")
+"""Endings of files that are one photo's caption and nothing else, the first with a text wins."""
+
 MAX_CAPTION_BYTES = 2**20
 """Files of captions of one photo are read so far: no caption is longer."""
 
@@ -48,17 +51,18 @@ _MARKS = (
 
 
 @lru_cache(4096)
-def _folded(name: str) -> str:
+def folded_field(name: str) -> str:
+    """A field's name without what does not matter: case, blanks, ``_``, ``-``, a last number."""
     return re.sub(r"[\s_.-]+|[\s_.-]*\d+$", "", name.strip("\ufeff \t").casefold())
 
 
-_RANKS = {_folded(name): rank for rank, name in reversed(list(enumerate(CAPTION_FIELDS)))}
+_RANKS = {folded_field(name): rank for rank, name in reversed(list(enumerate(CAPTION_FIELDS)))}
 
 
 def caption_fields(names: Iterable[str]) -> list[str]:
     """Those of some fields' or columns' names that hold captions, the best first."""
-    ranked = [(_RANKS[_folded(name)], place, name) for place, name in enumerate(names)
-              if _folded(name) in _RANKS]  # fmt: skip
+    ranked = [(_RANKS[folded_field(name)], place, name) for place, name in enumerate(names)
+              if folded_field(name) in _RANKS]  # fmt: skip
     return [name for _, _, name in sorted(ranked)]
 
 

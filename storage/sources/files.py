@@ -36,14 +36,21 @@ def tag_cache(*, tags: bool) -> Generator[TagCache | None, None, None]:
         yield cache
 
 
-def tag_file(root: str, path: str, *, cache: TagCache | None, etag: str | None = None) -> str:
+def tag_file(
+    root: str,
+    path: str,
+    *,
+    cache: TagCache | None,
+    etag: str | None = None,
+    follow_links: bool = False,
+) -> str:
     """The content tag of one photo below the root; never raises. Without a cache, ``UNTAGGED``."""
     if cache is None:
         return UNTAGGED
     if etag is not None:
         return f"etag:{etag}"
     if not is_local(root):
-        data = read_photo(root, path)
+        data = read_photo(root, path, follow_links=follow_links)
         return "unreadable" if isinstance(data, ReadFailure) else hash_tag(data)
     full = os.path.join(root, path)
     try:
@@ -55,7 +62,7 @@ def tag_file(root: str, path: str, *, cache: TagCache | None, etag: str | None =
             return f"size:{status.st_size}"
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         return f"unreadable:{type(error).__name__}"
-    data = read_photo(root, path)
+    data = read_photo(root, path, follow_links=follow_links)
     if isinstance(data, ReadFailure):
         return "unreadable"
     tag = hash_tag(data)
@@ -63,13 +70,17 @@ def tag_file(root: str, path: str, *, cache: TagCache | None, etag: str | None =
     return tag
 
 
-def read_photo(root: str, path: str) -> bytes | ReadFailure:
-    """The bytes of one file below the root; it never leaves the root, whatever the path says."""
+def read_photo(root: str, path: str, *, follow_links: bool = False) -> bytes | ReadFailure:
+    """The bytes of one file below the root.
+
+    It never leaves the root, whatever the path says; links out of it are read where that is asked
+    for.
+    """
     if path.startswith("/") or ".." in path.split("/"):
         return ReadFailure(f"{path!r} lies outside the source's root")
     try:
         if is_local(root):
-            return _read_local(root, path)
+            return _read_local(root, path, follow_links=follow_links)
         fs, full = filesystem(join(root, path))
         size = int(fs.info(full)["size"] or 0)
         return too_many_bytes(size) or bytes(fs.cat_file(full))
@@ -77,10 +88,10 @@ def read_photo(root: str, path: str) -> bytes | ReadFailure:
         return ReadFailure(without_root(error, root))
 
 
-def _read_local(root: str, path: str) -> bytes | ReadFailure:
+def _read_local(root: str, path: str, *, follow_links: bool) -> bytes | ReadFailure:
     full = os.path.realpath(os.path.join(root, path))
-    if not is_inside(full, os.path.realpath(root)):
-        return ReadFailure(f"{path!r} is a link out of the source's root")
+    if not follow_links and not is_inside(full, os.path.realpath(root)):
+        return ReadFailure(f"{path!r} is a link out of the source's root; --follow-links reads it")
     status = os.stat(full)
     if not stat.S_ISREG(status.st_mode):
         return ReadFailure("not a regular file")
@@ -107,12 +118,15 @@ def checked(record: SourceRecord, data: bytes | ReadFailure) -> bytes | ReadFail
     return data
 
 
-def read_photos(root: str, records: Sequence[SourceRecord]) -> Contents:
+def read_photos(
+    root: str, records: Sequence[SourceRecord], *, follow_links: bool = False
+) -> Contents:
     """Read file records in order; object stores are asked for several at once."""
 
     def read(record: SourceRecord) -> bytes | ReadFailure:
         encoded = record.uri.partition("?")[0]
-        return checked(record, read_photo(root, decode_path(encoded)))
+        data = read_photo(root, decode_path(encoded), follow_links=follow_links)
+        return checked(record, data)
 
     if is_local(root):
         for record in records:

@@ -1,6 +1,7 @@
 """A folder of photos, with captions in sidecar files or in one metadata file."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -9,26 +10,25 @@ from typing import Literal
 from storage.canonical import encode_path
 from storage.content_tags import TagCache
 from storage.errors import SourceError
-from storage.locations import is_local, join
+from storage.locations import join
 from storage.records import SourceRecord
 from storage.sources.base import (
+    CAPTION_FILE,
     IMAGE_SUFFIXES,
     Contents,
+    LeftOut,
     LeftOutSink,
-    ReadFailure,
     has_image_suffix,
     make_record,
 )
-from storage.sources.captions import split_caption
-from storage.sources.files import read_photo, read_photos, tag_cache, tag_file
+from storage.sources.captions import caption_fields, split_caption
+from storage.sources.files import read_photos, tag_cache, tag_file
 from storage.sources.listing import Entry, Listing
-from storage.sources.metadata import METADATA_NAMES, MetadataTable
-from storage.sources.rows import BrokenRow, parse_object
+from storage.sources.metadata import METADATA_NAMES, MetadataTable, is_metadata_name
+from storage.sources.rows import TABLE_SUFFIXES, parse_object
+from storage.sources.sidecars import Described, Sidecars, is_sidecar_name
 
-_SIDECARS = (".txt", ".json")
-_MAX_CAPTION_BYTES = 2**20
-
-Described = tuple[str | None, dict[str, object]]
+_OTHER_LAYOUTS = (*TABLE_SUFFIXES, ".tar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class FolderSource:
 
     root: str
     skip_unlisted: bool = False  # folders that cannot be listed are left out: no error
+    follow_links: bool = False  # also those that lead out of the root
     format: Literal["folder"] = "folder"
     _unlisted: list[str] = field(default_factory=list[str], init=False, repr=False, compare=False)
 
@@ -55,99 +56,121 @@ class FolderSource:
                 folder that cannot be listed, unless it is to be skipped.
         """
         empty = True
-        listing = Listing(self.root, skip_unlisted=self.skip_unlisted)
+        listing = Listing(
+            self.root,
+            skip_unlisted=self.skip_unlisted,
+            follow_links=self.follow_links,
+            left_out=left_out,
+        )
         with tag_cache(tags=tags) as cache:
-            for record in self._walk("", (), (), (listing, cache)):
+            walk = _Walk(source=self, listing=listing, cache=cache, left_out=left_out)
+            for record in walk.records("", (), ()):
                 empty = False
                 yield record
         self._unlisted[:] = listing.unlisted
-        listing.warn()
         if empty:
-            raise SourceError(
-                f"no photos in {self.root}: expected files ending in "
-                f"{', '.join(sorted(IMAGE_SUFFIXES))} (any case, subfolders too, hidden ones not)"
-            )
+            raise SourceError(_why_empty(self.root, walk.endings, listing))
+        listing.warn()
 
     def read(self, records: Sequence[SourceRecord]) -> Contents:
         """The photos' bytes, in the order given."""
-        return read_photos(self.root, records)
+        return read_photos(self.root, records, follow_links=self.follow_links)
 
-    def _walk(
-        self,
-        path: str,
-        ancestors: tuple[str, ...],
-        tables: tuple[tuple[str, MetadataTable], ...],
-        tools: tuple[Listing, TagCache | None],
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Walk:
+    """One listing of a folder source: the records, and what becomes of every other file."""
+
+    source: FolderSource
+    listing: Listing
+    cache: TagCache | None
+    left_out: LeftOutSink | None
+    endings: Counter[str] = field(default_factory=Counter[str])  # of files that are no photos
+
+    def records(
+        self, path: str, ancestors: tuple[str, ...], tables: tuple[MetadataTable, ...]
     ) -> Iterator[SourceRecord]:
-        listing, cache = tools
-        if is_local(self.root):
-            ancestors = (*ancestors, os.path.realpath(os.path.join(self.root, path)))
-        entries = listing.entries(path, ancestors=ancestors)
-        sidecars = _sidecars(entries)
+        ancestors = self.listing.below(ancestors, path)
+        entries = self.listing.entries(path, ancestors=ancestors)
+        sidecars = Sidecars(self.source.root, entries, follow_links=self.source.follow_links)
+        used: set[str] = set()
         with ExitStack() as stack:
-            for name in METADATA_NAMES:
-                if any(entry.name == name and not entry.is_directory for entry in entries):
-                    uri = join(self.root, path, name) if path else join(self.root, name)
-                    table = stack.enter_context(closing(MetadataTable(uri)))
-                    tables = ((path, table), *tables)
+            for entry in _metadata_files(entries):
+                table = MetadataTable(
+                    join(self.source.root, entry.path), path=entry.path, left_out=self.left_out
+                )
+                tables = (stack.enter_context(closing(table)), *tables)
+                used.add(entry.path)
             for entry in entries:
                 if entry.is_directory:
-                    yield from self._walk(entry.path, ancestors, tables, tools)
+                    yield from self.records(entry.path, ancestors, tables)
                 elif has_image_suffix(entry.name):
-                    stem = os.path.splitext(entry.name)[0]
-                    described = self._describe(entry, sidecars.get(stem, {}), tables)
-                    yield make_record(
-                        encode_path(entry.path),
-                        caption=described[0],
-                        attributes=described[1],
-                        content_tag=tag_file(self.root, entry.path, cache=cache, etag=entry.etag),
-                    )
+                    beside = sidecars.of(entry.name)
+                    used.update(beside.values())
+                    described = _from_tables(entry.path, tables)
+                    sidecars.describe(beside, described)
+                    yield self._record(entry, described)
+        for entry in entries:
+            if not (entry.is_directory or has_image_suffix(entry.name)):
+                self._leave(entry, used)
 
-    def _describe(
-        self, entry: Entry, sidecars: dict[str, str], tables: tuple[tuple[str, MetadataTable], ...]
-    ) -> Described:
-        """Sidecars speak before metadata files, ``.txt`` before ``.json``, near before far."""
-        caption, attributes = _from_tables(entry.path, tables)
-        if ".json" in sidecars:
-            described = self._from_json(sidecars[".json"])
-            caption = described[0] if described[0] is not None else caption
-            attributes |= described[1]
-        if ".txt" in sidecars:
-            data = read_photo(self.root, sidecars[".txt"])
-            if isinstance(data, ReadFailure):
-                attributes["caption_error"] = f"{sidecars['.txt']}: {data.detail}"
-            else:
-                # A wrong byte becomes U+FFFD, which the caption check can see and name.
-                text = data[:_MAX_CAPTION_BYTES].decode("utf-8-sig", errors="replace")
-                caption = text.strip()
-        return caption, attributes
+    def _record(self, entry: Entry, described: Described) -> SourceRecord:
+        return make_record(
+            encode_path(entry.path),
+            caption=described.caption,
+            attributes=described.attributes,
+            content_tag=tag_file(
+                self.source.root,
+                entry.path,
+                cache=self.cache,
+                etag=entry.etag,
+                follow_links=self.source.follow_links,
+            ),
+            caption_from=described.caption_from,
+        )
 
-    def _from_json(self, path: str) -> Described:
-        data = read_photo(self.root, path)
-        if isinstance(data, ReadFailure):
-            fields = BrokenRow(data.detail)
-        elif len(data) > _MAX_CAPTION_BYTES:
-            fields = BrokenRow(f"{len(data)} bytes, more than {_MAX_CAPTION_BYTES}")
+    def _leave(self, entry: Entry, used: set[str]) -> None:
+        suffix = os.path.splitext(entry.name)[1].lower()
+        if entry.path in used:
+            reason = CAPTION_FILE
+        elif entry.is_dead:
+            reason = "dead_link"
+        elif is_sidecar_name(entry.name):
+            reason = "no_photo"
         else:
-            fields = parse_object(data)
-        if isinstance(fields, BrokenRow):
-            return None, {"caption_error": f"{path}: {fields.detail}"}
-        return split_caption(fields)
+            reason = "other_layout" if suffix in _OTHER_LAYOUTS else "unknown_ending"
+            self.endings[suffix or "none"] += 1
+        if self.left_out is not None:
+            self.left_out(LeftOut(uri=encode_path(entry.path), reason=reason))
 
 
-def _sidecars(entries: Sequence[Entry]) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    for entry in entries:
-        stem, suffix = os.path.splitext(entry.name)
-        if not entry.is_directory and suffix.lower() in _SIDECARS:
-            found.setdefault(stem, {}).setdefault(suffix.lower(), entry.path)
-    return found
+def _metadata_files(entries: Sequence[Entry]) -> list[Entry]:
+    """Those of one folder, so that the last one speaks first."""
+    found = [entry for entry in entries if not entry.is_directory and is_metadata_name(entry.name)]
+    return sorted(found, key=lambda entry: METADATA_NAMES.index(entry.name.lower()))
 
 
-def _from_tables(path: str, tables: tuple[tuple[str, MetadataTable], ...]) -> Described:
-    for folder, table in tables:
+def _from_tables(path: str, tables: Sequence[MetadataTable]) -> Described:
+    """The row of the nearest table that has one; the photo's rows in the others are not lost."""
+    described = Described()
+    for table in reversed(tables):
+        folder = table.path.rpartition("/")[0]
         fields = table.find(path[len(folder) + 1 :] if folder else path)
-        if fields is not None:
-            row = parse_object(fields.encode())
-            return split_caption(row) if isinstance(row, dict) else (None, {})
-    return None, {}
+        row = parse_object(fields.encode()) if fields is not None else None
+        if isinstance(row, dict):
+            caption, rest = split_caption(row)
+            where = f"{table.path.rpartition('/')[2]}: {next(iter(caption_fields(row)), '')}"
+            described = Described(attributes=rest)
+            described.say(caption, where)
+    return described
+
+
+def _why_empty(root: str, endings: Counter[str], listing: Listing) -> str:
+    text = (
+        f"no photos in {root}: expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))} "
+        "(any case, subfolders too, hidden ones not)"
+    )
+    if endings:
+        found = ", ".join(f"{n} ending in {suffix}" for suffix, n in endings.most_common(5))
+        text += f"; got {found}"
+    return f"{text}; got {listing.summary()}" if listing.summary() else text

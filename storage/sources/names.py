@@ -6,19 +6,36 @@ is not.
 
 import os
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from urllib.parse import unquote
 
 from storage.locations import entries_in, exists, is_local, join
+from storage.sources.captions import folded_field
 
 PHOTO_FIELDS = (
     "file_name", "filename", "image_path", "img_path", "image_file", "image_name", "img_name",
-    "image", "img", "file", "filepath", "file_path",
+    "image", "img", "photo", "file_path", "file",
 )  # fmt: skip
-"""Names of fields and columns that name a photo's file, matched as captions' names are."""
+"""Names of fields that name a photo's file, matched as captions' names are; the best first."""
 
 _CACHED_FOLDERS = 64
+
+
+_RANKS = {folded_field(name): rank for rank, name in enumerate(PHOTO_FIELDS)}
+
+
+def photo_name(fields: Mapping[str, object]) -> tuple[str | None, str | None]:
+    """The field of a row that names its photo, and the name; a struct's ``path`` is a name, too."""
+    found = [(_RANKS[folded_field(str(field))], str(field)) for field in fields
+             if folded_field(str(field)) in _RANKS]  # fmt: skip
+    for _, field in sorted(found):
+        value = fields[field]
+        if isinstance(value, Mapping):
+            value = value.get("path")
+        if isinstance(value, str) and value:
+            return field, value
+    return None, None
 
 
 def plain_path(name: str) -> str:

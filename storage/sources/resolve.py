@@ -28,12 +28,14 @@ def resolve_source(
     format: Literal["auto"] | SourceFormat = "auto",  # noqa: A002  the public name
     images: str | None = None,
     skip_unlisted: bool = False,
+    follow_links: bool = False,
 ) -> Source:
     """The source behind a local path or fsspec URL; it is not listed yet.
 
     ``images`` is the folder of the photos where they do not lie beside a COCO json or a table.
     ``skip_unlisted`` leaves out the subfolders of a folder that cannot be listed, instead of ending
-    with an error; the source's ``unlisted`` names them.
+    with an error; the source's ``unlisted`` names them. ``follow_links`` reads what links out of the
+    source's root lead to.
 
     Raises:
         SourceError: nothing is there, or it is not what ``format`` says.
@@ -51,7 +53,7 @@ def resolve_source(
     if photos is not None and kind not in ("coco", "table"):
         raise ValueError(f"images={images!r} is for COCO and table sources; {place} is a {kind}")
     if kind == "coco":
-        return coco_source(place, images=photos)
+        return coco_source(place, images=photos, follow_links=follow_links)
     if kind == "table":
         return table_source(place, images=photos)
     if kind == "webdataset":
@@ -59,7 +61,7 @@ def resolve_source(
     if kind == "folder":
         if not is_directory(place):
             raise SourceError(f"{place}: expected a folder of photos, got a file")
-        return FolderSource(place, skip_unlisted=skip_unlisted)
+        return FolderSource(place, skip_unlisted=skip_unlisted, follow_links=follow_links)
     raise ValueError(f"format must be auto, folder, table, webdataset or coco, got {kind!r}")
 
 
