@@ -1,23 +1,33 @@
-"""COCO captions: one or more ``captions*.json`` with the photos beside them.
+"""COCO captions and other annotation files in JSON, with the photos beside them.
 
-Captions are annotations, as COCO has them, or the images' own ``description``, as Human-Art does.
+Captions are annotations, as COCO has them, or the images' own ``description``, as Human-Art does;
+``storage.sources.annotations`` has the further shapes.
 """
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Literal
 
-from storage.canonical import encode_path, valid_text
+from storage.canonical import encode_path
 from storage.content_tags import TagCache
 from storage.errors import SourceError
-from storage.locations import is_directory, join, read_bytes
+from storage.locations import is_directory, join
 from storage.records import SourceRecord
-from storage.sources.base import Contents, LeftOutSink, make_record
+from storage.sources.annotations import NamedPhoto, read_annotations
+from storage.sources.base import (
+    CAPTION_FILE,
+    Contents,
+    LeftOut,
+    LeftOutSink,
+    has_image_suffix,
+    make_record,
+)
 from storage.sources.files import read_photos, tag_cache, tag_file
-from storage.sources.listing import names_of
+from storage.sources.listing import Listing, names_of
+from storage.sources.photo_places import PhotoPlaces, root_above
 
 _ANNOTATIONS = "annotations"
 
@@ -29,6 +39,8 @@ class CocoSource:
     root: str  # where the photos' paths start
     captions: tuple[str, ...]  # the captions files
     images: str | None = None  # given by the user: the photos lie directly in it
+    home: str = ""  # the dataset's folder below the root, where names start above it
+    follow_links: bool = False  # also those that lead out of the root
 
     format: Literal["coco"] = "coco"
     unlisted: tuple[str, ...] = ()  # always: no folders are walked
@@ -39,75 +51,96 @@ class CocoSource:
         """One record per image; its first caption is the caption, the others are attributes.
 
         Raises:
-            SourceError: a captions file is not COCO captions, or lists no image.
+            SourceError: a captions file is not COCO captions, or lists no image; no photo's place
+                can be found.
         """
-        photos: dict[str, dict[str, Any]] = {}
+        photos: dict[str, NamedPhoto] = {}
         for uri in self.captions:
-            images = _read_captions(uri)
-            above, folder = self._photo_folder(uri, next(iter(images), ""))
-            for name, image in images.items():
-                path = folder + name.removeprefix(above)
-                known = photos.setdefault(path, {"ids": [], "texts": []})
-                known["ids"] += image["ids"]
-                known["texts"] += image["texts"]
+            on_broken = partial(_leave_row, left_out, encode_path(self._below(uri)))
+            named = read_annotations(uri, on_broken=on_broken)
+            places = self._places(uri, next(iter(named), ""))
+            for name, photo in named.items():
+                photos.setdefault(places.find(name), NamedPhoto()).add(photo)
+            if named and not places.any_found:
+                raise SourceError(
+                    f"photos of {uri} not found, such as {next(iter(named))!r}: expected them "
+                    f"beside it or in one of the folders {', '.join(places.folders)} in "
+                    f"{self.root}, or the option --images"
+                )
         if not photos:
-            raise SourceError(f"{', '.join(self.captions)}: expected images, the list is empty")
+            raise SourceError(
+                f"{', '.join(self.captions)}: expected COCO captions or another list of photos, "
+                "got an empty list"
+            )
         with tag_cache(tags=tags) as cache:
             for path in sorted(photos, key=os.fsencode):
                 yield self._record(path, photos[path], cache)
+        if left_out is not None:
+            self._leave_files(photos, left_out)
 
     def read(self, records: Sequence[SourceRecord]) -> Contents:
         """The photos' bytes, in the order given."""
-        return read_photos(self.root, records)
+        return read_photos(self.root, records, follow_links=self.follow_links)
 
-    def _record(self, path: str, image: Mapping[str, Any], cache: TagCache | None) -> SourceRecord:
-        texts = image["texts"]
-        attributes: dict[str, object] = {"coco_image_id": image["ids"][0]}
-        if texts[1:]:
-            attributes["other_captions"] = texts[1:]
+    def _record(self, path: str, photo: NamedPhoto, cache: TagCache | None) -> SourceRecord:
+        attributes = dict(photo.attributes)
+        if photo.ids:
+            attributes["coco_image_id"] = photo.ids[0]
+        if photo.texts[1:]:
+            attributes["other_captions"] = photo.texts[1:]
         return make_record(
             encode_path(path),
-            caption=texts[0] if texts else None,
+            caption=photo.texts[0] if photo.texts else None,
             attributes=attributes,
-            content_tag=tag_file(self.root, path, cache=cache),
+            content_tag=tag_file(self.root, path, cache=cache, follow_links=self.follow_links),
+            caption_from=photo.caption_from,
         )
 
-    def _photo_folder(self, captions_uri: str, name: str) -> tuple[str, str]:
-        """Where a file's photos lie, by the name of one: what to cut off, what to put before it.
-
-        Names without a folder: photos/, images/ or the split's below ``root``. Human-Art's names
-        start at its root, or at the folder above.
-        """
+    def _places(self, uri: str, first: str) -> PhotoPlaces:
         if self.images is not None:
-            return "", ""
-        top = name.split("/", 1)[0] if "/" in name else ""
-        if top == self.root.rsplit("/", 1)[-1]:
-            return f"{top}/", ""
-        if top not in ("", ".", "..") and is_directory(join(self.root, top)):
-            return "", ""
-        split = re.fullmatch(r"captions_?(.*)\.json", captions_uri.rsplit("/", 1)[-1])
-        split_name = split[1] if split else ""
-        names = [split_name, f"images/{split_name}"] if split_name else []
-        names += ["photos", "images"]
-        for folder in names:
-            if is_directory(join(self.root, folder)):
-                return "", f"{folder}/"
-        raise SourceError(
-            f"photos of {captions_uri} not found: expected one of the folders "
-            f"{', '.join(names)} in {self.root}, or the option --images"
+            return PhotoPlaces(self.root, first=None)
+        return PhotoPlaces(self.root, home=self.home, captions_uri=uri, first=first)
+
+    def _below(self, uri: str) -> str:
+        """A captions file's path below the root; its name where it lies elsewhere."""
+        inside = uri.startswith(f"{self.root.rstrip('/')}/")
+        return uri[len(self.root.rstrip("/")) + 1 :] if inside else uri.rpartition("/")[2]
+
+    def _leave_files(self, photos: Mapping[str, NamedPhoto], left_out: LeftOutSink) -> None:
+        """Tell what becomes of the files of the dataset's folder, and of those with its photos."""
+        used = {self._below(uri) for uri in self.captions}
+        listing = Listing(
+            self.root, skip_unlisted=True, follow_links=self.follow_links, left_out=left_out
         )
+        tops = {path.partition("/")[0] for path in photos} | {self.home} if self.home else {""}
+        for top in sorted(tops):
+            if top and not is_directory(join(self.root, top)):
+                continue
+            for entry in listing.files(top):
+                if entry.path in photos:
+                    continue
+                if entry.path in used:
+                    reason = CAPTION_FILE
+                elif has_image_suffix(entry.name):
+                    reason = "not_named"
+                else:
+                    reason = "dead_link" if entry.is_dead else "unknown_ending"
+                left_out(LeftOut(uri=encode_path(entry.path), reason=reason))
+        for path in used:
+            if self.images is not None and not path.count("/"):
+                left_out(LeftOut(uri=encode_path(path), reason=CAPTION_FILE))
 
 
 def find_captions(folder: str) -> tuple[str, ...]:
     """The COCO captions files of a folder: in it, else in its ``annotations/``."""
     for place in (folder, join(folder, _ANNOTATIONS)):
-        names = [name for name in names_of(place) if re.fullmatch(r"captions.*\.json", name)]
+        names = [name for name in names_of(place) if re.fullmatch(r"captions.*\.json", name, re.I)]
         if names:
             return tuple(join(place, name) for name in names)
     return ()
 
 
-def coco_source(uri: str, *, images: str | None) -> CocoSource:
+def coco_source(uri: str, *, images: str | None, follow_links: bool = False) -> CocoSource:
     """The source for a captions json, or for a folder that holds some.
 
     Raises:
@@ -123,39 +156,12 @@ def coco_source(uri: str, *, images: str | None) -> CocoSource:
         raise SourceError(
             f"no COCO captions in {uri}: expected captions*.json or annotations/captions*.json"
         )
-    return CocoSource(root=images or folder, captions=captions, images=images)
+    root, home = (images, "") if images is not None else root_above(folder, captions)
+    return CocoSource(
+        root=root, captions=captions, images=images, home=home, follow_links=follow_links
+    )
 
 
-def _read_captions(uri: str) -> dict[str, dict[str, Any]]:
-    # File name -> ids and texts of an image, in the file's order.
-    try:
-        data = json.loads(read_bytes(uri).decode("utf-8-sig"))
-        by_id: dict[Any, list[str]] = {}
-        for annotation in data["annotations"]:
-            if "keypoints" in annotation:  # Human-Art's annotations; its images have the text
-                continue
-            by_id.setdefault(annotation["image_id"], []).append(_text(annotation, "caption"))
-        photos: dict[str, dict[str, Any]] = {}
-        for image in data["images"]:
-            name = valid_text(str(image["file_name"]))
-            photo = photos.setdefault(name, {"ids": [], "texts": []})
-            photo["ids"].append(image["id"])
-            photo["texts"] += by_id.get(image["id"], [])
-            if image.get("description") is not None:
-                photo["texts"].append(_text(image, "description"))
-        if photos and not any(photo["texts"] for photo in photos.values()):
-            raise ValueError("no image has a caption or a description")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise SourceError(
-            f"{uri}: not a COCO captions file (objects 'images' with id, file_name and "
-            f"'annotations' with image_id, caption; or images with a description): "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    return photos
-
-
-def _text(item: Mapping[str, object], field: str) -> str:
-    text = item[field]
-    if not isinstance(text, str):
-        raise TypeError(f"{field} of image {item.get('image_id', item.get('id'))} is not text")
-    return text
+def _leave_row(left_out: LeftOutSink | None, uri: str, number: int, detail: str) -> None:
+    if left_out is not None:
+        left_out(LeftOut(uri=f"{uri}?row={number}", reason="broken_row", detail=detail))

@@ -97,14 +97,23 @@ class PhotoNames:
         """The path below the root; the name itself where nothing there is meant by it."""
         if not name or "\0" in name or self._stands(name):
             return name
+        return self._respelled(name) or name
+
+    def lookup(self, name: str) -> str | None:
+        """:meth:`find` that is sure: None where nothing is there, one listing of each folder."""
+        if not name or "\0" in name:
+            return None
+        return name if self._local and self._stands(name) else self._respelled(name)
+
+    def _respelled(self, name: str) -> str | None:
         plain = plain_path(name)
         if plain.startswith("/") or ".." in plain.split("/"):
-            return name  # refused by who reads it
+            return None  # refused by who reads it
         path = ""
         for part in plain.split("/"):
             found = self._index(path).find(part)
             if found is None:
-                return name
+                return None
             path = f"{path}/{found}" if path else found
         return path
 

@@ -34,8 +34,8 @@ def resolve_source(
 
     ``images`` is the folder of the photos where they do not lie beside a COCO json or a table.
     ``skip_unlisted`` leaves out the subfolders of a folder that cannot be listed, instead of ending
-    with an error; the source's ``unlisted`` names them. ``follow_links`` reads what links out of the
-    source's root lead to.
+    with an error; the source's ``unlisted`` names them. ``follow_links`` reads what links out of
+    the source's root lead to.
 
     Raises:
         SourceError: nothing is there, or it is not what ``format`` says.
