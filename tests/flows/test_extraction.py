@@ -83,3 +83,14 @@ def test_names_are_found_and_the_rest_goes_on_as_it_is(params: RebuildParams) ->
 def test_a_factory_pickles_as_its_extraction(params: RebuildParams) -> None:
     factory = ExtractorFactory(extraction=rebuild_job(params).extraction)
     assert pickle.loads(pickle.dumps(factory)) == factory
+
+
+def test_links_out_of_the_source_are_followed_where_that_is_asked_for(
+    params: RebuildParams, tmp_path: Path
+) -> None:
+    """A22: nothing of it shapes a shard: what is read, is what its bytes are."""
+    (tmp_path / "blob").write_bytes(b"x")
+    (tmp_path / "photos/a.jpg").symlink_to(tmp_path / "blob")
+    following = params.model_copy(update={"follow_links": True})
+    assert len(list(rebuild_job(following).extraction.source.records())) == 1
+    assert digest(following) == digest(params)
