@@ -6,7 +6,7 @@ Captions are annotations, as COCO has them, or the images' own ``description``, 
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -14,19 +14,12 @@ from typing import Literal
 from storage.canonical import encode_path
 from storage.content_tags import TagCache
 from storage.errors import SourceError
-from storage.locations import is_directory, join
+from storage.locations import join
 from storage.records import SourceRecord
 from storage.sources.annotations import NamedPhoto, read_annotations
-from storage.sources.base import (
-    CAPTION_FILE,
-    Contents,
-    LeftOut,
-    LeftOutSink,
-    has_image_suffix,
-    make_record,
-)
+from storage.sources.base import Contents, LeftOut, LeftOutSink, make_record
 from storage.sources.files import read_photos, tag_cache, tag_file
-from storage.sources.listing import Listing, names_of
+from storage.sources.listing import names_of
 from storage.sources.photo_places import PhotoPlaces, root_above
 
 _ANNOTATIONS = "annotations"
@@ -75,8 +68,6 @@ class CocoSource:
         with tag_cache(tags=tags) as cache:
             for path in sorted(photos, key=os.fsencode):
                 yield self._record(path, photos[path], cache)
-        if left_out is not None:
-            self._leave_files(photos, left_out)
 
     def read(self, records: Sequence[SourceRecord]) -> Contents:
         """The photos' bytes, in the order given."""
@@ -105,30 +96,6 @@ class CocoSource:
         """A captions file's path below the root; its name where it lies elsewhere."""
         inside = uri.startswith(f"{self.root.rstrip('/')}/")
         return uri[len(self.root.rstrip("/")) + 1 :] if inside else uri.rpartition("/")[2]
-
-    def _leave_files(self, photos: Mapping[str, NamedPhoto], left_out: LeftOutSink) -> None:
-        """Tell what becomes of the files of the dataset's folder, and of those with its photos."""
-        used = {self._below(uri) for uri in self.captions}
-        listing = Listing(
-            self.root, skip_unlisted=True, follow_links=self.follow_links, left_out=left_out
-        )
-        tops = {path.partition("/")[0] for path in photos} | {self.home} if self.home else {""}
-        for top in sorted(tops):
-            if top and not is_directory(join(self.root, top)):
-                continue
-            for entry in listing.files(top):
-                if entry.path in photos:
-                    continue
-                if entry.path in used:
-                    reason = CAPTION_FILE
-                elif has_image_suffix(entry.name):
-                    reason = "not_named"
-                else:
-                    reason = "dead_link" if entry.is_dead else "unknown_ending"
-                left_out(LeftOut(uri=encode_path(entry.path), reason=reason))
-        for path in used:
-            if self.images is not None and not path.count("/"):
-                left_out(LeftOut(uri=encode_path(path), reason=CAPTION_FILE))
 
 
 def find_captions(folder: str) -> tuple[str, ...]:

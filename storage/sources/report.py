@@ -155,7 +155,8 @@ class _Seen:
                 yield from self._below(place)
 
     def _below(self, place: str) -> Iterator[LeftOut]:
-        listing = Listing(place, skip_unlisted=True)
+        told: list[LeftOut] = []
+        listing = Listing(place, skip_unlisted=True, left_out=told.append)
         folders: list[tuple[str, tuple[str, ...]]] = [("", ())]
         while folders:
             path, ancestors = folders.pop()
@@ -169,6 +170,7 @@ class _Seen:
                     self._remember([full])
                     reason = self._reason(entry.name)
                     yield LeftOut(uri=encode_path(entry.path), reason=reason)
+        yield from told
 
     def _reason(self, name: str) -> str:
         if has_image_suffix(name):
