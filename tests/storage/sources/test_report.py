@@ -99,6 +99,7 @@ def test_examples_are_the_same_ones_each_time_and_from_everywhere(tmp_path: Path
 
 
 def test_everything_that_is_no_record_is_handed_out(tmp_path: Path) -> None:
+    tmp_path = tmp_path / "set"  # the cache of content tags lies beside it
     put(tmp_path, "img/a.jpg", "img/b.jpg")
     (tmp_path / "t.csv").write_text("image_path,caption\nimg/a.jpg,a man\n")
     things: list[LeftOut] = []
