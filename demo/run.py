@@ -10,10 +10,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from demo.world.dataset import write_folder
+from flows.cli.console import say
 from flows.server import private_server
 
 PROMPTS = Path(__file__).parent / "prompts.txt"
@@ -37,23 +35,21 @@ def run_demo(out: Path, size: DemoSize | None = None) -> None:
     Everything is written below ``out``. A second run there does no extraction again. Nothing is
     left running, also after an error, Ctrl-C or SIGTERM.
     """
-    size, console, start = size or DemoSize(), Console(), time.monotonic()
+    size, start = size or DemoSize(), time.monotonic()
     signal.signal(signal.SIGTERM, _exit)
     out = out.resolve()
-    console.print(f"Drawing {size.photos} photos ...")
+    say(f"Drawing {size.photos} photos ...")
     drawn = write_folder(out / "photos", n=size.photos, seed=0, defects=True)
-    console.print("Starting a Prefect server ...")
+    say("Starting a Prefect server ...")
     with private_server(out / "prefect") as environment:
         # Before prefect is imported: it reads its settings then.
         os.environ.update(environment)
-        console.print(f"Prefect UI while this runs: {environment['PREFECT_API_URL'][:-4]}")
+        say(f"Prefect UI while this runs: {environment['PREFECT_API_URL'][:-4]}")
         outcome = run_flow(out, size)
     rows = summary(outcome, n_photos=len(drawn.seeds) + len(drawn.defects))
-    table = Table(title="HcP demo", show_header=False)
     for name, value in rows.items():
-        table.add_row(name, value)
-    console.print(table)
-    console.print(f"{time.monotonic() - start:.0f} s. Report: {outcome.evaluation.report}")
+        say(f"{name:{max(map(len, rows))}}  {value}")
+    say(f"{time.monotonic() - start:.0f} s. Report: {outcome.evaluation.report}")
 
 
 def run_flow(out: Path, size: DemoSize) -> Any:

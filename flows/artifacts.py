@@ -5,10 +5,12 @@ and no error of it reaches the flow.
 """
 
 import base64
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from prefect import get_run_logger
 from prefect.artifacts import (
@@ -107,8 +109,11 @@ def publish_picture(key: str, image_jpeg: bytes, *, description: str) -> None:
 
 
 def publish_link(key: str, url: str, *, description: str) -> None:
-    """A link; waited for, but not for ever."""
-    _patiently(key, partial(create_link_artifact, link=url, key=key, description=description))
+    """A link, whatever stands in the URL; waited for, but not for ever."""
+    link = quote(url, safe="/:?#&=%+@~,;!$")  # blanks and brackets would end a link of markdown
+    text = re.sub(r"([\\\[\]])", r"\\\1", url)
+    send = partial(create_link_artifact, link=link, link_text=text, key=key)
+    _patiently(key, partial(send, description=description))
 
 
 def send_table(key: str, rows: Sequence[Mapping[str, Cell]], *, description: str) -> None:

@@ -229,7 +229,10 @@ def add_report(
         except HcpError as error:
             logger.warning("the report is not added to the training's MLflow run: %s", error)
         else:
-            if run is not None:
+            if run is None:
+                said = "the report is not added: MLflow has no run that made this adapter, or it "
+                logger.info("%swas deleted there", said)
+            else:
                 logger.info("report added to the training's MLflow run %s", run)
 
     in_time(add, to=f"MLflow {without_secrets(where)}")

@@ -10,6 +10,7 @@ from pydantic import AfterValidator
 
 from hcp.training.config import TrainConfig
 from storage.locations import exists, is_local, normalised
+from storage.mlflow_calls import sqlite_file
 from storage.places import check_filled, check_own_folder
 from storage.versions import split_dataset
 
@@ -56,6 +57,12 @@ def _file(text: str) -> str:
     return normalised(text) if is_path else text
 
 
+def _registry(text: str) -> str:
+    """A database file is made absolute; any other URI stays."""
+    file, query = sqlite_file(_given(text)), text.partition("?")[2]
+    return text if file is None else f"sqlite:///{file}{f'?{query}' if query else ''}"
+
+
 def _dataset(text: str) -> str:
     root, version = split_dataset(_given(text))
     return f"{_place(root)}@{version}" if text != root else _place(root)
@@ -67,6 +74,8 @@ Place = Annotated[str, AfterValidator(_place)]
 """A path or fsspec URL; a relative path becomes absolute: a Ray worker stands in another folder."""
 File = Annotated[str, AfterValidator(_file)]
 """A path where one exists, else a name that something else knows."""
+Registry = Annotated[str, AfterValidator(_registry)]
+"""An MLflow URI."""
 Dataset = Annotated[str, AfterValidator(_dataset)]
 """``ROOT`` or ``ROOT@VERSION``."""
 

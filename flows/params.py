@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from flows.legacy import moved
-from flows.names import Dataset, File, Name, Place, with_datasets, with_places
+from flows.names import Dataset, File, Name, Place, Registry, with_datasets, with_places
 from flows.tree import check_names
 from hcp.config import FileDtype
 from hcp.evaluation.promotion import PromotionConfig
@@ -97,7 +97,7 @@ class RegistryParams(Params):
     """Where models are registered, and under which name."""
 
     registry: Annotated[
-        Name | None,
+        Registry | None,
         Field(description="MLflow URI; none: MLFLOW_TRACKING_URI, else ./hcp-registry.db"),
     ] = None
     model_name: Annotated[Name, Field(description="in the registry")] = "hcp"
@@ -225,7 +225,7 @@ class EvaluateSettings(ComputeParams, RegistryParams):
         False
     )
     registry: Annotated[
-        Name | None,
+        Registry | None,
         Field(description="MLflow URI; none: MLFLOW_TRACKING_URI, else ./hcp-registry.db"),
     ] = None
     model_name: Annotated[Name, Field(description="in the registry")] = "hcp"

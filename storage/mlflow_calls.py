@@ -102,11 +102,29 @@ class MlflowCalls:
         found = self.ask("get_experiment_by_name", name)
         if found is None:
             kind = {"mlflow.experimentKind": "custom_model_development"}  # which pages it has
-            made = self.ask("create_experiment", name, artifact_location=artifacts, tags=kind)
-            return str(made)
+            options = {"artifact_location": artifacts, "tags": kind}
+            made = self.ask(
+                "create_experiment", name, unless=("RESOURCE_ALREADY_EXISTS",), **options
+            )
+            # Somebody else may have made it since.
+            return str(made if made is not None else self.experiment(name))
         if found.lifecycle_stage == "deleted":  # its name stays taken
             self.ask("restore_experiment", found.experiment_id)
         return str(found.experiment_id)
+
+    def restore(self, experiment_id: str, run_id: str) -> bool:
+        """Take a run and its experiment out of MLflow's trash; False where neither was there."""
+        gone = ("RESOURCE_DOES_NOT_EXIST",)
+        found = False
+        experiment = self.ask("get_experiment", experiment_id, unless=gone)
+        if experiment is not None and experiment.lifecycle_stage == "deleted":
+            self.ask("restore_experiment", experiment_id)  # and all its runs
+            found = True
+        run = self.ask("get_run", run_id, unless=gone)
+        if run is not None and run.info.lifecycle_stage == "deleted":
+            self.ask("restore_run", run_id)
+            found = True
+        return found
 
     def log_metrics(self, name: str, metrics: Mapping[str, float]) -> str:
         """An MLflow run with the metrics, so that MLflow's own pages can compare versions."""

@@ -189,13 +189,26 @@ class TrackedRun:
         self._begun = True
 
     def _ask(self, call: str, **options: Any) -> None:
-        # What MLflow refuses would be refused for ever: said once, and left out.
         assert self._calls is not None
         try:
             self._calls.ask(call, self.run_id, **options)
         except RegistryError as error:
             if getattr(error.__cause__, "error_code", "") not in _REFUSED:
                 raise
-            if str(error) not in self._refused:
+            if self._restored():
+                self._calls.ask(call, self.run_id, **options)
+            elif str(error) not in self._refused:
+                # What MLflow refuses would be refused for ever: said once, and left out.
                 self._say(f"left out: {error}")
                 self._refused.add(str(error))
+
+    def _restored(self) -> bool:
+        assert self._calls is not None
+        assert self._run is not None
+        if not self._calls.restore(*self._run):
+            return False
+        self._say(
+            f"MLflow run {self.run_id} or its experiment {self._facts.experiment!r} was deleted "
+            "while the training goes on: restored (delete it when the training has ended)"
+        )
+        return True

@@ -5,7 +5,7 @@ import os
 import typer
 
 from flows.cli import adapters, local, people, runs, sources
-from flows.cli.console import fail
+from flows.cli.console import fail, show_any_name
 from storage.errors import HcpError
 
 COMMANDS = (
@@ -36,6 +36,7 @@ app = typer.Typer(
     help="Human-centric Prior fine-tuning: priors at scale, training, evaluation, registry.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # its boxes wrap paths, and take brackets for markup
     pretty_exceptions_enable=False,
 )
 for command in COMMANDS:
@@ -44,6 +45,7 @@ for command in COMMANDS:
 
 def main() -> None:
     """Run the command line; a user's mistake ends with one clear message and exit code 2."""
+    show_any_name()
     # A first start of Prefect's own in-process server takes longer than its default allows.
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")

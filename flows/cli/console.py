@@ -1,9 +1,19 @@
 """What the commands print: plain lines, as they are, so that a script can read them."""
 
+import io
+import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 import typer
+
+
+def show_any_name() -> None:
+    """Let stdout and stderr take names that are no text of their encoding, such as old ones."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            whole = stream.encoding.lower().replace("-", "") == "utf8"
+            stream.reconfigure(errors="surrogateescape" if whole else "backslashreplace")
 
 
 def say(line: object) -> None:

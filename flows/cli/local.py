@@ -59,15 +59,17 @@ def _move(name: str, registry: str | None, move: Callable[[Models], ModelEntry])
 
 def inspect(
     dataset: Annotated[str, typer.Argument(help="ROOT or ROOT@VERSION.")],
-    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("inspect.html"),
+    out: Annotated[str, typer.Option(help="The page to write.")] = "inspect.html",
 ) -> None:
     """Write one self-contained page about a dataset version: counts, rejects, pictures."""
     from flows.names import split_dataset
     from hcp.pages.inspection import render_inspection
+    from storage.locations import normalised, write_atomic
     from storage.versions import open_version
 
-    out.write_text(render_inspection(open_version(*split_dataset(dataset))), encoding="utf-8")
-    say(out)
+    place = normalised(out)
+    write_atomic(place, render_inspection(open_version(*split_dataset(dataset))).encode())
+    say(place)
 
 
 def verify(root: Annotated[str, typer.Argument(help="Where shards and versions live.")]) -> None:

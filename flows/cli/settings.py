@@ -163,5 +163,7 @@ def _value(text: str, annotation: Any) -> Any:
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
-    message = str(error["msg"]).removeprefix("Value error, ")
+    message, got = str(error["msg"]).removeprefix("Value error, "), error["input"]
+    if error["type"] not in ("missing", "value_error") and isinstance(got, str | int | float):
+        message = f"{message}, got {got!r}"
     return ": ".join(filter(None, (".".join(map(str, error["loc"])), message)))

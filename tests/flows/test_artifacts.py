@@ -141,13 +141,15 @@ def test_d04_a_server_that_is_away_for_a_while_is_shown_the_newest_state_when_it
         publish_table("rows", [{"a": 1}], description="rows")
         line.cut()
         Timer(3.0, line.mend).start()
-        publish_link("page", "https://example.org/a b[1]", description="page")
+        publish_link("page", "s3://bucket/a b [1] (2)", description="page")
 
     found = shown(prefect_api, work)
     assert max(took_s) < 1.0  # the loop waits for nobody
     assert (found["loop"]["data"], found["loop"]["description"][:11]) == (100.0, "50/50 units")
     assert '"a": 1' in str(found["rows"]["data"])
-    assert "page" in found
+    assert found["page"]["data"] == (  # D06
+        r"[s3://bucket/a b \[1\] (2)](s3://bucket/a%20b%20%5B1%5D%20%282%29)"
+    )
 
 
 def test_d04_a_server_that_does_not_come_back_ends_nothing(

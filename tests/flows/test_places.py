@@ -4,17 +4,22 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from demo.embedded import POSE_PX
 from demo.world.dataset import DrawnFolder
+from flows import rebuild_dataset
 from storage.verify import verify_root
 from storage.versions import list_versions, open_version
-from tests.flows.flow_samples import ROOT
+from tests.flows.flow_samples import ROOT, rebuild_params
+from tests.flows.line import Line
 
 pytestmark = [pytest.mark.ray, pytest.mark.prefect, pytest.mark.slow]
 
@@ -63,3 +68,37 @@ def test_d01_d03_d06_relative_paths_mean_the_callers_folder_on_a_running_cluster
     assert found.n_samples + found.n_rejects == len(drawn.seeds) + len(drawn.defects)
     assert len(list(found.iter_samples())) == found.n_samples
     assert list((tmp_path / "cluster").iterdir()) == []
+
+
+def test_d04_a_server_that_is_away_ends_no_rebuild(
+    prefect_api: str, drawn: DrawnFolder, tmp_path: Path
+) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    root, away_s = tmp_path / "data", 8.0
+    cuts: list[float] = []
+
+    def cut() -> None:
+        while not list(root.glob("shards/*.json")):
+            time.sleep(0.05)
+        line.cut()
+        cuts.append(time.monotonic())
+        time.sleep(away_s)
+        line.mend()
+
+    with Line(prefect_api) as line, temporary_settings({PREFECT_API_URL: line.url}):
+        thread = threading.Thread(target=cut)
+        thread.start()
+        version = rebuild_dataset(rebuild_params(drawn, root))
+        thread.join()
+    assert cuts
+    assert open_version(str(root), version).n_samples > len(drawn.seeds) // 2
+    assert verify_root(str(root)) == []
+    runs = httpx.post(f"{prefect_api}/flow_runs/filter", json={}).raise_for_status().json()
+    (mine,) = [r for r in runs if r["parameters"].get("params", {}).get("root") == str(root)]
+    assert mine["state"]["type"] == "COMPLETED"
+    wanted = {"artifacts": {"flow_run_id": {"any_": [mine["id"]]}}}
+    found = httpx.post(f"{prefect_api}/artifacts/filter", json=wanted).raise_for_status().json()
+    data = {artifact["key"]: artifact["data"] for artifact in found}
+    assert data["extract"] == 100.0
+    assert {"rejects", "samples", "extraction"} <= set(data)

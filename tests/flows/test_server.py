@@ -21,9 +21,10 @@ def test_it_answers_on_loopback_and_shows_the_ui(server: Mapping[str, str]) -> N
 
 @pytest.mark.slow
 def test_nothing_is_left_running_after_an_error(tmp_path: Path) -> None:
+    home = tmp_path / "demo [v2] 100% #1 é"  # D06
     with pytest.raises(ZeroDivisionError):
-        _fail_inside(tmp_path)
-    assert _processes_of(tmp_path) == []
+        _fail_inside(home)
+    assert _processes_of(home) == []
 
 
 def _fail_inside(home: Path) -> None:

@@ -161,3 +161,52 @@ def test_an_evaluation_is_added_to_the_training_it_is_of(
     page = client.download_artifacts(found, "evaluation/report.html", str(tmp_path))
     assert Path(page).read_bytes() == b"<html>"
     assert add_evaluation(database, {"hcp.adapter_sha256": "0"}, files={}, metrics={}) is None
+
+
+@pytest.mark.parametrize("deleted", ["experiment", "run", "both", "before"])
+def test_what_is_deleted_in_mlflows_pages_is_restored(
+    database: str, client: Any, deleted: str
+) -> None:
+    said: list[str] = []
+    known = facts(f"deleted-{deleted}", experiment=f"deleted-{deleted}")
+    if deleted == "before":
+        client.delete_experiment(client.create_experiment(known.experiment))
+    with TrackedRun(database, known, say=said.append) as run:
+        run.metrics(1, {"loss": 1.0})
+        assert run.wait(60)
+        assert run.run_id is not None
+        experiment = client.get_experiment_by_name(known.experiment)
+        if deleted in ("run", "both"):
+            client.delete_run(run.run_id)
+        if deleted in ("experiment", "both"):
+            client.delete_experiment(experiment.experiment_id)
+        run.metrics(2, {"loss": 0.5})
+        assert run.wait(60)
+        run.tag({"hcp.adapter": "a"})
+    found = client.get_run(run.run_id)
+    assert (found.info.lifecycle_stage, found.info.status) == ("active", "FINISHED")
+    assert client.get_experiment(found.info.experiment_id).lifecycle_stage == "active"
+    assert history(client, run.run_id, "loss") == [(1, 1.0), (2, 0.5)]
+    assert found.data.tags["hcp.adapter"] == "a"
+    assert len(said) == (deleted != "before")
+
+
+@pytest.mark.slow
+def test_d06_a_database_in_a_folder_of_any_name_holds_runs_and_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    from storage.registry import default_tracking_uri
+
+    folder = tmp_path / "runs [v2] 100% (final) #1 é"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    where = default_tracking_uri()
+    with TrackedRun(where, facts("anywhere")) as run:
+        run.file("x/y [1].txt", b"1")
+    assert run.run_id is not None
+    (found,) = MlflowClient(where, where).list_artifacts(run.run_id, "x")
+    assert found.path == "x/y [1].txt"
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]

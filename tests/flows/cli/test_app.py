@@ -1,14 +1,19 @@
 """The command line: help, and one clear line for a user's mistake."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from flows.cli.app import app, main
 from flows.names import split_dataset
+from storage.errors import HcpError
 from tests.flows.flow_samples import ROOT
 
 
@@ -119,3 +124,60 @@ def test_inspect_verify_and_gc(dataset: str, tmp_path: Path) -> None:
     assert "data:image/jpeg;base64," in text
     assert hcp("verify", root).stdout.strip() == "0 problems"
     assert "0 files would be deleted" in hcp("gc", root, "--dry-run").stdout
+
+
+LONG = f"/data/{'photos and captions ' * 8}[v2] [bold] (1)"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("verify", "a", LONG), ("generate", "--base", LONG, "--out", "x.png", LONG),
+        ("evaluate", LONG), ("weights", LONG), (LONG,), ("inspect", LONG), ("gc", LONG, LONG),
+        ("train", "--config", LONG), ("rebuild", "--preset", LONG),
+        ("rebuild", "--source", LONG, "--root", "s3:/b", "--set", f"format={LONG}"),
+        ("retry-failed", LONG),
+    ],
+)  # fmt: skip
+def test_d06_a_message_in_a_pipe_shows_a_path_as_it_is(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["hcp", *arguments])
+    monkeypatch.setenv("COLUMNS", "60")
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert LONG in capsys.readouterr().err
+
+
+def test_d06_help_keeps_its_brackets() -> None:
+    shown = " ".join(CliRunner().invoke(app, ["evaluate", "--help"]).output.split())
+    assert "ROOT[@VERSION]" in shown
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+def test_d06_a_name_that_is_no_text_is_printed(encoding: str, tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/fotos \xfc " + "ä".encode()
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "verify", name],
+        cwd=ROOT, env=os.environ | {"PYTHONIOENCODING": encoding}, capture_output=True,
+        check=False,
+    )  # fmt: skip
+    assert b"Traceback" not in done.stderr
+    assert done.returncode == 0
+
+
+def test_d06_the_page_of_a_data_set_is_written_where_it_is_wanted(
+    fill_root: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from flows.cli.local import inspect
+    from storage.versions import publish_version
+
+    publish_version(tmp_path / "data [v2]", fill_root(str(tmp_path / "data [v2]")), config={})
+    out = tmp_path / "new" / f"{'x' * 100} [bold] 100%.html"
+    inspect(str(tmp_path / "data [v2]"), str(out))
+    assert capsys.readouterr().out == f"{out}\n"
+    assert out.read_text().startswith("<!")
+    for wrong, said in (("s3:/bucket/x.html", "one slash"), ("", "empty")):
+        with pytest.raises(HcpError, match=said):
+            inspect(str(tmp_path / "data [v2]"), wrong)
