@@ -68,7 +68,7 @@ class Tally:
 
     def _count(self, record: SourceRecord) -> None:
         self._n_records += 1
-        if record.caption is not None:
+        if record.caption is not None and record.caption.strip():
             self._captions[record.caption_from] += 1
         if len(self._examples) < N_EXAMPLES or record.key < self._examples[-1].key:
             drawn = sorted([*self._examples, record], key=lambda each: each.key)

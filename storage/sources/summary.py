@@ -41,7 +41,7 @@ class SourceSummary:
 
     @property
     def n_captioned(self) -> int:
-        """Records that have a caption."""
+        """Records that have a caption, and not a blank one."""
         return sum(self.captions.values())
 
     @property
@@ -86,7 +86,7 @@ def shown_path(uri: str) -> str:
 
 
 def _example(record: SourceRecord) -> str:
-    if record.caption is None:
+    if record.caption is None or not record.caption.strip():
         return f"{shown_path(record.uri)}: no caption"
     return f'{shown_path(record.uri)}: "{_on_one_line(record.caption)}" ({record.caption_from})'
 

@@ -44,11 +44,12 @@ def test_files_that_no_table_names_are_counted(tmp_path: Path) -> None:
 def test_a_table_by_itself_holds_its_rows_alone(tmp_path: Path) -> None:
     put(tmp_path, "b.jpg", "notes.md")
     pq.write_table(
-        pa.table({"image": [b"x", b"y"], "text": ["a man", None]}), tmp_path / "t.parquet"
+        pa.table({"image": [b"x", b"y", b"z"], "text": ["a man", None, " "]}),
+        tmp_path / "t.parquet",
     )
     summary = looked(tmp_path / "t.parquet")
-    assert (summary.n_records, summary.n_captioned, summary.n_used) == (2, 1, 1)
-    assert summary.n_there == 3
+    assert (summary.n_records, summary.n_captioned, summary.n_used) == (3, 1, 1)
+    assert summary.n_there == 4
     assert looked(tmp_path).format == "folder"  # photos lie there: the same place is another source
 
 

@@ -1,0 +1,126 @@
+"""Listing a plain folder, and looking at it: photos/s, and the seconds of `hcp sources`.
+
+Half of the files are photos, half their captions. The peer does no more than any listing must:
+walk, stat each photo, read each caption. ``--before REVISION`` lists with that revision's code
+too, in turns with today's (processor seconds: a busy machine slows both).
+
+    python -m benchmarks.bench_sources [--quick] [--before REVISION]
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from io import BytesIO
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import Any
+
+from benchmarks.output import ROOT, finish, options
+
+N_FILES, QUICK_FILES = 100_000, 2_000
+ROUNDS = 3
+PER_FOLDER = 500
+
+_LIST = """
+import json, sys, time
+from storage.sources import resolve_source
+source = resolve_source(sys.argv[1])
+sum(1 for _ in source.records())
+start = time.process_time()
+n = sum(1 for _ in source.records())
+print(json.dumps([n, time.process_time() - start]))
+"""
+
+
+def main() -> None:
+    parser = options(__doc__, "sources")
+    parser.add_argument("--before", help="a revision of this repository to list with, too")
+    given = parser.parse_args()
+    n_files = QUICK_FILES if given.quick else N_FILES
+    with tempfile.TemporaryDirectory() as folder:
+        result = run(Path(folder), n_files, given.before)
+    rows: list[tuple[str, object, str]] = [
+        ("listing: photos a processor second", result["photos_per_s"], "not below before"),
+        ("before: photos a processor second", result.get("before_photos_per_s"), ""),
+        ("walk, stat, read: photos a processor second", result["peer_photos_per_s"], "peer"),
+        (f"hcp sources, {n_files:,} files: seconds", result["look_seconds"], "<= 5"),
+    ]
+    finish(given, result, [row for row in rows if row[1] is not None])
+
+
+def run(place: Path, n_files: int, before: str | None) -> dict[str, Any]:
+    photos = place / "photos"
+    write_files(photos, n_files)
+    codes = {"": ROOT}
+    if before is not None:
+        codes["before_"] = unpacked(before, place / "before")
+    rates: dict[str, list[float]] = {}
+    for _ in range(ROUNDS):
+        for name, code in codes.items():
+            n, seconds = json.loads(output(code, place, "-c", _LIST, str(photos)))
+            assert n == n_files // 2
+            rates.setdefault(f"{name}photos_per_s", []).append(n / seconds)
+        start = process_time()
+        n = read_all(photos)
+        rates.setdefault("peer_photos_per_s", []).append(n / (process_time() - start))
+    looks: list[float] = []
+    for _ in range(ROUNDS):
+        start = perf_counter()
+        said = output(ROOT, place, "-m", "flows.cli", "sources", str(photos))
+        looks.append(perf_counter() - start)
+        assert f"= {n_files:,} there" in said
+    return {
+        "files": n_files,
+        "before": before,
+        **{name: round(max(each)) for name, each in rates.items()},
+        "look_seconds": round(min(looks), 2),
+        "look_seconds_all": [round(each, 2) for each in looks],
+    }
+
+
+def write_files(photos: Path, n_files: int) -> None:
+    """Photos that only a decoder would tell from real ones, each with its caption."""
+    for i in range(n_files // 2):
+        folder = photos / f"{i // PER_FOLDER:04}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{i:07}.jpg").write_bytes(f"photo {i} ".encode() * 20)
+        (folder / f"{i:07}.txt").write_text(f"a person in photo {i}")
+
+
+def read_all(photos: Path) -> int:
+    """What no listing can do without."""
+    n = 0
+    for folder, _, names in os.walk(photos):
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            if name.endswith(".jpg"):
+                n += os.stat(path).st_size > 0
+            else:
+                Path(path).read_bytes().decode()
+    return n
+
+
+def unpacked(revision: str, place: Path) -> Path:
+    """The package ``storage`` as it was."""
+    command = ["git", "archive", revision, "storage"]
+    packed = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
+    with tarfile.open(fileobj=BytesIO(packed)) as tar:
+        tar.extractall(place, filter="data")
+    return place
+
+
+def output(code: Path, place: Path, *arguments: str) -> str:
+    """What Python prints, with the packages of ``code`` and a cache of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(code), "HCP_CACHE": str(place / "cache")}
+    command = [sys.executable, *arguments]
+    done = subprocess.run(
+        command, cwd=code, env=environment, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()
