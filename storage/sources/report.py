@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from storage.canonical import decode_path, encode_path
 from storage.errors import SourceError
-from storage.locations import is_directory, is_local, join, normalised
+from storage.locations import is_directory, join, normalised
 from storage.records import SourceRecord
 from storage.sources.base import (
     CAPTION_FILE,
@@ -19,7 +19,7 @@ from storage.sources.base import (
     has_image_suffix,
 )
 from storage.sources.coco import CocoSource
-from storage.sources.listing import Listing
+from storage.sources.listing import Entry, Listing
 from storage.sources.rows import TABLE_SUFFIXES
 from storage.sources.summary import Counted, SourceSummary, shown_path
 from storage.sources.table import TableSource
@@ -129,7 +129,9 @@ class _Seen:
 
     def __init__(self, source: Source) -> None:
         self._format: SourceFormat = source.format
+        self._root = source.root
         self._roots = {source.root, _photo_root(source)}
+        self._follow_links = isinstance(source, CocoSource) and source.follow_links
         self._lists = [
             name if "://" in name or os.path.isabs(name) else join(source.root, name)
             for name in _lists(source)
@@ -148,7 +150,9 @@ class _Seen:
         """What lies in the places and nothing spoke of; the lists themselves are of use."""
         for name in self._lists:
             if self._format != "webdataset" and not self._knows(name):
-                yield LeftOut(uri=encode_path(name.rsplit("/", 1)[-1]), reason=CAPTION_FILE)
+                below = name.removeprefix(f"{self._root.rstrip('/')}/")
+                path = below if below != name else name.rpartition("/")[2]
+                yield LeftOut(uri=encode_path(path), reason=CAPTION_FILE)
         self._remember(self._lists)
         for place in places:
             if is_directory(place):
@@ -156,23 +160,28 @@ class _Seen:
 
     def _below(self, place: str) -> Iterator[LeftOut]:
         told: list[LeftOut] = []
-        listing = Listing(place, skip_unlisted=True, left_out=told.append)
-        folders: list[tuple[str, tuple[str, ...]]] = [("", ())]
-        while folders:
-            path, ancestors = folders.pop()
-            if is_local(place):
-                ancestors = (*ancestors, os.path.realpath(os.path.join(place, path)))
-            for entry in listing.entries(path, ancestors=ancestors):
-                full = join(place, entry.path)
-                if entry.is_directory:
-                    folders.append((entry.path, ancestors))
-                elif not self._knows(full):
-                    self._remember([full])
-                    reason = self._reason(entry.name)
-                    yield LeftOut(uri=encode_path(entry.path), reason=reason)
-        yield from told
+        listing = Listing(
+            place, skip_unlisted=True, follow_links=self._follow_links, left_out=told.append
+        )
+        for entry in listing.files():
+            yield from self._new(place, told)
+            thing = LeftOut(uri=encode_path(entry.path), reason=self._reason(entry))
+            yield from self._new(place, [thing])
+        yield from self._new(place, told)
 
-    def _reason(self, name: str) -> str:
+    def _new(self, place: str, things: list[LeftOut]) -> Iterator[LeftOut]:
+        """Those of some things that nothing spoke of; they are spoken of now."""
+        for thing in things:
+            path = join(place, decode_path(thing.uri))
+            if not self._knows(path):
+                self._remember([path])
+                yield thing
+        things.clear()
+
+    def _reason(self, entry: Entry) -> str:
+        name = entry.name
+        if entry.is_dead:
+            return "dead_link"
         if has_image_suffix(name):
             return "other_layout" if self._format == "webdataset" else "not_named"
         return "other_layout" if name.lower().endswith(_OTHER_LAYOUTS) else "unknown_ending"
