@@ -16,6 +16,9 @@ def sources(
     skip_unlisted: Annotated[
         bool, typer.Option("--skip-unlisted", help="Leave out folders that cannot be listed.")
     ] = False,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Read what links out of the source lead to.")
+    ] = False,
 ) -> None:
     """Say what a source is read as: records, where captions come from, what is left out and why.
 
@@ -26,7 +29,13 @@ def sources(
 
     kind: Any = format  # resolve_source names those that there are
     try:
-        place = resolve_source(source, format=kind, images=images, skip_unlisted=skip_unlisted)
+        place = resolve_source(
+            source,
+            format=kind,
+            images=images,
+            skip_unlisted=skip_unlisted,
+            follow_links=follow_links,
+        )
     except ValueError as error:
         fail(str(error))
     summary = look(place, source, images)

@@ -15,6 +15,7 @@ _KINDS: Mapping[SourceFormat, str] = {
 }
 _MAX_SHOWN_CHARS = 100
 _MAX_SHOWN_LISTS = 3
+_MAX_SHOWN_PLACES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +67,7 @@ class SourceSummary:
         fate = " (they will be rejected: no_caption)" if without else ""
         yield f"records: {self.n_records:,}, {without:,} of them without a caption{fate}"
         if self.captions:
-            places = sorted(self.captions.items(), key=lambda item: (-item[1], item[0]))
-            yield f"captions: {', '.join(f'{n:,} from {place}' for place, n in places)}"
+            yield f"captions: {_places(self.captions)}"
         yield from (f"  {_example(record)}" for record in self.examples)
         yield f"used: {self.n_used:,} caption files and tables"
         yield f"left out: {self.n_left_out:,}"
@@ -85,10 +85,18 @@ def shown_path(uri: str) -> str:
     return _on_one_line(decode_path(uri))
 
 
+def _places(captions: Mapping[str, int]) -> str:
+    places = sorted(captions.items(), key=lambda item: (-item[1], item[0]))
+    told = [f"{n:,} from {_on_one_line(place) or 'its entry'}" for place, n in places]
+    more = len(told) - _MAX_SHOWN_PLACES
+    return ", ".join(told[:_MAX_SHOWN_PLACES]) + (f" and {more:,} more places" if more > 0 else "")
+
+
 def _example(record: SourceRecord) -> str:
     if record.caption is None or not record.caption.strip():
         return f"{shown_path(record.uri)}: no caption"
-    return f'{shown_path(record.uri)}: "{_on_one_line(record.caption)}" ({record.caption_from})'
+    place = _on_one_line(record.caption_from) or "its entry"
+    return f'{shown_path(record.uri)}: "{_on_one_line(record.caption)}" ({place})'
 
 
 def _on_one_line(text: str) -> str:

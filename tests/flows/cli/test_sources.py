@@ -23,6 +23,20 @@ def test_it_says_what_a_source_is_read_as(tmp_path: Path) -> None:
     assert "1 records + 1 used + 0 left out = 2 there" in done.output
 
 
+def test_links_out_of_the_source_are_named_with_the_option_that_reads_them(tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "0123").write_bytes(b"x")
+    (tmp_path / "snapshot").mkdir()
+    (tmp_path / "snapshot" / "a.jpg").symlink_to("../blobs/0123")
+    done = hcp(str(tmp_path / "snapshot"))
+    assert done.exit_code == 2
+    assert "1 link_outside" in done.output
+    assert "--follow-links" in done.output
+    followed = hcp(str(tmp_path / "snapshot"), "--follow-links")
+    assert followed.exit_code == 0, followed.output
+    assert "1 records + 0 used + 0 left out = 1 there" in followed.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

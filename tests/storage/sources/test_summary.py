@@ -48,6 +48,14 @@ def test_lines_say_what_how_many_from_where_and_why_not() -> None:
     assert lines[-1] == "sum: 1,200 records + 4 used + 4 left out = 1,208 there"
 
 
+def test_many_places_of_captions_stay_on_one_line() -> None:
+    captions = {"": 30, **{f"column c{i}": 20 - i for i in range(12)}}
+    summary = SourceSummary(root="/p", format="table", n_records=200, n_used=1, captions=captions)
+    (line,) = (line for line in summary.lines() if line.startswith("captions"))
+    assert line.startswith("captions: 30 from its entry, 20 from column c0, ")
+    assert line.endswith("14 from column c6 and 5 more places")
+
+
 def test_a_name_stays_on_one_line_and_moves_no_cursor() -> None:
     assert shown_path("a%0Ab%1B%5B2J.jpg") == "a b?[2J.jpg"
     assert shown_path("caf%C3%A9%FF.jpg") == "café?.jpg"
