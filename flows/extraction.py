@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from flows.names import model_path
 from flows.params import RebuildParams
-from priors.config import Extraction, PoolConfig
+from priors.config import Extraction, MaskMending, PoolConfig
+from priors.gate import counted_gate
 from storage.layout import Root
 from storage.sources import resolve_source
 
@@ -97,17 +98,23 @@ def sized(
     return replace(extraction, config=config), workers, note
 
 
-def version_facts(params: RebuildParams) -> dict[str, Any]:
+def version_facts(params: RebuildParams, *, long_captions: bool = False) -> dict[str, Any]:
     """What a dataset version says about how it came about; places and machines are not among it.
 
-    Its keys are part of the version's id, and older than the settings' names.
+    Its keys are part of the version's id, and older than the settings' names; what is younger than
+    the first versions is among it only where it is not the default.
+
+    Args:
+        long_captions: of the source, as its work says.
     """
+    mending = params.extractor.mending
     return {
         "pose_model": params.extractor.pose_model,
         "mask_model": params.extractor.mask_model,
         "image_size_px": params.extractor.imgsz,
-        "gate": asdict(params.gate),
+        "gate": counted_gate(params.gate, long_captions=long_captions),
         "unit_size": params.unit_size,
         "duplicates": params.duplicates,
         "duplicate_distance_bits": params.duplicate_distance_bits,
+        **({} if mending == MaskMending() else {"mask_mending": asdict(mending)}),
     }

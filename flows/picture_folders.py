@@ -77,12 +77,12 @@ class PictureFolders:
 
     def _read(self, path: Path) -> "Image8 | None":
         import numpy as np
-        from PIL import Image, ImageOps
+
+        from storage.pictures import open_picture, upright_rgb
 
         try:
-            with Image.open(path) as image:
-                return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            return np.asarray(upright_rgb(open_picture(path.read_bytes())))
+        except (OSError, ValueError, SyntaxError) as error:
             self.unreadable.append(f"{path} ({error})")
             return None
 

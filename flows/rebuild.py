@@ -139,7 +139,8 @@ def run_extractors(
 def publish(job: RebuildJob, work: Work) -> DatasetVersion:
     """Publish the plan's shards as a dataset version, with its tables and pictures in the UI."""
     params, unlisted = job.params, job.extraction.source.unlisted
-    facts = {**version_facts(params), **({"unlisted": list(unlisted)} if unlisted else {})}
+    facts = version_facts(params, long_captions=work.long_captions)
+    facts |= {"unlisted": list(unlisted)} if unlisted else {}
     version, is_new = publish_work(
         work,
         config=facts,
@@ -170,6 +171,7 @@ def speed_row(pool: "PoolReport") -> dict[str, Cell]:
         "actors": pool.n_actors,
         "replaced": pool.n_deaths,
         "poison": len(pool.poison),
+        **{name.replace("_", " "): number for name, number in pool.mended.items()},
         **stages,
     }
 

@@ -39,6 +39,28 @@ class JudgeConfig(ModelConfig):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MaskMending:
+    """Small faults of a person's mask that are mended before it is stored."""
+
+    enabled: bool = True
+    max_hole_fraction: float = 0.002  # of the mask's area: such holes are filled; larger ones,
+    #                                   as between an arm and the body, stay
+    max_speck_fraction: float = 0.005  # of the mask's area: such pieces are removed where ...
+    min_speck_distance: float = 0.1  # ... they are so far from the rest, in square roots of the
+    #                                  mask's area; nearer ones, such as a hand, stay
+
+    def __post_init__(self) -> None:
+        if not min(self.max_hole_fraction, self.max_speck_fraction) >= 0:
+            raise ValueError(f"MaskMending fractions must be >= 0, got {self}")
+        if not max(self.max_hole_fraction, self.max_speck_fraction) < 0.5:
+            raise ValueError(f"MaskMending fractions must be < 0.5, got {self}")
+        if not self.min_speck_distance >= 0:
+            raise ValueError(
+                f"MaskMending.min_speck_distance must be >= 0, got {self.min_speck_distance}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractorConfig:
     """What an extractor computes, and with what."""
 
@@ -50,6 +72,7 @@ class ExtractorConfig:
     mask_batch_size: int = 8  # photos
     trust_weights: bool = False  # load pickles of unknown digest
     decode_threads: int = 2
+    mending: MaskMending = field(default_factory=MaskMending)
 
     def __post_init__(self) -> None:
         if min(self.batch_size, self.mask_batch_size, self.decode_threads) < 1:

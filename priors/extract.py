@@ -16,6 +16,7 @@ from priors.config import Extraction
 from priors.decode import Decode, decode_photo
 from priors.gate import Refusal, check_people
 from priors.masks import MaskModel, PersonMasks, index_people
+from priors.mending import mend_masks
 from priors.models import load_masks, load_pose
 from priors.pose import PoseModel
 from priors.reading import Photo, PhotoReader, reject
@@ -118,7 +119,17 @@ class Extractor:
         masked = self._masked(healthy, clock=clock)
         with ahead(masked, depth=self._config.mask_batch_size, name="models") as ready:
             for each in clock.timed("wait", ready):
-                yield each if isinstance(each, Reject) else self._sample(*each)
+                if isinstance(each, Reject):
+                    yield each
+                    continue
+                photo, people, found = each
+                mended = mend_masks(found, self._config.mending)
+                clock.count(
+                    masks_mended=mended.n_masks,
+                    holes_filled=mended.n_holes,
+                    specks_removed=mended.n_specks,
+                )
+                yield self._sample(photo, people, mended.masks)
 
     def _masked(
         self, records: Sequence[SourceRecord], *, clock: StageClock

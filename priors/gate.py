@@ -2,9 +2,15 @@
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
+from storage.pictures import MAX_PIXELS
 from storage.records import Person, RejectReason
+
+MAX_CAPTION_CHARS = 10_000
+
+_FORMER_CAPTION_CHARS = 1000  # the limit by default, in earlier versions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,10 +18,10 @@ class GateConfig:
     """What a photo must have to become a sample."""
 
     min_side_px: int = 256
-    max_pixels: int = 64_000_000  # checked before a pixel is decoded
+    max_pixels: int = MAX_PIXELS  # of any format; checked before a pixel is decoded
     max_aspect: float = 4.0  # longer side / shorter side
     min_caption_chars: int = 1  # after clean-up, as all of the caption's limits
-    max_caption_chars: int = 1000
+    max_caption_chars: int = MAX_CAPTION_CHARS  # against rubbish: encoders cut what is too long
     min_caption_words: int = 1
     min_letter_fraction: float = 0.0  # of what is not blank; refuses numbers, emoji, wrong bytes
     caption_scripts: tuple[str, ...] = ()  # Unicode's names, such as LATIN, ARABIC, CJK; empty: any
@@ -48,6 +54,26 @@ class GateConfig:
             raise ValueError(f"GateConfig.caption_scripts are names such as LATIN, got {wrong}")
         if not 1 <= self.max_people <= 255:  # people are numbered in 8 bits
             raise ValueError(f"GateConfig.max_people must be in 1..255, got {self.max_people}")
+
+
+def counted_gate(gate: GateConfig, *, long_captions: bool) -> dict[str, Any]:
+    """The gate as it counts in fingerprints and versions, plain JSON.
+
+    Where no caption is longer than the limit that earlier versions had by default, that one stands
+    for today's: it lets the same captions pass, and the data of those versions stay as they are.
+
+    Args:
+        long_captions: whether any caption is (:func:`is_long`).
+    """
+    facts = asdict(gate)
+    if gate.max_caption_chars == MAX_CAPTION_CHARS and not long_captions:
+        facts["max_caption_chars"] = _FORMER_CAPTION_CHARS
+    return facts
+
+
+def is_long(caption: str | None) -> bool:
+    """Whether earlier versions would have refused a caption for its length alone."""
+    return caption is not None and len(caption) > _FORMER_CAPTION_CHARS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +115,7 @@ def check_caption(caption: str | None, *, config: GateConfig) -> str | Refusal:
 def _length_problem(caption: str, config: GateConfig) -> str | None:
     n_chars, n_words = len(caption), len(caption.split())
     if n_chars > config.max_caption_chars:
-        return f"{n_chars} characters, limit {config.max_caption_chars}"
+        return f"{n_chars} characters, limit {config.max_caption_chars} (gate.max_caption_chars)"
     if n_chars < config.min_caption_chars:
         return f"{n_chars} characters, needs {config.min_caption_chars}"
     if n_words < config.min_caption_words:

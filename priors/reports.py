@@ -24,6 +24,7 @@ class UnitReport:
     model_seconds: float  # pose + masks
     seconds: float  # wall
     skipped: bool  # committed already: nothing was computed
+    mended: Mapping[str, int] = field(default_factory=dict[str, int])  # masks, holes, specks
 
     @classmethod
     def of(cls, info: ShardInfo, clock: "StageClock", *, skipped: bool) -> "UnitReport":
@@ -40,6 +41,7 @@ class UnitReport:
             model_seconds=stages.get("pose", 0.0) + stages.get("masks", 0.0),
             seconds=round(perf_counter() - clock.started, 3),
             skipped=skipped,
+            mended=clock.counts(),
         )
 
 
@@ -59,6 +61,7 @@ class PoolReport:
     seconds: float  # wall
     images_per_s: float  # of units that were computed
     busy_fraction: float  # of the actors' time, spent in models
+    mended: Mapping[str, int] = field(default_factory=dict[str, int])  # of units computed
 
 
 @dataclass(slots=True)
@@ -74,6 +77,7 @@ class ReportSum:
     model_seconds: float = 0.0
     reasons: Counter[str] = field(default_factory=Counter[str])
     stages: dict[str, float] = field(default_factory=dict[str, float])
+    mended: Counter[str] = field(default_factory=Counter[str])
 
     def add(self, report: UnitReport) -> None:
         """Count one unit."""
@@ -82,6 +86,7 @@ class ReportSum:
         self.n_samples += report.n_samples
         self.n_rejects += report.n_rejects
         self.reasons.update(report.rejects_by_reason)
+        self.mended.update(report.mended)
         if not report.skipped:
             self.n_computed += report.n_samples + report.n_rejects
             self.model_seconds += report.model_seconds
@@ -99,6 +104,7 @@ class ReportSum:
             n_samples=self.n_samples,
             n_rejects=self.n_rejects,
             rejects_by_reason=dict(self.reasons),
+            mended=dict(self.mended),
             stage_seconds={stage: round(s, 3) for stage, s in self.stages.items()},
             n_actors=n_actors,
             n_deaths=n_deaths,
@@ -110,15 +116,24 @@ class ReportSum:
 
 
 class StageClock:
-    """Seconds per stage of one unit."""
+    """Seconds per stage of one unit, and what is counted beside them."""
 
     def __init__(self) -> None:
         self.started = perf_counter()
+        self._counts: Counter[str] = Counter()
         self._seconds: dict[str, float] = {}
 
     def add(self, stage: str, seconds: float) -> None:
         """Count seconds that were measured elsewhere."""
         self._seconds[stage] = self._seconds.get(stage, 0.0) + seconds
+
+    def count(self, **numbers: int) -> None:
+        """Add to what is counted under these names."""
+        self._counts.update(numbers)
+
+    def counts(self) -> dict[str, int]:
+        """What was counted so far, by name."""
+        return dict(self._counts)
 
     @contextmanager
     def stage(self, name: str) -> Generator[None]:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from storage.canonical import canonical_json, plain_json
 from storage.errors import ShardError
+from storage.pictures import stored_png
 from storage.records import CONTRACT_VERSION, Keypoint, Person, Sample, Span, Split
 
 MEMBER_SUFFIXES = ("jpg", "json", "mask.png", "txt")
@@ -206,7 +207,7 @@ def _encode_mask(mask: NDArray[np.uint8]) -> bytes:
 
 
 def _decode_mask(data: bytes) -> NDArray[np.uint8]:
-    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+    with stored_png(data) as image:
         if image.mode not in ("P", "L"):
             raise ValueError(f"mask must be an indexed PNG, got mode {image.mode}")
         return np.asarray(image, dtype=np.uint8)

@@ -18,6 +18,8 @@ EXTRAS = {
     "flows": ("httpx", "jinja2", "prefect", "pyarrow", "pydantic", "rich", "typer", "yaml"),
     "s3": ("s3fs",),
     "bnb": ("bitsandbytes",),
+    "heif": ("pi_heif",),
+    "jxl": ("pillow_jxl",),
     "schedule-free": ("schedulefree",),
 }  # fmt: skip
 

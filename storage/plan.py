@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,13 @@ class PlanConfig:
         return 2**64 // (self.unit_size - self.min_size + 1)
 
 
-def plan_units(records: Iterable[SourceRecord], *, config: PlanConfig, salt: str) -> Iterator[Unit]:
+Salt = str | Callable[[Sequence[SourceRecord]], str]
+"""Digest of all that shapes a unit's shard besides its records, or what gives it for them."""
+
+
+def plan_units(
+    records: Iterable[SourceRecord], *, config: PlanConfig, salt: Salt
+) -> Iterator[Unit]:
     """Cut records, in the order given, into units (content-defined chunking).
 
     Where a unit ends depends on the keys near its end only, so that adding or removing a photo
@@ -52,7 +58,7 @@ def plan_units(records: Iterable[SourceRecord], *, config: PlanConfig, salt: str
     Args:
         records: the listing, in path order.
         config: unit sizes.
-        salt: digest of all that shapes a shard besides the records: extractor, weights.
+        salt: of extractor and weights.
     """
     unit: list[SourceRecord] = []
     for record in records:
@@ -68,13 +74,14 @@ def plan_units(records: Iterable[SourceRecord], *, config: PlanConfig, salt: str
         yield make_unit(unit, salt=salt)
 
 
-def make_unit(records: Iterable[SourceRecord], *, salt: str) -> Unit:
+def make_unit(records: Iterable[SourceRecord], *, salt: Salt) -> Unit:
     """A unit whose fingerprint follows from its records, the salt and the contract version.
 
     Attributes count too: they stand in the shard, and one fingerprint means the same bytes.
     """
     kept = tuple(records)
-    digest = hashlib.sha256(canonical_json([CONTRACT_VERSION, salt]).encode())
+    known = salt if isinstance(salt, str) else salt(kept)
+    digest = hashlib.sha256(canonical_json([CONTRACT_VERSION, known]).encode())
     for record in kept:
         facts = [record.key, record.caption, record.attributes, record.content_tag]
         digest.update(canonical_json(facts).encode() + b"\n")

@@ -21,6 +21,7 @@ class Work:
     todo: frozenset[str]
     models: Mapping[str, str] = field(default_factory=dict[str, str])
     """Digests of the models that make its shards, by what they make: part of the shards' names."""
+    long_captions: bool = False  # some are longer than earlier versions took by default
 
     def units(self) -> Iterator[Unit]:
         """The units that are left to do, in order; memory does not grow with their number."""

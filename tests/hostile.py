@@ -140,7 +140,7 @@ def image_cases() -> dict[str, tuple[bytes, End]]:
         "wrong-checksum.png": (flipped_byte(encoded(picture(), "PNG"), 60), "unreadable"),
         "no-pixels.png": (png(WIDTH_PX, HEIGHT_PX), "unreadable"),
         "no-width.png": (png(0, HEIGHT_PX), "unreadable"),
-        "text-bomb.png": (encoded(picture(), "PNG", pnginfo=text), "unreadable"),
+        "text-bomb.png": (encoded(picture(), "PNG", pnginfo=text), "sample"),
         "float.tif": (encoded(floats, "TIFF"), "unreadable"),
         "bomb.png": (png(50_000, 50_000, (b"IDAT", zlib.compress(bytes(9)))), "too_large"),
         "wide-claim.bmp": (bmp(60_000, 60_000), "too_large"),
@@ -380,7 +380,7 @@ def write_parquet(root: Path) -> Ends:
 
     root.mkdir(parents=True)
     cells = [encoded(picture()), b"", None, b"no photo", encoded(picture(1)), encoded(picture(2))]
-    captions = [CAPTION] * 4 + [None, "x" * 5000]
+    captions = [CAPTION] * 4 + [None, "x" * 50_000]
     pq.write_table(pa.table({"image": cells, "text": captions}), root / "rows.parquet")
     found: Sequence[End] = ("sample", *["unreadable"] * 3, "no_caption", "bad_caption")
     return {f"rows.parquet#{i}": end for i, end in enumerate(found)}

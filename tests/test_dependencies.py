@@ -18,11 +18,13 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OWN = {"flows", "priors", "hcp", "storage", "demo", "benchmarks", "tests", "priors_stubs"}
 MODULE_OF = {
-    "opencv-python": "cv2", "pillow": "PIL", "pyyaml": "yaml", "tensorboardx": "tensorboardX",
+    "opencv-python": "cv2", "pillow": "PIL", "pillow-jxl-plugin": "pillow_jxl",
+    "pyyaml": "yaml", "tensorboardx": "tensorboardX",
 }  # fmt: skip
 NOT_IMPORTED = {
     "fastapi": "a bound on what prefect takes",
     "sqlalchemy": "a bound on what prefect takes",
+    "pillow_jxl": "storage.picture_plugins loads it by its name",
     "s3fs": "fsspec opens it by the URL",
 }
 TOOLS = {"basedpyright", "moto", "pre_commit", "pytest_timeout", "pytest_xdist", "ruff"}

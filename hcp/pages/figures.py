@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from hcp.pose_image import draw_pose, draw_skeleton
+from storage.pictures import stored_photo
 from storage.records import Person, Sample
 
 Image8 = NDArray[np.uint8]
@@ -78,8 +79,7 @@ def draw_people(image: Image8, sample: Sample) -> Image8:
 
 def decode_image(sample: Sample) -> Image8:
     """The sample's photo, HWC uint8 RGB."""
-    with Image.open(io.BytesIO(sample.image_jpeg), formats=("JPEG",)) as image:
-        return np.array(image.convert("RGB"), dtype=np.uint8)
+    return np.array(stored_photo(sample.image_jpeg), dtype=np.uint8)
 
 
 def heat_overlay(

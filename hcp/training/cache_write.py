@@ -48,6 +48,7 @@ from storage.caches import BAD, EMPTY, Cache, CachedShard, commit_cached
 from storage.canonical import canonical_json
 from storage.codec import sample_facts
 from storage.locations import exists, write_atomic
+from storage.pictures import stored_photo
 from storage.records import Sample
 from storage.shard_reader import open_shard
 
@@ -221,8 +222,7 @@ def render_crops(sample: Sample, config: DataConfig, n_crops: int) -> list[Crop]
     mask = passing_mask(sample)
     own = nearest_aspect(sample.width_px, sample.height_px, config.aspects)
     found: list[Crop] = []
-    with Image.open(io.BytesIO(sample.image_jpeg)) as photo:
-        image = photo.convert("RGB")
+    image = stored_photo(sample.image_jpeg)
     for aspect in dict.fromkeys((own, 1.0)):
         size_px = config.bucket_px(aspect)
         for number in range(n_crops):

@@ -7,7 +7,6 @@ right keypoints and the caption's words for them, and is left out where it would
 Dimension legend: P people, H W the crop's height and width in pixels.
 """
 
-import io
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from PIL import Image
 from hcp.tokens.mirror import mirrored_caption
 from hcp.training.config import DataConfig
 from hcp.training.encoded import EncodedExample
+from storage.pictures import stored_photo
 from storage.records import COCO_FLIP, Box, Person, Sample
 
 PixelBox = tuple[float, float, float, float]
@@ -145,9 +145,8 @@ def make_example(
         return sample.example(config=config, aspect=aspect, rng=rng)
     choice = choose(sample, config, aspect=aspect, rng=rng)
     box, size_px = choice.box, choice.size_px
-    with Image.open(io.BytesIO(sample.image_jpeg)) as photo:
-        upright = photo if photo.mode == "RGB" else photo.convert("RGB")
-        cropped = upright.resize(size_px, Image.Resampling.LANCZOS, box=box)
+    photo = stored_photo(sample.image_jpeg)
+    cropped = photo.resize(size_px, Image.Resampling.LANCZOS, box=box)
     # Cut first: who is who matters in the crop alone.
     mask = relabel(
         crop_mask(sample.mask, box=box, size_px=size_px, flip=choice.flip), passing_places(sample)

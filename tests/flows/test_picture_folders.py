@@ -10,6 +10,7 @@ from PIL import Image
 
 from flows.picture_folders import PictureFolders
 from storage.errors import HcpError
+from tests.colour_profiles import P3, monitor, seen_in_srgb
 
 
 def fill(folder: Path, names: Mapping[str, int]) -> Path:
@@ -53,6 +54,18 @@ def test_a_picture_that_cannot_be_read_is_left_out_and_told(tmp_path: Path) -> N
     assert [pair.name for pair in folders.pairs()] == ["x"]
     assert "2 pictures cannot be read" in folders.notes()[0]
     assert str(a / "y.png") in folders.notes()[0]
+
+
+def test_pictures_are_seen_as_elsewhere_upright_and_in_srgb(tmp_path: Path) -> None:
+    for letter in "ab":
+        (tmp_path / letter).mkdir()
+        turned = Image.Exif()
+        turned[0x0112] = 6
+        photo = Image.new("RGB", (40, 20), (200, 100, 50))
+        photo.save(tmp_path / letter / "x.jpg", exif=turned, icc_profile=monitor(P3))
+    (pair,) = PictureFolders.of(tmp_path / "a", tmp_path / "b").pairs()
+    assert pair.a.shape == (40, 20, 3)
+    np.testing.assert_allclose(pair.a[9, 9], seen_in_srgb((200, 100, 50), P3), atol=6)
 
 
 def test_what_cannot_be_paired_is_told(tmp_path: Path) -> None:

@@ -11,10 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from priors.decode import DecodedPhoto, decode_photo
 from priors.gate import GateConfig, Refusal
+from tests.colour_profiles import (
+    ADOBE,
+    P3,
+    REC2020,
+    Primaries,
+    large,
+    monitor,
+    seen_in_srgb,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -132,6 +141,40 @@ def test_the_first_frame_of_an_animation_is_taken() -> None:
     assert (decoded(data).rgb == 0).all()
 
 
+@pytest.mark.parametrize("primaries", [P3, ADOBE, REC2020])
+def test_a_jpeg_in_other_colours_is_written_anew_in_srgb(primaries: Primaries) -> None:
+    """Kind: colour profiles (sd-scripts 2179): what is stored needs no profile any more."""
+    colour = (200, 100, 50)
+    data = encoded(Image.new("RGB", (300, 300), colour), "JPEG", icc_profile=monitor(primaries))
+    photo = decoded(data)
+    expected = seen_in_srgb(colour, primaries)
+    with Image.open(io.BytesIO(photo.jpeg)) as stored:
+        assert "icc_profile" not in stored.info
+        np.testing.assert_allclose(stored.getpixel((9, 9)), expected, atol=6)
+    np.testing.assert_allclose(photo.rgb[9, 9], expected, atol=6)
+
+
+def test_a_jpeg_that_says_it_is_srgb_keeps_its_bytes() -> None:
+    own = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for profile in (own, large(own, 2 << 20), b"no profile"):
+        data = encoded(gradient(), "JPEG", icc_profile=profile)
+        assert decoded(data).jpeg is data
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+def test_large_profiles_are_no_reason_to_reject(kind: str) -> None:
+    """Kind: legitimate profiles of 2 MiB (Pillow 8363)."""
+    profile = large(monitor(ADOBE), 2 << 20)
+    data = encoded(Image.new("RGB", (300, 300), (200, 100, 50)), kind, icc_profile=profile)
+    np.testing.assert_allclose(decoded(data).rgb[9, 9], seen_in_srgb((200, 100, 50), ADOBE), atol=6)
+
+
+def test_a_comment_too_long_for_a_jpeg_is_left_out() -> None:
+    """Kind: long texts in other formats: a photo must not fail when it is written anew."""
+    data = encoded(gradient().convert("P"), "GIF", comment=b"x" * 200_000)
+    assert len(decoded(data).jpeg) < 200_000
+
+
 def broken() -> dict[str, bytes]:
     jpeg = encoded(gradient(), "JPEG")
     return {
@@ -196,6 +239,17 @@ def test_size_limits_are_inclusive(size: tuple[int, int], reason: str | None) ->
 def test_size_limits_can_be_set() -> None:
     outcome = decode_photo(encoded(gradient(64, 64), "PNG"), gate=GateConfig(min_side_px=64))
     assert isinstance(outcome, DecodedPhoto)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"])
+def test_the_limit_of_pixels_is_the_gates_in_every_format(kind: str) -> None:
+    """Kind: limits of pixels."""
+    data = encoded(gradient(), kind)
+    refused = decode_photo(data, gate=GateConfig(max_pixels=320 * 260 - 1))
+    assert isinstance(refused, Refusal)
+    assert refused.reason == "too_large"
+    assert "320x260 px, limit 83199 pixels (gate.max_pixels)" in refused.detail
+    assert isinstance(decode_photo(data, gate=GateConfig(max_pixels=320 * 260)), DecodedPhoto)
 
 
 def test_hashes_follow_from_the_content() -> None:

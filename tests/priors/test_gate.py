@@ -31,7 +31,7 @@ def reason(*people: Person) -> str | None:
 
 def test_defaults_are_the_designs() -> None:
     assert (CONFIG.min_side_px, CONFIG.max_pixels, CONFIG.max_aspect) == (256, 64_000_000, 4)
-    assert (CONFIG.max_caption_chars, CONFIG.max_people) == (1000, 8)
+    assert (CONFIG.max_caption_chars, CONFIG.max_people) == (10_000, 8)
     assert (CONFIG.min_score, CONFIG.min_area_fraction) == (0.35, 0.02)
     assert (CONFIG.min_keypoints, CONFIG.min_keypoint_confidence) == (6, 0.3)
 

@@ -1,13 +1,12 @@
 """The photos that drawn pictures are held against: a dataset's own, held-out ones first."""
 
-import io
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-from PIL import Image
 
 from hcp.evaluation.fidelity.space import Image8, fitted
+from storage.pictures import stored_photo
 from storage.records import Split
 from storage.versions import DatasetVersion
 
@@ -40,8 +39,7 @@ def reference_photos(
     counts: list[int] = []
     for split in _ORDER:
         for sample in islice(version.iter_samples(split), limit - len(found)):
-            with Image.open(io.BytesIO(sample.image_jpeg)) as photo:
-                image = np.asarray(photo.convert("RGB"))
+            image = np.asarray(stored_photo(sample.image_jpeg))
             found.append(fitted(image, height_px=height_px, width_px=width_px))
         counts.append(len(found))
     return ReferencePhotos(images=tuple(found), n_held_out=counts[0])
