@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from priors_stubs import (
     KILL,
     StubMasks,
@@ -23,14 +24,15 @@ from priors_stubs import (
 )
 from safetensors.torch import save_file
 
-from priors.config import Extraction, ExtractorConfig
+from priors.config import Extraction, ExtractorConfig, MaskMending
 from priors.extract import Extractor, batches, run_units_inline
 from priors.gate import GateConfig
+from priors.masks import PersonMasks
 from priors.planning import config_digest
 from priors.reports import UnitReport
 from storage.layout import Root
 from storage.markers import committed
-from storage.records import Reject, SourceRecord, Span, Unit
+from storage.records import Person, Reject, SourceRecord, Span, Unit
 from storage.shard_reader import iter_samples
 from storage.sources import Source, resolve_source
 
@@ -68,7 +70,7 @@ def test_every_record_ends_as_a_sample_or_with_a_reason(tmp_path: Path) -> None:
     (folder / "002.png").write_bytes(photo_bytes(1)[:900])
     (folder / "003.png").write_bytes(b"a text")
     (folder / "004.txt").unlink()
-    (folder / "005.txt").write_text("x" * 2000)
+    (folder / "005.txt").write_text("x" * 20_000)
     (folder / "006.png").write_bytes(photo_bytes(1, side_px=100))
     (folder / "006.txt").write_text("small")
     source = resolve_source(str(folder), format="folder")
@@ -81,6 +83,51 @@ def test_every_record_ends_as_a_sample_or_with_a_reason(tmp_path: Path) -> None:
         "bad_caption": 1,
         "too_small": 1,
     }
+
+
+def test_a_long_caption_is_kept_whole_in_the_record(tmp_path: Path) -> None:
+    """Kind: captions of VLMs (SimpleTuner 760); what an encoder does not read is kept, too."""
+    folder, caption = tmp_path / "photos", "a man runs " * 900
+    write_photos(folder, [1], caption=caption)
+    source = resolve_source(str(folder), format="folder")
+    unit = one_unit(source)
+    stub_extractor(source, tmp_path).process(unit)
+    (sample,) = iter_samples(Root.of(tmp_path), unit.fingerprint)
+    assert sample.caption == caption.strip()
+
+
+class FaultyMasks(StubMasks):
+    """The stub's masks with a hole of 2 x 2 px and a speck far away, in each."""
+
+    def _masks(self, image: NDArray[np.uint8], people: Sequence[Person]) -> PersonMasks:
+        found = super()._masks(image, people)
+        found.masks[:, :, 200:] = False
+        found.masks[:, 100:102, 20:22] = False
+        found.masks[:, 9, 250] = True
+        return found
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_masks_are_mended_and_counted(photos: Photos, tmp_path: Path, enabled: bool) -> None:
+    """Kind: small holes and far specks of masks: mended by default, counted in the reports."""
+    source = photos([1, 1])
+    config = ExtractorConfig(mending=MaskMending(enabled=enabled))
+    reports: list[UnitReport] = []
+    total = run_units_inline(
+        [one_unit(source)],
+        make_extractor=lambda: Extractor(
+            Extraction(source=source, root=Root.of(tmp_path), config=config, device="cpu"),
+            no_spans, pose=StubPose(), masks=FaultyMasks(),
+        ),
+        on_report=reports.append,
+    )  # fmt: skip
+    for sample in iter_samples(Root.of(tmp_path), reports[0].fingerprint):
+        assert bool(sample.mask[100, 20]) == enabled
+        assert bool(sample.mask[9, 250]) != enabled
+        assert sample.people[0].mask_area_px == int((sample.mask == 1).sum())
+    n = 2 if enabled else 0
+    assert dict(total.mended) == {"masks_mended": n, "holes_filled": n, "specks_removed": n}
+    assert reports[0].mended == total.mended
 
 
 def test_a_photo_that_vanishes_is_unreadable(photos: Photos, tmp_path: Path) -> None:

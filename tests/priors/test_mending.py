@@ -9,10 +9,7 @@ from priors.masks import PersonMasks
 from priors.mending import mend_masks
 
 CONFIG = MaskMending()
-BODY = (
-    slice(20, 180),
-    slice(60, 140),
-)  # 12,800 px: a hole of 25 and a speck of 64 px counts as small
+BODY = (slice(20, 180), slice(60, 140))  # 12,800 px: 25 px are a small hole, 64 px a small speck
 
 
 def body(*more: tuple[slice, slice], holes: tuple[tuple[slice, slice], ...] = ()) -> PersonMasks:

@@ -91,6 +91,21 @@ def test_resuming_gives_the_batches_that_would_have_come(
         assert after == after_got
 
 
+@pytest.mark.parametrize("more", [" and a tall tree beside a red house" * 8, " word" * 2000])
+def test_captions_longer_than_the_encoder_are_cut_to_what_it_reads(
+    tiny_tokenizer: CLIPTokenizer, more: str
+) -> None:
+    """Kind: captions of VLMs: the sample keeps all of it, a batch what the encoder reads."""
+    whole = [replace(sample, caption=f"a woman runs{more}") for sample in SAMPLES[:2]]
+    config = replace(SQUARE, caption_dropout=0.0)
+    batch, _ = next(stream(tiny_tokenizer, config, samples=whole))
+    K = tiny_tokenizer.model_max_length
+    assert batch.input_ids.shape == (2, K)
+    assert batch.input_ids[0, -1] == tiny_tokenizer.eos_token_id
+    assert bool((batch.token_kinds[:, :5] > 0).any())
+    assert set(batch.captions) == {f"a woman runs{more}"}
+
+
 def test_the_augmentation_differs_between_epochs(tiny_tokenizer: CLIPTokenizer) -> None:
     samples = [make_sample(1, size_px=(200, 96))] * 2
     config = DataConfig(resolution_px=32, min_crop_scale=0.5)
