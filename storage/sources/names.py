@@ -100,8 +100,12 @@ class PhotoNames:
         return self._respelled(name) or name
 
     def lookup(self, name: str) -> str | None:
-        """:meth:`find` that is sure: None where nothing is there, one listing of each folder."""
-        if not name or "\0" in name:
+        """:meth:`find` that is sure: None where nothing is there, one listing of each folder.
+
+        What leads out of the root, or is a folder by its name, is nothing.
+        """
+        parts = name.split("/")
+        if name.startswith("/") or ".." in parts or parts[-1] in ("", ".") or "\0" in name:
             return None
         return name if self._local and self._stands(name) else self._respelled(name)
 

@@ -46,7 +46,9 @@ def test_other_spellings_of_a_name(tmp_path, there, written):
                                   "%2e%2e/up.jpg", "n\0ul.jpg", "", ".", "x" * 5000])  # fmt: skip
 def test_what_is_not_there_stays_as_written(tmp_path, name):
     (tmp_path / "up.jpg").write_bytes(b"x")
-    assert _names(tmp_path / "root", "a.jpg").find(name) == name
+    names = _names(tmp_path / "root", "a.jpg")
+    assert names.find(name) == name
+    assert names.lookup(name) is None
 
 
 def test_a_name_that_is_there_is_that_file(tmp_path):
