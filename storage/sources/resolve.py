@@ -55,7 +55,7 @@ def resolve_source(
     if kind == "coco":
         return coco_source(place, images=photos, follow_links=follow_links)
     if kind == "table":
-        return table_source(place, images=photos)
+        return table_source(place, images=photos, follow_links=follow_links)
     if kind == "webdataset":
         return tar_source(place)
     if kind == "folder":

@@ -29,6 +29,7 @@ class TableSource:
     root: str  # where the tables lie; paths in the rows start at `images`, or here
     tables: tuple[str, ...]  # names below the root, in order
     images: str | None = None
+    follow_links: bool = False  # also those that lead out of the photos' root
 
     format: Literal["table"] = "table"
     unlisted: tuple[str, ...] = ()  # always: no folders are walked
@@ -50,7 +51,7 @@ class TableSource:
         with tag_cache(tags=tags) as cache, closing(SeenPhotos()) as seen:
             listing = TableListing(
                 self.root,
-                PhotoPlaces(self.photo_root),
+                PhotoPlaces(self.photo_root, follow_links=self.follow_links),
                 seen,
                 cache=cache,
                 left_out=left_out or _forget,
@@ -68,7 +69,8 @@ class TableSource:
     def _read_paths(self, records: list[SourceRecord]) -> Contents:
         for is_row, group in groupby(records, key=lambda record: ROW_MARK in record.uri):
             if not is_row:
-                yield from read_photos(self.photo_root, list(group))
+                follow = self.follow_links
+                yield from read_photos(self.photo_root, list(group), follow_links=follow)
                 continue
             for record in group:
                 yield record, ReadFailure(f"row without a photo: {record.attributes.get('error')}")
@@ -77,7 +79,7 @@ class TableSource:
         numbers = [record.uri.partition("#")[2] for record in records]
         wanted = {int(number) for number in numbers if number}
         try:
-            places = PhotoPlaces(self.photo_root)
+            places = PhotoPlaces(self.photo_root, follow_links=self.follow_links)
             cells = read_cells(join(self.root, name), wanted, places) if wanted else {}
         except Exception as error:  # pyarrow and object stores raise errors of their own
             for record in records:
@@ -93,7 +95,7 @@ def _forget(_: object) -> None:
     """Nobody asked what is left out."""
 
 
-def table_source(uri: str, *, images: str | None) -> TableSource:
+def table_source(uri: str, *, images: str | None, follow_links: bool = False) -> TableSource:
     """The source for one table file, or for a folder with some in it or in its subfolders.
 
     Raises:
@@ -101,7 +103,9 @@ def table_source(uri: str, *, images: str | None) -> TableSource:
     """
     if not is_directory(uri):
         root, _, name = uri.rpartition("/")
-        return TableSource(root=root or "/", tables=(name,), images=images)
+        return TableSource(
+            root=root or "/", tables=(name,), images=images, follow_links=follow_links
+        )
     names = containers_below(uri, is_table_name) or containers_below(uri, _is_json)
     names = tuple(name for name in names if not _is_json(name) or begins_list(join(uri, name)))
     if not names:
@@ -109,7 +113,7 @@ def table_source(uri: str, *, images: str | None) -> TableSource:
             f"no tables in {uri}: expected files ending in {', '.join(TABLE_SUFFIXES)} (any case, "
             "subfolders too)"
         )
-    return TableSource(root=uri, tables=names, images=images)
+    return TableSource(root=uri, tables=names, images=images, follow_links=follow_links)
 
 
 def _is_json(name: str) -> bool:

@@ -118,7 +118,7 @@ class TableListing:
                 uri, tag = f"{encoded}#{number}", self._cell_tag(path, photo)
             elif path is not None:
                 uri = self._seen.mark(encode_path(path))
-                tag = tag_file(self._places.root, path, cache=self._cache)
+                tag = self._tag(path)
             else:
                 yield _broken(by_number, _fault_of(photo))
                 continue
@@ -135,9 +135,17 @@ class TableListing:
         if self._cache is None:
             return UNTAGGED
         if path is not None:
-            return tag_file(self._places.root, path, cache=self._cache)
+            return self._tag(path)
         usable = isinstance(photo, bytes) and too_many_bytes(len(photo)) is None
         return hash_tag(photo) if isinstance(photo, bytes) and usable else "no image"
+
+    def _tag(self, path: str) -> str:
+        return tag_file(
+            self._places.root,
+            path,
+            cache=self._cache,
+            follow_links=self._places.follow_links,
+        )
 
     def _is_repeated(self, photo: object, caption: str | None, name: str, row: str) -> bool:
         """Whether another table has given the row, which then is left out."""

@@ -24,20 +24,18 @@ class PhotoPlaces:
     """Where the photos lie that rows name: below one root, whatever the spelling.
 
     On a disk a name without a match is looked for in the folders beside the table, as of
-    ``images/``, and is taken from there where one alone has it. Pickles by its root.
+    ``images/``, and is taken from there where one alone has it.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, follow_links: bool = False) -> None:
         self.root = root
+        self.follow_links = follow_links
         self._above = root.rstrip("/") + "/"
         self._local = is_local(root)
         self._names = PhotoNames(root)
         self._folders: list[str] | None = None
         self._n_found = 0
         self._missing = ""
-
-    def __reduce__(self) -> tuple[type["PhotoPlaces"], tuple[str]]:
-        return PhotoPlaces, (self.root,)
 
     def path(self, name: str) -> str:
         """The path below the root; a name that means nothing there stays, and is not read."""
@@ -80,7 +78,7 @@ class PhotoPlaces:
 
     def read(self, name: str) -> bytes | ReadFailure:
         """The bytes of the photo that a row names."""
-        return read_photo(self.root, self.path(name))
+        return read_photo(self.root, self.path(name), follow_links=self.follow_links)
 
     def _is_there(self, path: str) -> bool:
         # Each question to an object store is a request: there names are taken as they are.

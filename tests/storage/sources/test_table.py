@@ -110,3 +110,18 @@ def test_a_parquet_that_is_none(tmp_path):
     (tmp_path / "t.parquet").write_bytes(b"no")
     with pytest.raises(SourceError, match=r"t\.parquet"):
         list(open_source(str(tmp_path / "t.parquet")))
+
+
+@pytest.mark.parametrize("cell", ["a.jpg", {"bytes": None, "path": "a.jpg"}])
+def test_photos_behind_links_out_of_the_root(tmp_path, jpeg, cell):
+    """A22: a hub's cache whose table names its photos by path."""
+    (tmp_path / "blob").write_bytes(jpeg())
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/a.jpg").symlink_to(tmp_path / "blob")
+    table = tmp_path / "set/t.parquet"
+    pq.write_table(pa.table({"image": [cell], "text": ["a man"]}), table)
+    for follow, expected in ((True, jpeg()), (False, None)):
+        source = resolve_source(str(table), follow_links=follow)
+        ((_, data),) = source.read(list(source.records()))
+        assert (data if isinstance(data, bytes) else None) == expected
+        assert expected or "--follow-links" in str(data)
