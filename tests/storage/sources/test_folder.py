@@ -113,7 +113,7 @@ def test_metadata_file_gives_captions(tmp_path, jpeg, kind):
 
 
 @pytest.mark.parametrize("field", ["prompt", "TEXT", "Description", "text_input", "captions"])
-@pytest.mark.parametrize("kind", ["metadata.jsonl", "metadata.csv", "a.json", "a.jpg.json"])
+@pytest.mark.parametrize("kind", ["METADATA.JSONL", "metadata.csv", "a.json", "a.jpg.json"])
 def test_captions_by_any_name_of_the_one_table(tmp_path, jpeg, field, kind):
     """A03: metadata files and sidecars know the names that tables know, in any case."""
     _write(tmp_path / "a.jpg", jpeg())
@@ -128,12 +128,13 @@ def test_captions_by_any_name_of_the_one_table(tmp_path, jpeg, field, kind):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
-@pytest.mark.parametrize("kind", ["a.txt", "a.caption", "a.png.txt"])
+@pytest.mark.parametrize("kind", ["a.txt", "a.caption", "a.json", "a.png.txt", "metadata.csv"])
 def test_captions_in_the_encodings_of_editors(tmp_path, jpeg, encoding, kind):
     """A04: and never a caption with a sign for wrong bytes where the bytes can be read."""
     _write(tmp_path / "a.png", jpeg())
     caption = "une femme âgée court"
     text = json.dumps({"text": caption}, ensure_ascii=False) if kind == "a.json" else caption
+    text = f"file_name,text\na.png,{caption}\n" if kind == "metadata.csv" else text
     _write(tmp_path / kind, text.encode(encoding))
     assert _captions(tmp_path) == {"a.png": caption}
 
