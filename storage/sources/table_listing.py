@@ -163,10 +163,10 @@ class TableListing:
         """Say once what was left out."""
         if self._n_repeated:
             logger.warning(
-                "%d rows of the tables of %s are left out: another of its tables has the same "
-                "photo with the same caption; give one file as the source if this is not meant",
-                self._n_repeated,
+                "left out of the tables of %s, as another of them has the same photo with the same "
+                "caption: %d rows; give one file as the source if this is not meant",
                 self._root,
+                self._n_repeated,
             )
         for fault in faults:
             logger.warning("left out: %s", fault)

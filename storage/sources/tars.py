@@ -116,13 +116,21 @@ class TarSource:
             with open_binary(path) as file, open_tar(file) as tar:
                 index = TarIndex(tar)
                 for record in records:
-                    data = index.read(record.uri.partition("#")[2])
+                    data = self._read_member(index, record)
                     done += 1
                     yield record, checked(record, data)
-        except TAR_ERRORS as error:
+        except Exception as error:  # object stores raise their clients' own errors
             detail = f"{tar_name}: {without_root(error, self.root)}"
         for record in records[done:]:
             yield record, ReadFailure(detail)
+
+    def _read_member(self, index: TarIndex, record: SourceRecord) -> bytes | ReadFailure:
+        """A member's bytes; one that cannot be read does not cost those before the break."""
+        tar_name, _, member = record.uri.partition("#")
+        try:
+            return index.read(member)
+        except Exception as error:  # as above
+            return ReadFailure(f"{tar_name}: {without_root(error, self.root)}")
 
 
 class _Stamp:

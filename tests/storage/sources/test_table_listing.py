@@ -155,7 +155,7 @@ def test_a14_rows_of_two_tables_are_read_once(tmp_path, jpeg, first, second, cap
         records, _, left = _listed(tmp_path)
     assert [record.caption for record in records] == ["a man a", "a man b"]
     assert [reason for _, reason in left].count("repeated") == 2
-    assert "2 rows of the tables" in caplog.text
+    assert "same caption: 2 rows" in caplog.text
 
 
 def test_a14_bytes_and_paths_of_one_row_of_two_tables(tmp_path, jpeg):

@@ -99,3 +99,20 @@ def test_what_stands_in_shards_does_not_name_the_root(tmp_path, jpeg):
         assert isinstance(failure, ReadFailure)
         assert "0.tar" in failure.detail
         assert str(tmp_path) not in failure.detail
+
+
+@pytest.mark.parametrize("start", [512 * 3, 512 * 6])
+def test_in_whichever_order_a_damaged_tar_is_read_its_good_photos_are(tmp_path, jpeg, start):
+    _tar(tmp_path / "0.tar", _img2dataset(5, jpeg))
+    whole = bytearray((tmp_path / "0.tar").read_bytes())
+    source = resolve_source(str(tmp_path))
+    records = list(source.records())
+    whole[start : start + 512 * 4] = bytes(range(256)) * 8
+    (tmp_path / "0.tar").write_bytes(whole)
+    forwards = dict(
+        zip((r.uri for r in records), (d for _, d in source.read(records)), strict=True)
+    )
+    backwards = {record.uri: data for record, data in source.read(records[::-1])}
+    good = [uri for uri, data in forwards.items() if isinstance(data, bytes)]
+    assert good == [uri for uri in forwards if isinstance(backwards[uri], bytes)]
+    assert "0.tar#000000000.jpg" in good
