@@ -18,7 +18,7 @@ CAPTION_FIELDS = (
     "image_caption", "image_captions", "img_caption", "image_description", "image_text",
     "raw", "sentences_raw", "raw_caption", "original_caption", "long_caption", "detailed_caption",
     "short_caption", "generated_caption", "synthetic_caption", "re_caption", "vlm_caption",
-    "llava_caption", "blip_caption", "alt_text", "alt",
+    "llava_caption", "blip_caption", "alt_text", "alt", "txt", "comment", "comments",
 )  # fmt: skip
 """Names of fields and columns that hold captions, the first with a text wins.
 

@@ -29,6 +29,8 @@ _DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
 _BASE64_STARTS = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR", "SUkqA", "TU0AK")
 _MIN_BASE64_CHARS = 64
 _STRUCT_FIELDS = ("bytes", "path")
+_NESTED = frozenset({"json", "metadata", "meta", "conversations", "conversation", "messages"})
+_ANSWERERS = ("gpt", "assistant", "model")
 
 EMPTY_CELL = ReadFailure("the image cell is empty")
 
@@ -169,25 +171,47 @@ def _parsed(text: str) -> object:
     return None
 
 
+def has_caption_column(names: Iterable[str]) -> bool:
+    """Whether some columns' names are those of captions, or of structs that may hold one."""
+    known = list(names)
+    return bool(caption_fields(known)) or any(_folded(name) in _NESTED for name in known)
+
+
 def describe_row(
     row: Mapping[str, object], photo_column: str | None
 ) -> tuple[str | None, dict[str, object], str]:
     """The caption of a row, its other cells as attributes, and the column of the caption.
 
-    Cells that hold bytes are no attributes.
+    Cells that hold bytes are no attributes. Where no column has a text, a struct of facts has, as
+    hubs make it of a tar's JSON, or the answer of a conversation, as language models' photos have.
     """
     rest = {
         name: cell for name, cell in row.items() if name != photo_column and not _has_bytes(cell)
     }
     columns = caption_fields(rest)
     caption, attributes = split_caption(rest, dropped=columns[:1])
-    if caption is None or not caption.strip():
-        return caption, attributes, ""
-    return (
-        caption,
-        attributes,
-        next(name for name in columns if caption_texts(rest[name])[:1] == [caption]),
-    )
+    if caption is not None and caption.strip():
+        spoken = (name for name in columns if caption_texts(rest[name])[:1] == [caption])
+        return caption, attributes, next(spoken)
+    for name, cell in rest.items():
+        nested = _nested_caption(cell) if _folded(name) in _NESTED else None
+        if nested is not None and nested.strip():
+            return nested, attributes, name
+    return caption, attributes, ""
+
+
+def _nested_caption(cell: object) -> str | None:
+    value = _parsed(cell.strip()) if isinstance(cell, str) and cell[:1] in ("{", "[") else cell
+    if isinstance(value, Mapping):
+        return split_caption(value)[0]
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        return None
+    answers = [
+        turn.get("value", turn.get("content"))
+        for turn in value
+        if isinstance(turn, Mapping) and turn.get("from", turn.get("role")) in _ANSWERERS
+    ]
+    return answers[0] if answers and isinstance(answers[0], str) else None
 
 
 def _has_bytes(value: object) -> bool:

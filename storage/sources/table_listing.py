@@ -17,11 +17,12 @@ from storage.sources.base import (
     ReadFailure,
     make_record,
 )
-from storage.sources.captions import CAPTION_FIELDS, caption_fields
+from storage.sources.captions import CAPTION_FIELDS
 from storage.sources.columns import (
     EMPTY_CELL,
     PHOTO_COLUMNS,
     describe_row,
+    has_caption_column,
     has_photo_column,
     photo_columns,
     pick_photo,
@@ -184,13 +185,15 @@ def missing_columns(uri: str) -> str | None:
     names: set[str] = set()
     for found in column_names(uri):
         names |= found
-        if photo_columns(names) and caption_fields(names):
+        if photo_columns(names) and has_caption_column(names):
             return None
     if not names:
         return None
     if not photo_columns(names) and not _has_struct(uri):
         return _lacking(uri, "photos", PHOTO_COLUMNS[:12], names) + _web_hint(names)
-    return None if caption_fields(names) else _lacking(uri, "captions", CAPTION_FIELDS[:8], names)
+    return (
+        None if has_caption_column(names) else _lacking(uri, "captions", CAPTION_FIELDS[:8], names)
+    )
 
 
 def _web_hint(names: set[str]) -> str:

@@ -8,6 +8,7 @@ import pytest
 from storage.sources.base import IMAGE_SUFFIXES, ReadFailure
 from storage.sources.columns import (
     describe_row,
+    has_caption_column,
     has_photo_column,
     photo_columns,
     photo_of,
@@ -127,3 +128,25 @@ def test_cells_with_bytes_are_no_attributes():
 def test_the_first_caption_with_a_text_counts(row, caption, column):
     assert describe_row(row, None)[0] == caption
     assert describe_row(row, None)[2] == column
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"jpg": "a.jpg", "txt": "a man", "json": {"width": 3}},
+        {"jpg": "a.jpg", "json": {"caption": "a man", "width": 3}},
+        {"jpg": "a.jpg", "caption": "", "metadata": '{"Prompt": ["a man"]}'},
+        {"image": "a.jpg", "conversations": [{"from": "human", "value": "<image>"},
+                                             {"from": "gpt", "value": "a man"}]},
+        {"image": "a.jpg", "messages": '[{"role": "assistant", "content": "a man"}]'},
+        {"image_name": "a.jpg", "comment_number": 0, " comment": "a man"},  # Flickr30k
+    ],
+)  # fmt: skip
+def test_captions_of_hubs_structs_and_conversations(row):
+    assert has_caption_column(row)
+    assert describe_row(row, next(iter(row)))[0] == "a man"
+
+
+@pytest.mark.parametrize("cell", [{"a": 1}, "{no json", [], [{"from": "human"}], None, 7])
+def test_structs_without_a_caption_give_none(cell):
+    assert describe_row({"metadata": cell}, None)[0] is None

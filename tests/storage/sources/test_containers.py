@@ -6,6 +6,7 @@ import logging
 import tarfile
 from pathlib import Path
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -144,3 +145,22 @@ def test_one_bad_table_among_others_kills_nothing(tmp_path, jpeg):
     assert [record.uri for record in records] == ["data/0.parquet#", "data/1.parquet#0"]
     failed = [isinstance(data, ReadFailure) for _, data in source.read(records)]
     assert failed == [True, False]
+
+
+def test_a20_tars_and_tables_in_folders_of_an_object_store(tmp_path, jpeg):
+    _tar(tmp_path / "t/x/0.tar", a_jpg=jpeg(1), a_txt=b"a man")
+    _tar(tmp_path / "t/y/z/1.tar.gz", a_jpg=jpeg(2), a_txt=b"a man")
+    _parquet(tmp_path / "p/data/train.parquet", image=[jpeg(3)], text=["a man"])
+    _put(tmp_path / "p/README.md")
+    _put(tmp_path / "f/deep/er/a.jpg", jpeg(4))
+    store = fsspec.filesystem("memory")
+    base = f"/c-{tmp_path.name}"
+    for path in (p for p in tmp_path.rglob("*") if p.is_file()):
+        store.pipe_file(f"{base}/{path.relative_to(tmp_path)}", path.read_bytes())
+    for folder, kind in (("t", "webdataset"), ("p", "table"), ("f", "folder")):
+        source = resolve_source(f"memory://{base[1:]}/{folder}")
+        here = resolve_source(str(tmp_path / folder))
+        records = list(source.records())
+        assert source.format == here.format == kind
+        assert [record.uri for record in records] == [record.uri for record in here.records()]
+        assert all(isinstance(data, bytes) for _, data in source.read(records))
