@@ -9,7 +9,7 @@ from storage.errors import SourceError
 from storage.locations import filesystem, is_local, join, local_path
 from storage.sources.base import SourceFormat, has_image_suffix
 from storage.sources.captions import decode_text
-from storage.sources.metadata import METADATA_NAMES
+from storage.sources.metadata import is_metadata_name
 from storage.sources.rows import open_binary, table_kind
 from storage.sources.table_listing import missing_columns
 from storage.sources.tar_samples import is_sidecar_name
@@ -32,30 +32,40 @@ def is_table_name(name: str) -> bool:
     """Whether a visible file name ends like a table that is no folder's metadata file."""
     base = name.rpartition("/")[2]
     kind = table_kind(base)
-    return kind not in (None, "json") and base[0] not in "._" and base.lower() not in METADATA_NAMES
+    return kind not in (None, "json") and base[0] not in "._" and not is_metadata_name(base)
 
 
-def containers_below(folder: str, wanted: Callable[[str], bool]) -> tuple[str, ...]:
-    """Names of the wanted files below a folder, sorted; visible ones, folders that are links not.
+def containers_below(
+    folder: str, wanted: Callable[[str], bool], *, follow_links: bool = False
+) -> tuple[str, ...]:
+    """Names of the wanted files below a folder, sorted; visible ones alone.
 
-    A file may be a link out of the folder, as in Hugging Face's cache.
+    A file may be a link out of the folder, as in Hugging Face's cache; folders that are links are
+    looked into where ``follow_links`` says so.
 
     Raises:
         SourceError: the folder cannot be listed.
     """
     try:
-        names = _local_files(folder) if is_local(folder) else _remote_files(folder)
+        names = _local_files(folder, follow_links) if is_local(folder) else _remote_files(folder)
     except Exception as error:  # object stores raise their clients' own errors
         raise SourceError(f"{folder}: the folder cannot be listed: {error}") from error
     return tuple(sorted(name for name in names if wanted(name)))
 
 
-def _local_files(folder: str) -> list[str]:
+def _local_files(folder: str, follow_links: bool) -> list[str]:
     root = str(local_path(folder))
     os.listdir(root)  # os.walk would say nothing of a root that cannot be listed
     found: list[str] = []
-    for path, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    seen: set[str] = set()
+    for path, folders, files in os.walk(root, followlinks=follow_links):
+        if follow_links:  # two ways to one folder, or a circle
+            real = os.path.realpath(path)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         below = os.path.relpath(path, root)
         found += files if below == "." else [f"{below}/{name}" for name in files]
     return found
@@ -78,7 +88,7 @@ class _Level:
     tables: "list[str] | None" = None
 
 
-def folder_format(place: str) -> SourceFormat:
+def folder_format(place: str, *, follow_links: bool = False) -> SourceFormat:
     """Which kind of source a folder without COCO json is, by the first depth that shows any.
 
     Photos make a folder, tars WebDataset, tables with the columns a table. Deeper down, photos
@@ -90,7 +100,9 @@ def folder_format(place: str) -> SourceFormat:
         found = _Level(tables=[])
         deeper: list[str] = []
         for path in level[:_MAX_FOLDERS]:
-            files, folders = _inside(join(place, path) if path else place)
+            files, folders = _inside(
+                join(place, path) if path else place, follow_links=follow_links
+            )
             _note(found, path, files)
             deeper += [f"{path}/{name}" if path else name for name in folders]
         usable = _usable_table(place, found.tables or [])
@@ -125,7 +137,7 @@ def _note(found: _Level, path: str, files: Sequence[str]) -> None:
         found.tables += [f"{path}/{name}" if path else name for name in tables]
     if photos and not found.sidecars:
         found.sidecars = any(
-            name.lower() in METADATA_NAMES
+            is_metadata_name(name)
             or (is_sidecar_name(name) and {os.path.splitext(name)[0], name.split(".")[0]} & photos)
             for name in files
         )
@@ -156,16 +168,20 @@ def begins_list(uri: str) -> bool:
     return head[:1] == "[" or (first[:1] == "{" and first[-1:] == "}" and "\n" in head)
 
 
-def _inside(folder: str) -> tuple[list[str], list[str]]:
-    """Visible files and folders directly inside a folder; links to folders are neither."""
+def _inside(folder: str, *, follow_links: bool) -> tuple[list[str], list[str]]:
+    """Visible files and folders directly inside a folder; links to folders only as asked for."""
     files: list[str] = []
     folders: list[str] = []
     try:
         if is_local(folder):
             with os.scandir(local_path(folder)) as entries:
                 for entry in entries:
-                    if not entry.name.startswith("."):
-                        _sorted_in(entry, files, folders)
+                    if entry.name.startswith("."):
+                        continue
+                    if not _is_folder(entry):
+                        files.append(entry.name)
+                    elif follow_links or not entry.is_symlink():
+                        folders.append(entry.name)
         else:
             fs, base = filesystem(folder)
             for info in fs.ls(base, detail=True):
@@ -177,12 +193,8 @@ def _inside(folder: str) -> tuple[list[str], list[str]]:
     return sorted(files), sorted(folders)
 
 
-def _sorted_in(entry: "os.DirEntry[str]", files: list[str], folders: list[str]) -> None:
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
     try:
-        is_folder = entry.is_dir()
+        return entry.is_dir()
     except OSError:  # a link to itself
-        is_folder = False
-    if not is_folder:
-        files.append(entry.name)
-    elif not entry.is_symlink():
-        folders.append(entry.name)
+        return False

@@ -43,12 +43,12 @@ def resolve_source(
     """
     place = normalised(uri)
     if is_pattern(place) and not _there(place):
-        return _pattern_source(place, format=format, images=images)
+        return _pattern_source(place, format=format, images=images, follow_links=follow_links)
     photos = normalised(images) if images is not None else None
     for wanted in (place, photos):
         if wanted is not None and not _there(wanted):
             raise SourceError(f"source not found: {wanted} (a local path or an fsspec URL)")
-    kind = _detect(place) if format == "auto" else format
+    kind = _detect(place, follow_links=follow_links) if format == "auto" else format
     logger.info("source %s is read as %s", place, kind)
     if photos is not None and kind not in ("coco", "table"):
         raise ValueError(f"images={images!r} is for COCO and table sources; {place} is a {kind}")
@@ -57,7 +57,7 @@ def resolve_source(
     if kind == "table":
         return table_source(place, images=photos, follow_links=follow_links)
     if kind == "webdataset":
-        return tar_source(place)
+        return tar_source(place, follow_links=follow_links)
     if kind == "folder":
         if not is_directory(place):
             raise SourceError(f"{place}: expected a folder of photos, got a file")
@@ -91,9 +91,9 @@ def _there(place: str) -> bool:
         raise SourceError(f"{place}: cannot be opened: {error}") from error
 
 
-def _detect(place: str) -> SourceFormat:
+def _detect(place: str, *, follow_links: bool) -> SourceFormat:
     if is_directory(place):
-        return "coco" if find_captions(place) else folder_format(place)
+        return "coco" if find_captions(place) else folder_format(place, follow_links=follow_links)
     if is_tar_name(place):
         return "webdataset"
     kind = table_kind(place)
@@ -109,6 +109,7 @@ def _pattern_source(
     *,
     format: Literal["auto"] | SourceFormat,  # noqa: A002  the public name
     images: str | None,
+    follow_links: bool,
 ) -> Source:
     """The tars or tables that a pattern names, in its order."""
     root, names = pattern_names(pattern)
@@ -118,7 +119,7 @@ def _pattern_source(
             raise ValueError(f"images={images!r} is for COCO and table sources; {pattern} are tars")
         return TarSource(root=root, tars=tuple(names))
     if format in ("auto", "table") and all(table_kind(name) for name in names):
-        return TableSource(root=root, tables=tuple(names), images=photos)
+        return TableSource(root=root, tables=tuple(names), images=photos, follow_links=follow_links)
     strange = [name for name in names if not is_tar_name(name) and not table_kind(name)]
     raise SourceError(
         f"{pattern}: expected a pattern of tars alone or of tables alone (format {format}), got "

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import Literal
 
@@ -15,7 +16,7 @@ from storage.sources.containers import begins_list, containers_below, is_table_n
 from storage.sources.files import checked, read_photos, tag_cache
 from storage.sources.rows import TABLE_SUFFIXES
 from storage.sources.table_listing import ROW_MARK, TableListing
-from storage.sources.table_photos import PhotoPlaces, SeenPhotos, read_cells
+from storage.sources.table_photos import RowPhotos, SeenPhotos, read_cells
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,7 @@ class TableSource:
     root: str  # where the tables lie; paths in the rows start at `images`, or here
     tables: tuple[str, ...]  # names below the root, in order
     images: str | None = None
-    follow_links: bool = False  # also those that lead out of the photos' root
+    follow_links: bool = False  # out of the root
 
     format: Literal["table"] = "table"
     unlisted: tuple[str, ...] = ()  # always: no folders are walked
@@ -38,6 +39,9 @@ class TableSource:
     def photo_root(self) -> str:
         """Where the paths in the rows start."""
         return self.images or self.root
+
+    def _photos(self) -> RowPhotos:
+        return RowPhotos(self.photo_root, follow_links=self.follow_links)
 
     def records(
         self, *, left_out: LeftOutSink | None = None, tags: bool = True
@@ -51,7 +55,7 @@ class TableSource:
         with tag_cache(tags=tags) as cache, closing(SeenPhotos()) as seen:
             listing = TableListing(
                 self.root,
-                PhotoPlaces(self.photo_root, follow_links=self.follow_links),
+                self._photos(),
                 seen,
                 cache=cache,
                 left_out=left_out or _forget,
@@ -69,8 +73,7 @@ class TableSource:
     def _read_paths(self, records: list[SourceRecord]) -> Contents:
         for is_row, group in groupby(records, key=lambda record: ROW_MARK in record.uri):
             if not is_row:
-                follow = self.follow_links
-                yield from read_photos(self.photo_root, list(group), follow_links=follow)
+                yield from read_photos(self.photo_root, list(group), follow_links=self.follow_links)
                 continue
             for record in group:
                 yield record, ReadFailure(f"row without a photo: {record.attributes.get('error')}")
@@ -79,8 +82,10 @@ class TableSource:
         numbers = [record.uri.partition("#")[2] for record in records]
         wanted = {int(number) for number in numbers if number}
         try:
-            places = PhotoPlaces(self.photo_root, follow_links=self.follow_links)
-            cells = read_cells(join(self.root, name), wanted, places) if wanted else {}
+            photos = self._photos()
+            folder = "" if self.images else name.rpartition("/")[0]
+            reader = partial(photos.read, folder=folder)
+            cells = read_cells(join(self.root, name), wanted, reader) if wanted else {}
         except Exception as error:  # pyarrow and object stores raise errors of their own
             for record in records:
                 yield record, ReadFailure(f"{name}: {without_root(error, self.root)}")
@@ -98,6 +103,8 @@ def _forget(_: object) -> None:
 def table_source(uri: str, *, images: str | None, follow_links: bool = False) -> TableSource:
     """The source for one table file, or for a folder with some in it or in its subfolders.
 
+    ``follow_links`` reads photos and folders that are links out of the source.
+
     Raises:
         SourceError: the folder holds no table.
     """
@@ -106,7 +113,8 @@ def table_source(uri: str, *, images: str | None, follow_links: bool = False) ->
         return TableSource(
             root=root or "/", tables=(name,), images=images, follow_links=follow_links
         )
-    names = containers_below(uri, is_table_name) or containers_below(uri, _is_json)
+    names = containers_below(uri, is_table_name, follow_links=follow_links)
+    names = names or containers_below(uri, _is_json, follow_links=follow_links)
     names = tuple(name for name in names if not _is_json(name) or begins_list(join(uri, name)))
     if not names:
         raise SourceError(

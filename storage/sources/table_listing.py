@@ -29,7 +29,7 @@ from storage.sources.columns import (
 )
 from storage.sources.files import tag_file, too_many_bytes
 from storage.sources.rows import BrokenRow, column_names, iter_rows, table_kind
-from storage.sources.table_photos import PhotoPlaces, SeenPhotos
+from storage.sources.table_photos import RowPhotos, SeenPhotos
 
 logger = logging.getLogger(__name__)
 
@@ -48,17 +48,18 @@ class TableListing:
     def __init__(
         self,
         root: str,
-        places: PhotoPlaces,
+        photos: RowPhotos,
         seen: SeenPhotos,
         *,
         cache: TagCache | None,
         left_out: LeftOutSink,
     ) -> None:
         self._root = root
-        self._places = places
+        self._photos = photos
         self._seen = seen
         self._cache = cache
         self._left_out = left_out
+        self._in_folder = photos.root == root  # else their paths start at --images alone
         self._n_repeated = 0
 
     def records(self, tables: Sequence[str]) -> Iterator[SourceRecord]:
@@ -100,7 +101,7 @@ class TableListing:
     def _table(self, name: str, *, several: bool, hashed: bool) -> Iterator[SourceRecord]:
         encoded = encode_path(name)
         numbered = table_kind(name) in ("parquet", "arrow")  # rows are named so, whatever they hold
-        n_rows = 0
+        folder, n_rows = name.rpartition("/")[0] if self._in_folder else "", 0
         rows = iter_rows(join(self._root, name), with_bytes=hashed or self._cache is not None)
         for number, row in enumerate(rows):
             n_rows += 1
@@ -109,7 +110,7 @@ class TableListing:
                 yield _broken(by_number, row.detail)
                 continue
             column, photo = pick_photo(row)
-            path = self._places.path(valid_text(photo)) if isinstance(photo, str) else None
+            path = self._path(photo, folder) if isinstance(photo, str) else None
             caption, attributes, caption_from = describe_row(row, column)
             known = path or (photo if hashed else None)
             if several and self._is_repeated(known, caption, name, by_number):
@@ -119,7 +120,7 @@ class TableListing:
                 uri, tag = f"{encoded}#{number}", self._cell_tag(path, photo)
             elif path is not None:
                 uri = self._seen.mark(encode_path(path))
-                tag = self._tag(path)
+                tag = self._file_tag(path)
             else:
                 yield _broken(by_number, _fault_of(photo))
                 continue
@@ -132,21 +133,20 @@ class TableListing:
             )
         self._left_out(LeftOut(uri=encoded, reason=CAPTION_FILE if n_rows else "empty"))
 
+    def _path(self, photo: str, folder: str) -> str:
+        return self._photos.path(valid_text(photo), folder=folder)
+
+    def _file_tag(self, path: str) -> str:
+        follow = self._photos.follow_links
+        return tag_file(self._photos.root, path, cache=self._cache, follow_links=follow)
+
     def _cell_tag(self, path: str | None, photo: bytes | str | ReadFailure) -> str:
         if self._cache is None:
             return UNTAGGED
         if path is not None:
-            return self._tag(path)
+            return self._file_tag(path)
         usable = isinstance(photo, bytes) and too_many_bytes(len(photo)) is None
         return hash_tag(photo) if isinstance(photo, bytes) and usable else "no image"
-
-    def _tag(self, path: str) -> str:
-        return tag_file(
-            self._places.root,
-            path,
-            cache=self._cache,
-            follow_links=self._places.follow_links,
-        )
 
     def _is_repeated(self, photo: object, caption: str | None, name: str, row: str) -> bool:
         """Whether another table has given the row, which then is left out."""
@@ -171,7 +171,7 @@ class TableListing:
             )
         for fault in faults:
             logger.warning("left out: %s", fault)
-        self._places.report()
+        self._photos.report()
 
 
 def missing_columns(uri: str) -> str | None:

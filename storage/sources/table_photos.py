@@ -2,8 +2,9 @@
 
 import logging
 import os
+import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from storage.canonical import digest_of, key_of
 from storage.locations import is_local, local_path
@@ -14,50 +15,61 @@ from storage.sources.names import PhotoNames
 from storage.sources.parquet_rows import numbered_rows
 from storage.sources.rows import BrokenRow, Row, iter_rows, open_binary, table_kind
 
+Reader = Callable[[str], bytes | ReadFailure]
+
 logger = logging.getLogger(__name__)
 
 _MAX_FOLDERS = 16
 """So many folders beside a table are looked into for photos that it names without a folder."""
 
 
-class PhotoPlaces:
+class RowPhotos:
     """Where the photos lie that rows name: below one root, whatever the spelling.
 
-    On a disk a name without a match is looked for in the folders beside the table, as of
-    ``images/``, and is taken from there where one alone has it.
+    A path starts at the table's folder, at the root, or (as of another machine) above the folder
+    that the root is called; the first of these that is there counts. On a disk a name without any
+    is looked for in the folders beside the table, as of ``images/``, and is taken from there where
+    one alone has it.
     """
 
     def __init__(self, root: str, *, follow_links: bool = False) -> None:
         self.root = root
         self.follow_links = follow_links
         self._above = root.rstrip("/") + "/"
+        self._own_name = root.rstrip("/").rpartition("/")[2]
         self._local = is_local(root)
         self._names = PhotoNames(root)
+        self._starts: dict[str, str] = {}
         self._folders: list[str] | None = None
         self._n_found = 0
         self._missing = ""
 
-    def path(self, name: str) -> str:
-        """The path below the root; a name that means nothing there stays, and is not read."""
-        plain = str(local_path(name)) if name.startswith("file://") else name
-        plain = plain.removeprefix(self._above).removeprefix("./")
-        if self._local and self._is_there(plain):  # as written: nearly always, and soon told
-            self._n_found += 1
-            return plain
-        found = self._spelled(plain)
-        if self._is_there(found) or found.startswith("/") or ".." in found.split("/"):
-            return self._counted(found)
-        elsewhere = [
-            path
-            for folder in self._beside()
-            if self._is_there(path := self._names.find(f"{folder}/{found}"))
-        ]
-        return self._counted(elsewhere[0] if len(elsewhere) == 1 else found)
+    def path(self, name: str, *, folder: str = "") -> str:
+        """The path below the root; a name that means nothing there stays, and is not read.
 
-    def _spelled(self, name: str) -> str:
-        found = self._names.find(name)
-        stripped = name.strip()
-        return found if stripped == name or self._is_there(found) else self._names.find(stripped)
+        ``folder`` is the table's, below the root.
+        """
+        plain = str(local_path(name)) if name.startswith("file://") else name
+        plain = re.sub(r"/(\./|/)+", "/", plain).removeprefix(self._above).removeprefix("./")
+        if not self._local:
+            return self._in_store(plain, folder)
+        candidates = list(self._candidates(plain, folder))
+        found = next((path for path in candidates if self._is_there(path)), None)
+        if found is None:
+            sure = (self._names.lookup(path) for path in candidates)
+            found = next((path for path in sure if path is not None), None)
+        if found is None:
+            found = self._beside(candidates[0])
+        if found is None:
+            self._missing = self._missing or plain
+            return plain
+        self._n_found += 1
+        return found
+
+    def read(self, name: str, *, folder: str = "") -> bytes | ReadFailure:
+        """The bytes of the photo that a row names."""
+        path = self.path(name, folder=folder)
+        return read_photo(self.root, path, follow_links=self.follow_links)
 
     def report(self) -> None:
         """Say so where none of the photos that were asked for is there."""
@@ -69,28 +81,40 @@ class PhotoPlaces:
                 self._missing,
             )
 
-    def _counted(self, path: str) -> str:
-        if self._is_there(path):
-            self._n_found += 1
-        else:
-            self._missing = self._missing or path
-        return path
+    def _candidates(self, name: str, folder: str) -> Iterator[str]:
+        for spelled in dict.fromkeys((name, name.strip())):
+            if spelled.startswith("/") or ".." in spelled.split("/"):
+                yield spelled  # not read, unless its end is meant
+            else:
+                yield from dict.fromkeys((f"{folder}/{spelled}" if folder else spelled, spelled))
+            parts = spelled.replace("\\", "/").split("/")
+            if self._own_name in parts[:-1]:
+                last = len(parts) - 1 - parts[::-1].index(self._own_name)
+                yield "/".join(parts[last + 1 :])
 
-    def read(self, name: str) -> bytes | ReadFailure:
-        """The bytes of the photo that a row names."""
-        return read_photo(self.root, self.path(name), follow_links=self.follow_links)
+    def _in_store(self, name: str, folder: str) -> str:
+        # Each question to an object store is a request: one table's paths all start alike.
+        if folder and folder not in self._starts:
+            there = self._names.lookup(f"{folder}/{name}") is not None
+            self._starts[folder] = f"{folder}/" if there else ""
+        return self._names.find(self._starts.get(folder, "") + name)
 
     def _is_there(self, path: str) -> bool:
-        # Each question to an object store is a request: there names are taken as they are.
         try:
-            return not self._local or os.path.lexists(self._above + path)
+            return path[:1] != "/" and os.path.lexists(self._above + path)
         except ValueError:  # a NUL in the path
             return False
 
-    def _beside(self) -> list[str]:
+    def _beside(self, name: str) -> str | None:
+        if name.startswith("/") or ".." in name.split("/"):
+            return None
         if self._folders is None:
             self._folders = _folders_of(self.root)
-        return self._folders if len(self._folders) <= _MAX_FOLDERS else []
+        if len(self._folders) > _MAX_FOLDERS:
+            return None
+        tried = (self._names.lookup(f"{folder}/{name}") for folder in self._folders)
+        found = [path for path in tried if path is not None]
+        return found[0] if len(found) == 1 else None
 
 
 def _folders_of(root: str) -> list[str]:
@@ -133,24 +157,26 @@ class SeenPhotos:
         self._database.close()
 
 
-def read_cells(uri: str, wanted: set[int], places: PhotoPlaces) -> dict[int, bytes | ReadFailure]:
+def read_cells(uri: str, wanted: set[int], photo: Reader) -> dict[int, bytes | ReadFailure]:
     """The photos of some rows of a table, by their numbers; of parquet only what must be is read.
+
+    ``photo`` reads one that a row names.
 
     Raises:
         SourceError: the table cannot be read.
     """
     if table_kind(uri) == "parquet":
         with open_binary(uri) as file:
-            return {number: _photo(row, places) for number, row in numbered_rows(file, wanted)}
-    return {number: _photo(row, places) for number, row in _all_rows(uri, wanted)}
+            return {n: _read_cell(row, photo) for n, row in numbered_rows(file, wanted)}
+    return {n: _read_cell(row, photo) for n, row in _all_rows(uri, wanted)}
 
 
-def _photo(row: Row | BrokenRow, places: PhotoPlaces) -> bytes | ReadFailure:
+def _read_cell(row: Row | BrokenRow, read: Reader) -> bytes | ReadFailure:
     if isinstance(row, BrokenRow):
         return ReadFailure(row.detail)
     _, photo = pick_photo(row)
     if isinstance(photo, str):
-        return places.read(photo)
+        return read(photo)
     if isinstance(photo, bytes):
         return too_many_bytes(len(photo)) or photo
     return photo

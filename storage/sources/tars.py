@@ -169,8 +169,10 @@ class _Stamp:
         return tag
 
 
-def tar_source(uri: str) -> TarSource:
+def tar_source(uri: str, *, follow_links: bool = False) -> TarSource:
     """The source for one tar, or for a folder with some in it or in its subfolders.
+
+    ``follow_links`` looks into folders that are links, too.
 
     Raises:
         SourceError: the folder holds no tar.
@@ -178,7 +180,7 @@ def tar_source(uri: str) -> TarSource:
     if not is_directory(uri):
         root, _, name = uri.rpartition("/")
         return TarSource(root=root or "/", tars=(name,))
-    tars = containers_below(uri, is_tar_name)
+    tars = containers_below(uri, is_tar_name, follow_links=follow_links)
     if not tars:
         raise SourceError(
             f"no tars in {uri}: expected WebDataset shards such as 00000.tar (subfolders too)"
