@@ -6,7 +6,6 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from itertools import islice
-from pathlib import Path
 
 from storage.canonical import decode_path
 from storage.content_tags import HASH_PREFIX, TagCache, file_stamp, hash_tag
@@ -89,13 +88,34 @@ def read_photo(root: str, path: str, *, follow_links: bool = False) -> bytes | R
 
 
 def _read_local(root: str, path: str, *, follow_links: bool) -> bytes | ReadFailure:
-    full = os.path.realpath(os.path.join(root, path))
-    if not follow_links and not is_inside(full, os.path.realpath(root)):
-        return ReadFailure(f"{path!r} is a link out of the source's root; --follow-links reads it")
-    status = os.stat(full)
+    full = os.path.join(root, path)
+    status = _status_without_links(root, path)
+    if status is None:
+        full = os.path.realpath(full)
+        if not follow_links and not is_inside(full, os.path.realpath(root)):
+            return ReadFailure(
+                f"{path!r} is a link out of the source's root; --follow-links reads it"
+            )
+        status = os.stat(full)
     if not stat.S_ISREG(status.st_mode):
         return ReadFailure("not a regular file")
-    return too_many_bytes(status.st_size) or Path(full).read_bytes()
+    failure = too_many_bytes(status.st_size)
+    if failure is not None:
+        return failure
+    with open(full, "rb") as file:
+        return file.read()
+
+
+def _status_without_links(root: str, path: str) -> os.stat_result | None:
+    """What lies at a path below the root; None where a link is on the way, which may leave it."""
+    status = None
+    place = root
+    for part in path.split("/"):
+        place = f"{place}/{part}"
+        status = os.lstat(place)
+        if stat.S_ISLNK(status.st_mode):
+            return None
+    return status
 
 
 def is_inside(real_path: str, real_root: str) -> bool:

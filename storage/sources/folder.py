@@ -18,7 +18,6 @@ from storage.sources.base import (
     Contents,
     LeftOut,
     LeftOutSink,
-    has_image_suffix,
     make_record,
 )
 from storage.sources.captions import caption_fields, split_caption
@@ -104,14 +103,14 @@ class _Walk:
             for entry in entries:
                 if entry.is_directory:
                     yield from self.records(entry.path, ancestors, tables)
-                elif has_image_suffix(entry.name):
+                elif entry.name in sidecars.photos:
                     beside = sidecars.of(entry.name)
                     used.update(beside.values())
                     described = _from_tables(entry.path, tables)
                     sidecars.describe(beside, described)
                     yield self._record(entry, described)
         for entry in entries:
-            if not (entry.is_directory or has_image_suffix(entry.name)):
+            if not (entry.is_directory or entry.name in sidecars.photos):
                 self._leave(entry, used)
 
     def _record(self, entry: Entry, described: Described) -> SourceRecord:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from storage.sources.base import ReadFailure, has_image_suffix
+from storage.sources.base import IMAGE_SUFFIXES, ReadFailure
 from storage.sources.captions import (
     MAX_CAPTION_BYTES,
     TEXT_SUFFIXES,
@@ -49,23 +49,29 @@ def is_sidecar_name(name: str) -> bool:
 
 
 class Sidecars:
-    """The caption files of one folder, by the photos that they stand beside."""
+    """The photos of one folder by name, and the caption files that stand beside them."""
 
     def __init__(self, root: str, entries: Sequence[Entry], *, follow_links: bool = False) -> None:
         self._root = root
         self._follow = follow_links
+        self.photos: set[str] = set()
         self._by_stem: dict[str, dict[str, str]] = {}  # stem or whole name -> suffix -> path
+        stems: set[str] = set()
         for entry in entries:
             stem, suffix = os.path.splitext(entry.name)
-            if not entry.is_directory and suffix.lower() in _SUFFIXES:
-                self._by_stem.setdefault(stem, {}).setdefault(suffix.lower(), entry.path)
-        self._folded = self._by_folded_stem(entries) if self._by_stem else {}
+            suffix = suffix.lower()
+            if entry.is_directory:
+                continue
+            if suffix in IMAGE_SUFFIXES:
+                self.photos.add(entry.name)
+                stems.add(stem)
+            elif suffix in _SUFFIXES:
+                self._by_stem.setdefault(stem, {}).setdefault(suffix, entry.path)
+        self._folded = self._by_folded_stem(stems) if self._by_stem else {}
 
-    def _by_folded_stem(self, entries: Sequence[Entry]) -> dict[str, dict[str, str]]:
+    def _by_folded_stem(self, stems: set[str]) -> dict[str, dict[str, str]]:
         """Caption files of photos that another system spells differently (``A.JPG``, ``a.txt``)."""
-        names = {entry.name for entry in entries if has_image_suffix(entry.name)}
-        stems = names | {os.path.splitext(name)[0] for name in names}
-        alone = self._by_stem.keys() - stems
+        alone = self._by_stem.keys() - stems - self.photos
         return {folded_path(stem): self._by_stem[stem] for stem in sorted(alone)}
 
     def of(self, name: str) -> dict[str, str]:
