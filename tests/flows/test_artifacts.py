@@ -36,7 +36,9 @@ def shown(api: str, work: Callable[[], object]) -> dict[str, dict[str, Any]]:
 
     wanted = {"artifacts": {"flow_run_id": {"any_": [run()]}}}
     answer = httpx.post(f"{api}/artifacts/filter", json=wanted).raise_for_status()
-    return {artifact["key"]: artifact for artifact in answer.json()}
+    # An answer that was lost makes a second artifact of a key: the newest one counts.
+    found = sorted(answer.json(), key=lambda artifact: str(artifact["updated"]))
+    return {artifact["key"]: artifact for artifact in found}
 
 
 def test_tables_texts_and_pictures_arrive(prefect_api: str) -> None:
@@ -169,6 +171,7 @@ def test_d04_a_server_that_does_not_come_back_ends_nothing(
         done.append("all")
         line.mend()
 
-    assert "rows" not in shown(prefect_api, work)
+    shown(prefect_api, work)
     assert done == ["all"]
-    assert "(rows): 1 items were not delivered" in caplog.text
+    for key in ("loop", "rows", "text", "picture", "page"):
+        assert f"({key}): 1 items were not delivered" in caplog.text
