@@ -1,6 +1,5 @@
 """Names and places in the parameters: what they stand for, wherever a worker stands."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.resources import files
@@ -9,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator
 
 from hcp.training.config import TrainConfig
-from storage.locations import exists, is_local, normalised
+from storage.locations import normalised, settled
 from storage.mlflow_calls import sqlite_file
 from storage.places import check_filled, check_own_folder
 from storage.versions import split_dataset
@@ -17,8 +16,6 @@ from storage.versions import split_dataset
 C = TypeVar("C")
 
 EMBEDDED = "embedded"
-
-_SPELT_AS_PATH = re.compile(r"\.{1,2}(/|$)|~|/|file://")
 
 Model = Literal["base", "pose", "masks", "judge", "bodies"]
 
@@ -49,12 +46,8 @@ def _place(text: str) -> str:
 
 
 def _file(text: str) -> str:
-    """A local path is made absolute; any other name (an id, a registry URI) stays.
-
-    A path is what exists, or is spelt as one: a worker's error then names the place that was meant.
-    """
-    is_path = is_local(_given(text)) and (_SPELT_AS_PATH.match(text) or exists(text))
-    return normalised(text) if is_path else text
+    """A local path is made absolute; any other name (an id, a registry URI) stays."""
+    return settled(_given(text))
 
 
 def _registry(text: str) -> str:

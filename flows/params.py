@@ -144,7 +144,7 @@ class CacheParams(ComputeParams):
     base: Annotated[File, Field(description="diffusers id or folder, or 'embedded'")]
     training: Annotated[
         TrainConfig,
-        AfterValidator(with_places("resnet_weights")),
+        AfterValidator(with_places("resnet_weights", "init_from")),
         Field(description="as of the training that reads it: its data and cache count"),
     ] = TrainConfig()
     workers: Annotated[PoolConfig, Field(description="the encoders on Ray")] = PoolConfig()

@@ -20,12 +20,12 @@ from storage.checkpoints import (
 from storage.errors import CheckpointError
 from storage.locations import (
     exists,
-    filesystem,
     is_directory,
     join,
     normalised,
     read_bytes,
     remove_folder,
+    rename_folder,
     write_atomic,
 )
 
@@ -106,5 +106,4 @@ def _keep_former_latest(out: str) -> None:
     except CheckpointError:  # unfinished or damaged: it keeps its files under another name
         places = (join(out, f"{LATEST}.unfinished-{n}") for n in count())
         aside = next(place for place in places if not exists(place))
-        fs, path = filesystem(former)
-        fs.mv(path, filesystem(aside)[1], recursive=True)
+        rename_folder(former, aside)

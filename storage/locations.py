@@ -1,6 +1,7 @@
 """Local paths and fsspec URLs behind one small set of verbs; local paths take the direct way."""
 
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -13,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from storage.durable import flush_directory, flush_file, rename
 from storage.extras import explained_imports
 from storage.objects import (
+    move_objects,
     object_exists,
     object_size,
     objects_below,
@@ -21,6 +23,8 @@ from storage.objects import (
     remove_objects,
 )
 from storage.places import check_place
+
+_SPELT_AS_PATH = re.compile(r"\.{1,2}(/|$)|~|/|file://")
 
 TEMPORARY_PREFIX = ".tmp-"
 """Names that start so are unfinished writes: never read, removed on error and by ``hcp gc``."""
@@ -46,6 +50,16 @@ def normalised(uri: str | os.PathLike[str]) -> str:
     text = os.fspath(uri)
     check_place(text)
     return str(local_path(text)) if is_local(text) else text.rstrip("/")
+
+
+def settled(name: str) -> str:
+    """A local path made absolute, any other name (a hub's id, a registry's URI) as it is.
+
+    A path is what exists, or is spelt as one: an error elsewhere then names the place that was
+    meant.
+    """
+    is_path = is_local(name) and (_SPELT_AS_PATH.match(name) or exists(name))
+    return normalised(name) if is_path else name
 
 
 def join(root: str, *parts: str) -> str:
@@ -164,6 +178,15 @@ def remove_folder(uri: str) -> None:
         shutil.rmtree(local_path(uri), ignore_errors=True)
         return
     remove_objects(*filesystem(uri))
+
+
+def rename_folder(uri: str, target: str) -> None:
+    """Give a directory another name, of the same disk or store, which nothing has."""
+    if is_local(uri):
+        rename(local_path(uri), local_path(target))
+        return
+    fs, path = filesystem(uri)
+    move_objects(fs, path, filesystem(target)[1])
 
 
 @contextmanager

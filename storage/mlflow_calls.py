@@ -30,7 +30,7 @@ def sqlite_file(uri: str) -> Path | None:
     """The database file of a ``sqlite:///`` URI; None for any other."""
     if not uri.startswith(_SQLITE):
         return None
-    return Path(uri.removeprefix(_SQLITE).partition("?")[0]).absolute()
+    return Path(os.path.abspath(uri.removeprefix(_SQLITE).partition("?")[0]))
 
 
 def is_missing(uri: str) -> bool:

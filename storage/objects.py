@@ -71,7 +71,15 @@ def remove_objects(fs: Any, path: str) -> None:
     for name in objects_below(fs, path):
         fs.rm_file(name)
     with suppress(Exception):  # the empty folders of stores that have such
-        fs.rmdir(path)
+        for folder in (*sorted(fs.find(path, withdirs=True), reverse=True), path):
+            fs.rmdir(folder)
+
+
+def move_objects(fs: Any, path: str, target: str) -> None:
+    """Move all objects below a path to another; neither name is a pattern."""
+    for name in objects_below(fs, path):
+        fs.cp_file(name, target + name[len(path) :])
+    remove_objects(fs, path)
 
 
 def _told_apart(fs: Any, path: str, ask: Callable[[], T]) -> T:

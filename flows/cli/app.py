@@ -6,6 +6,7 @@ import typer
 
 from flows.cli import adapters, local, people, runs, sources
 from flows.cli.console import fail, show_any_name
+from flows.cli.failures import server_is_away
 from storage.errors import HcpError
 
 COMMANDS = (
@@ -53,3 +54,8 @@ def main() -> None:
         app()
     except HcpError as error:
         fail(str(error))
+    except Exception as error:
+        said = server_is_away(error, os.environ.get("PREFECT_API_URL"))
+        if said is None:
+            raise
+        fail(said)

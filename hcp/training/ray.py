@@ -37,7 +37,7 @@ from hcp.training.takers import EventTakers
 from hcp.training.watching import OnEvent, RunStart
 from hcp.training.worker import Place, TrainJob, train_worker
 from storage.errors import CheckpointError, TrainingStoppedError
-from storage.locations import join, normalised
+from storage.locations import join, normalised, settled
 from storage.versions import DatasetVersion
 
 logger = logging.getLogger(__name__)
@@ -102,8 +102,8 @@ def fit(
     check_data(dataset, config)
     run = run_name(config, dataset=dataset, base=base, out=out, resume=resume)
     job = TrainJob(
-        config=config, root=dataset.root.uri, version=dataset.id, base=base, run=join(out, run),
-        keep_checkpoints=workers.keep_checkpoints,
+        config=config, root=dataset.root.uri, version=dataset.id, base=settled(base),
+        run=join(out, run), keep_checkpoints=workers.keep_checkpoints,
     )  # fmt: skip
     takers = EventTakers(job.run, config, on_event)
     log = MetricsLog(join(job.run, METRICS_NAME), takers)

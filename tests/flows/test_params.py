@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from typer.main import get_command
 
 from flows.cli import app
 from flows.cli.runs import _CACHE, _EVALUATE, _REBUILD, _TRAIN
+from flows.cli.settings import merged, tree
 from flows.params import (
     AblateParams,
     CacheParams,
@@ -210,3 +211,60 @@ def test_every_option_is_a_field_of_the_flows_parameters(name: str) -> None:
 def test_parameters_load_without_torch() -> None:
     code = "import flows.params, sys; assert not {'torch', 'ray', 'diffusers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
+NO_PLACE = {
+    "caption_scripts", "experiment", "license", "method", "model_name", "own", "palette",
+    "parent_run", "presentation", "question", "questions", "ray_address", "targets", "variants",
+}  # fmt: skip
+"""Settings that hold text, and are no paths."""
+NEEDED: dict[type, dict[str, Any]] = {
+    RetryParams: {"source": "/s", "root": "/r"},
+    TrainParams: {"dataset": "/d", "base": "b", "out": "/o"},
+    CacheParams: {"dataset": "/d", "base": "b"},
+    EvaluateParams: {"checkpoint": "/c", "base": "b", "out": "/o"},
+}
+NEEDED[RebuildAndTrainParams] = {
+    "rebuild": NEEDED[RetryParams],
+    "train": {"base": "b", "out": "/o"},
+    "evaluate": {"base": "b", "out": "/o"},
+}
+NEEDED[AblateParams] = {"train": NEEDED[TrainParams], "evaluate": {"base": "b", "out": "/o"}}
+
+
+def texts(kind: type) -> list[str]:
+    """Dotted paths of the settings that are one text, and may be a place."""
+    found = [
+        ".".join(path)
+        for path, annotation in leaves(kind)
+        if (path[-1] not in NO_PLACE and annotation in (str, str | None))
+        or "AfterValidator" in str(annotation)
+    ]
+    return [path for path in found if path.rpartition(".")[2] not in NO_PLACE]
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"), [(kind, path) for kind in NEEDED for path in texts(kind)],
+    ids=lambda each: each if isinstance(each, str) else each.__name__,
+)  # fmt: skip
+def test_d01_every_place_in_the_settings_means_the_callers_folder(
+    kind: type[BaseModel], path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here [1]").mkdir()
+    (tmp_path / "here [1]" / "x").touch()
+    prefix = "sqlite:///" if path.endswith("registry") else ""
+    for given in ("here [1]/x", "./here [1]/x", f"../{tmp_path.name}/here [1]/x"):
+        found: Any = kind.model_validate(merged(NEEDED[kind], tree(path, prefix + given)))
+        for name in path.split("."):
+            found = getattr(found, name)
+        assert found == f"{prefix}{tmp_path}/here [1]/x"
+
+
+def test_d01_a_path_that_is_not_there_is_named_as_the_caller_meant_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {"base": "./models/sd15.safetensors", "dataset": "data", "out": "runs"}
+    assert TrainParams.model_validate(given).base == f"{tmp_path}/models/sd15.safetensors"
+    assert TrainParams.model_validate(given | {"base": "owner/model"}).base == "owner/model"

@@ -10,6 +10,7 @@ import pytest
 from storage.layout import Root
 from storage.locations import write_atomic
 from storage.records import Reject
+from storage.runlog import RunLog
 from storage.shards import commit_unit
 from storage.verify import verify_root
 
@@ -80,3 +81,23 @@ def test_a_mount_without_renames_is_said_to_be_one(
     with pytest.raises(OSError, match=r"cannot rename files.*s3://"):
         write_atomic(str(tmp_path / "f"), b"x")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("code", [*UNABLE, "EPERM"])
+def test_a_mount_that_cannot_append_gets_a_run_log_of_each_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    real: Any = Path.open
+
+    def opened(path: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
+        if mode == "a" and path.exists():
+            raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
+        return real(path, mode, *args, **options)
+
+    monkeypatch.setattr(Path, "open", opened)
+    with RunLog(Root.of(tmp_path), "rebuild") as log:
+        for number in range(3):
+            log.append("unit", number=number)
+    first, own = sorted((tmp_path / "runs").iterdir(), key=lambda path: len(path.name))
+    assert first.name == "rebuild.jsonl"
+    assert [path.read_text().count("\n") for path in (first, own)] == [1, 2]

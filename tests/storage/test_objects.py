@@ -9,7 +9,15 @@ import pytest
 
 from storage.gc import collect_garbage
 from storage.layout import Root
-from storage.locations import exists, file_size, names_in, read_bytes, remove, remove_folder
+from storage.locations import (
+    exists,
+    file_size,
+    names_in,
+    read_bytes,
+    remove,
+    remove_folder,
+    rename_folder,
+)
 from storage.locations import write_atomic as put
 from storage.markers import is_committed
 from storage.records import Reject
@@ -159,6 +167,9 @@ def test_d06_brackets_in_a_folders_name_are_no_pattern(prefix: str) -> None:
             put(f"{root}/{folder}/a/f.txt", b"x")
         remove_folder(f"{root}/run [1]")
         remove_folder(f"{root}/run*")
+        rename_folder(f"{root}/run 1", f"{root}/run [2]")
+        assert names_in(f"{root}/run [2]/a") == ["f.txt"]
+        rename_folder(f"{root}/run [2]", f"{root}/run 1")
         assert not exists(f"{root}/run [1]/a/f.txt")
         assert [exists(f"{root}/{name}/a/f.txt") for name in ("run 1", "run1")] == [True, True]
         assert names_in(f"{root}/run 1/a") == ["f.txt"]
