@@ -20,6 +20,7 @@ from hcp.sites import Site
 from storage.checkpoints import COMPLETE_NAME, listed_files, mark_complete, read_listed
 from storage.errors import CheckpointError
 from storage.locations import join, remove, write_atomic
+from storage.weight_files import HEAD_BYTES, pointer_or_page
 
 logger = logging.getLogger(__name__)
 
@@ -166,4 +167,5 @@ def read_checkpoint(uri: str) -> tuple[AdapterCard, dict[str, Tensor]]:
     try:
         return card, load(blobs[WEIGHTS])
     except SafetensorError as error:
-        raise CheckpointError(f"checkpoint {uri}: {WEIGHTS}: {error}") from error
+        why = pointer_or_page(blobs[WEIGHTS][:HEAD_BYTES], WEIGHTS) or f"{WEIGHTS}: {error}"
+        raise CheckpointError(f"checkpoint {uri}: {why}") from error

@@ -3,20 +3,24 @@
 B batch, C channels, h x w map pixels.
 """
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from storage.errors import WeightsError
 from storage.extras import explained_imports
+from storage.weight_files import PICKLES, check_model_files
 
 _STRIDES = (4, 8, 16, 32)
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
+_UNFIT = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, EOFError)
 
 
 class ResnetPrior(nn.Module):
@@ -102,11 +106,12 @@ def _stage(image_size: tuple[int, int], map_size: tuple[int, int]) -> int | None
 
 
 def _load(encoder: nn.Module, weights: str | Path) -> None:
-    path = Path(weights)
+    path = Path(weights).expanduser()
+    check_model_files([path], "ResNet-50 weights")
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             state = load_file(path)
-        elif path.suffix in (".pth", ".pt"):
+        elif path.suffix.lower() in PICKLES:
             state = torch.load(path, map_location="cpu", weights_only=True)
         else:
             from torchvision.models import get_model_weights
@@ -114,7 +119,7 @@ def _load(encoder: nn.Module, weights: str | Path) -> None:
             name: Any = get_model_weights("resnet50")[str(weights)]
             state = name.get_state_dict(check_hash=True)
         encoder.load_state_dict(state, strict=True)
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+    except (*_UNFIT, SafetensorError, pickle.UnpicklingError) as error:
         raise WeightsError(
             f"ResNet-50 weights {str(weights)!r}: expected a .safetensors or .pth file of "
             f"torchvision's resnet50, or a torchvision weights name that can be fetched: {error}"

@@ -5,6 +5,7 @@ with free sizes, for the small Sam that this repository carries.
 """
 
 import json
+import pickle
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -17,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from storage.errors import WeightsError
 from storage.extras import explained_imports
+from storage.weight_files import check_model_files
 
 with explained_imports():
     from segment_anything import sam_model_registry
@@ -32,6 +34,7 @@ PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+_UNFIT = (RuntimeError, KeyError, TypeError, AttributeError, ValueError, EOFError, OSError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +144,7 @@ def load_sam(directory: Path) -> Sam:
                 f"embedded Sam: expected {WEIGHTS_FILE} and {CONFIG_FILE} in {directory}, "
                 f"{name} is missing"
             )
+    check_model_files([directory / WEIGHTS_FILE, directory / CONFIG_FILE], "embedded Sam")
     try:
         fields = json.loads((directory / CONFIG_FILE).read_text())
         fields["encoder_global_attn_indexes"] = tuple(fields["encoder_global_attn_indexes"])
@@ -165,9 +169,16 @@ def load_checkpoint(build: Callable[[], Sam], checkpoint: Path, *, name: str) ->
     Raises:
         WeightsError: the file is not a state dict of that model; ``name`` is for the message.
     """
+    check_model_files([checkpoint], name)
     try:
         sam = build()
-        sam.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
-    except (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError) as error:
+        sam.load_state_dict(_state_dict(checkpoint))
+    except (*_UNFIT, pickle.UnpicklingError, SafetensorError) as error:
         raise WeightsError(f"{name}: {checkpoint} is not its checkpoint: {error}") from error
     return sam.eval()  # also what is in it: TinyViT works out its attention biases then
+
+
+def _state_dict(checkpoint: Path) -> dict[str, torch.Tensor]:
+    if checkpoint.suffix.lower() == ".safetensors":
+        return load_file(checkpoint)
+    return torch.load(checkpoint, map_location="cpu", weights_only=True)

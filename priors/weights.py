@@ -16,6 +16,7 @@ from urllib.parse import urlparse
 
 from storage.content_tags import cache_folder, file_stamp, is_settled
 from storage.errors import WeightsError
+from storage.weight_files import check_model_files, check_model_folder, not_a_model_file
 
 logger = logging.getLogger(__name__)
 
@@ -125,11 +126,14 @@ def resolve_weights(
         cache: directory for downloads; default ``weights`` in the program's cache folder.
 
     Raises:
-        WeightsError: missing file, unknown name, failed download, wrong digest, untrusted pickle.
+        WeightsError: missing file, unknown name, failed download, wrong digest, untrusted pickle;
+            a Git LFS pointer, a web page or a part of a file in the file's place.
     """
     text = os.fspath(name_or_path)
     path = Path(text).expanduser()
+    check_model_files([path], "weights")
     if path.is_dir():
+        check_model_folder(path, "weights")
         return ResolvedWeights(path=path, sha256=_directory_sha256(path), kind=None)
     if path.is_file():
         return _checked(path, file_sha256(path), name=path.name, trust=trust)
@@ -194,7 +198,7 @@ def _fetched(
 def _downloaded(url: str, name: str, *, row: KnownWeights | None, folder: Path) -> Path:
     """The file of that URL in ``folder``, fetched unless it is there already."""
     target = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{name[-80:]}"
-    if target.is_file():
+    if target.is_file() and not_a_model_file(target) is None:
         return target
     earlier = folder / name  # what versions before this one called it, whatever the host
     if row is not None and earlier.is_file() and file_sha256(earlier) in row.sha256:
@@ -209,6 +213,9 @@ def _downloaded(url: str, name: str, *, row: KnownWeights | None, folder: Path) 
         raise WeightsError(
             f"weights: could not fetch {url} into {folder}: {error}; give a local path instead"
         ) from error
+    if why := not_a_model_file(target):
+        target.unlink()
+        raise WeightsError(f"weights: {url} gave no weights: {why}; or give a local path instead")
     return target
 
 

@@ -8,6 +8,7 @@ B batch, N detections, S side of the square input in px.
 """
 
 import os
+import pickle
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ from priors.device import resolve_device, runs_in_half
 from priors.weights import ResolvedWeights
 from storage.errors import WeightsError
 from storage.extras import explained_imports
+from storage.weight_files import check_model_files, check_model_folder
 
 with explained_imports():
     import cv2
@@ -44,6 +46,7 @@ NMS_IOU = 0.7
 assert torchvision.ops.nms
 
 YoloTask = Literal["pose", "segment"]
+_UNFIT = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, EOFError)
 
 
 def import_ultralytics() -> ModuleType:
@@ -79,9 +82,11 @@ def load_yolo(weights: ResolvedWeights, *, task: YoloTask) -> torch.nn.Module:
     """
     import_ultralytics()
     path = weights.path
+    check_model_files([path, path.with_suffix(".yaml")], f"{task} weights")
+    check_model_folder(path, f"{task} weights")
     try:
         model = _load(path, task=task)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except (*_UNFIT, pickle.UnpicklingError, yaml.YAMLError) as error:
         raise WeightsError(f"{task} weights: cannot load {path}: {error}") from error
     except SafetensorError as error:
         raise WeightsError(f"{task} weights: {path} is damaged: {error}") from error

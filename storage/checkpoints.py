@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from storage.canonical import digest_of
 from storage.errors import CheckpointError
 from storage.locations import filesystem, join, read_bytes, write_atomic
+from storage.weight_files import HEAD_BYTES, pointer_or_page
 
 COMPLETE_NAME = "COMPLETE.json"
 
@@ -35,14 +36,16 @@ def listed_files(uri: str) -> dict[str, str]:
     """
     marker = join(uri, COMPLETE_NAME)
     try:
-        files = json.loads(read_bytes(marker))["files"]
+        content = read_bytes(marker)
+        files = json.loads(content)["files"]
     except FileNotFoundError as error:
         raise CheckpointError(
             f"{uri} is not a complete checkpoint: no {COMPLETE_NAME}, which is written last, so it "
             "was never finished or is none"
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{marker} cannot be read: {error!r}") from error
+        why = None if isinstance(error, OSError) else pointer_or_page(content, marker)
+        raise CheckpointError(why or f"{marker} cannot be read: {error!r}") from error
     if not isinstance(files, dict) or not files:
         raise CheckpointError(f"{marker}: expected 'files' with at least one file, got {files!r}")
     for name in files:
@@ -97,11 +100,16 @@ def list_digest(files: Mapping[str, str]) -> str:
 
 
 def _check(uri: str, name: str, listed: Mapping[str, str], *, got: str) -> None:
-    if got != listed[name]:
-        raise CheckpointError(
-            f"checkpoint file {join(uri, name)} changed after it was written: expected sha256 "
-            f"{listed[name]}, got {got}"
-        )
+    if got == listed[name]:
+        return
+    place = join(uri, name)
+    fs, path = filesystem(place)
+    if why := pointer_or_page(fs.read_block(path, 0, HEAD_BYTES), place):
+        raise CheckpointError(f"checkpoint {uri}: {why}")
+    raise CheckpointError(
+        f"checkpoint file {place} changed after it was written: expected sha256 {listed[name]}, "
+        f"got {got}"
+    )
 
 
 def _sha256(uri: str, name: str) -> str:

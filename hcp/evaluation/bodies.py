@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from hcp.evaluation.results import SeenFaults
 from storage.errors import WeightsError
 from storage.records import Box, Person
+from storage.weight_files import check_model_files
 
 WEIGHTS_FILE, CONFIG_FILE, RECORD_FILE = "model.safetensors", "config.json", "seen_faults.json"
 FILL = (127, 127, 127)
@@ -178,6 +179,7 @@ def load_bodies(folder: str | Path, *, device: str = "cpu") -> BodyJudge:
                 f"body judge: expected {WEIGHTS_FILE} and {CONFIG_FILE} in {folder}, {name} is "
                 "missing; evaluate.bodies names such a folder, or 'embedded', or nothing"
             )
+    check_model_files([folder / WEIGHTS_FILE, folder / CONFIG_FILE], "body judge")
     try:
         fields: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text())
         fields["widths"] = tuple(fields["widths"])

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from storage.errors import WeightsError
+from storage.weight_files import check_model_folder
 
 TextScorer = Callable[[Sequence[NDArray[np.uint8]], Sequence[str]], list[float]]
 """Pictures (HWC uint8) and their prompts -> one score per picture, larger is closer."""
@@ -41,10 +43,11 @@ def clip_text_scorer(name_or_dir: str, *, device: str = "cpu", batch_size: int =
 def _load_clip(name_or_dir: str, device: str) -> tuple[Any, Any]:
     from transformers import CLIPModel, CLIPProcessor
 
+    check_model_folder(name_or_dir, f"CLIP model {name_or_dir!r}")
     try:
         model: Any = CLIPModel.from_pretrained(name_or_dir, use_safetensors=True)
         processor: Any = CLIPProcessor.from_pretrained(name_or_dir)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise WeightsError(
             f"CLIP model {name_or_dir!r} cannot be loaded ({str(error)[:200]})"
         ) from error

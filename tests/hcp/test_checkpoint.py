@@ -21,6 +21,7 @@ from hcp.sites import Site
 from storage.checkpoints import COMPLETE_NAME as MARKER
 from storage.checkpoints import listed_files, mark_complete, verify_checkpoint
 from storage.errors import CheckpointError
+from tests.left_files import LEFT
 
 CARD_DATA = AdapterCard(
     config=HcpConfig(width=4),
@@ -176,3 +177,21 @@ def test_the_teachers_come_back_and_an_older_card_has_none(tmp_path: Path) -> No
     assert read_checkpoint(str(tmp_path / "c"))[0] == card
     older = {k: v for k, v in CARD_DATA.to_json().items() if k != "teachers"}
     assert AdapterCard.from_json(json.loads(json.dumps(older, default=list))).teachers == ()
+
+
+@pytest.mark.parametrize("kind", ["lfs", "html"])
+@pytest.mark.parametrize("name", [WEIGHTS, CARD, MARKER])
+def test_b03_what_a_download_left_is_named(name: str, kind: str, written: Path) -> None:
+    data, said = LEFT[kind]
+    (written / name).write_bytes(data)
+    for read in (read_checkpoint, verify_checkpoint):
+        with pytest.raises(CheckpointError, match=said) as refused:
+            read(str(written))
+        assert name in str(refused.value)
+
+
+def test_b03_a_pointer_that_was_marked_complete_is_named(written: Path) -> None:
+    (written / WEIGHTS).write_bytes(LEFT["lfs"][0])
+    mark_complete(str(written), (WEIGHTS, CARD))
+    with pytest.raises(CheckpointError, match="Git LFS pointer"):
+        read_checkpoint(str(written))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hcp.resnet_prior import ResnetPrior
 from storage.errors import WeightsError
+from tests.left_files import LEFT
 
 pytest.importorskip("torchvision", reason="the core does not bring it")
 
@@ -88,3 +89,15 @@ def test_weights_load_by_their_torchvision_name(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     found = ResnetPrior("IMAGENET1K_V2")(_pose_image(), map_size=(8, 8))
     assert torch.equal(found, resnet(_pose_image(), map_size=(8, 8)))
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors", "bin"])
+@pytest.mark.parametrize("kind", ["lfs", "html", "text", "empty", "garbage"])
+def test_b03_what_a_download_left_is_named(kind: str, suffix: str, tmp_path: Path) -> None:
+    data, said = LEFT.get(kind, (b"\x80\x02garbage\xff\xfe\x00", "ResNet-50 weights"))
+    path = tmp_path / f"resnet50.{suffix}"
+    path.write_bytes(data)
+    with pytest.raises(WeightsError, match=said) as refused:
+        ResnetPrior(path)
+    assert "ResNet-50" in str(refused.value)
+    assert str(path) in str(refused.value)

@@ -6,12 +6,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
 
-from priors.sam import SamConfig, build_sam, load_official_sam, load_sam, save_sam
+from priors.sam import (
+    SamConfig,
+    build_sam,
+    load_checkpoint,
+    load_official_sam,
+    load_sam,
+    save_sam,
+)
 from priors.weights import resolve_weights
 from storage.errors import WeightsError
+from tests.left_files import LEFT
 from tests.priors.sam_samples import SMALL, write_small_sam
 
 
@@ -67,3 +76,35 @@ def test_an_official_checkpoint_loads(tmp_path: Path) -> None:
     resolved = resolve_weights(path, trust=True)
     assert resolved.kind == "sam_vit_b"
     assert load_official_sam("vit_b", path).image_encoder.img_size == 1024
+
+
+@pytest.mark.parametrize("kind", ["lfs", "html", "text", "empty"])
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_b03_what_a_download_left_in_a_sam_folder_is_named(
+    name: str, kind: str, small: tuple[Sam, Path]
+) -> None:
+    _, directory = small
+    data, said = LEFT[kind]
+    (directory / name).write_bytes(data)
+    if (name, kind) == ("config.json", "text"):  # any text may be settings
+        said = "do not fit"
+    with pytest.raises(WeightsError, match=said):
+        load_sam(directory)
+
+
+def test_b03_a_checkpoint_that_is_none_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "sam_vit_b.pth"
+    for data, said in (*LEFT.values(), (b"\x80\x02garbage\xff\xfe\x00", "not its checkpoint")):
+        path.write_bytes(data)
+        with pytest.raises(WeightsError, match=said) as refused:
+            load_checkpoint(lambda: build_sam(SMALL), path, name="Sam vit_b")
+        assert "Sam vit_b" in str(refused.value)
+
+
+def test_a_checkpoint_may_be_safetensors(tmp_path: Path) -> None:
+    sam = build_sam(SMALL)
+    path = tmp_path / "sam_vit_b.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in sam.state_dict().items()}, path)
+    loaded = load_checkpoint(lambda: build_sam(SMALL), path, name="Sam vit_b")
+    for name, tensor in sam.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor)

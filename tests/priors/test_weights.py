@@ -17,6 +17,7 @@ from priors.weights import (
     resolve_weights,
 )
 from storage.errors import WeightsError
+from tests.left_files import LEFT
 
 
 @pytest.fixture
@@ -193,3 +194,38 @@ def test_digests_are_known_of_what_was_never_fetched(pickle_file: Path) -> None:
 def test_no_two_pose_models_of_the_table_share_a_digest() -> None:
     digests = [d for row in KNOWN_WEIGHTS.values() for d in row.sha256]
     assert len(digests) == len(set(digests))
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".safetensors"])
+@pytest.mark.parametrize("kind", ["lfs", "html", "text", "empty"])
+def test_b03_what_a_download_left_is_named_before_trust_and_digests(
+    kind: str, suffix: str, tmp_path: Path
+) -> None:
+    data, said = LEFT[kind]
+    path = tmp_path / f"sam_vit_h{suffix}"
+    path.write_bytes(data)
+    for trust in (False, True):
+        with pytest.raises(WeightsError, match=said) as refused:
+            resolve_weights(path, trust=trust)
+        assert "trust_weights" not in str(refused.value)
+
+
+def test_b03_a_directory_is_looked_through(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(3)}, tmp_path / "model.safetensors")
+    (tmp_path / "model.yaml").write_bytes(LEFT["lfs"][0])
+    with pytest.raises(WeightsError, match=r"model\.yaml is a Git LFS pointer"):
+        resolve_weights(tmp_path)
+
+
+def test_b03_a_page_that_answers_a_download_is_not_kept(pickle_file: Path, tmp_path: Path) -> None:
+    cache, url = tmp_path / "cache", pickle_file.as_uri()
+    whole = pickle_file.read_bytes()
+    pickle_file.write_bytes(LEFT["html"][0])
+    with pytest.raises(WeightsError, match=r"gave no weights: .*HTML page"):
+        resolve_weights(url, cache=cache, trust=True)
+    assert list(cache.iterdir()) == []
+    pickle_file.write_bytes(whole)
+    found = resolve_weights(url, cache=cache, trust=True)
+    found.path.write_bytes(LEFT["html"][0])  # as versions before this one kept it
+    again = resolve_weights(url, cache=cache, trust=True)
+    assert again.path.read_bytes() == whole

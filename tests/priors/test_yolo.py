@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import load_file
 
 from priors.config import ModelConfig
-from priors.weights import resolve_weights
+from priors.weights import ResolvedWeights, resolve_weights
 from priors.yolo import PAD_VALUE, YoloNetwork, import_ultralytics, letterbox, load_yolo
 from storage.errors import WeightsError
+from tests.left_files import LEFT
 
 ROOT = Path(__file__).parents[2]
 
@@ -102,3 +103,23 @@ def test_importing_ultralytics_leaves_the_machine_alone(tmp_path: Path) -> None:
     written = {p.name for p in home.rglob("*") if p.is_file()}
     assert "settings.json" not in written
     assert sorted(p.name for p in tmp_path.iterdir()) == ["home", "tmp"]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.yaml"])
+@pytest.mark.parametrize("kind", ["lfs", "html", "empty"])
+def test_b03_what_a_download_left_in_a_pose_folder_is_named(
+    kind: str, name: str, tiny_pose: Path
+) -> None:
+    weights = resolve_weights(tiny_pose)
+    data, said = LEFT[kind]
+    (tiny_pose / name).write_bytes(data)
+    with pytest.raises(WeightsError, match=said):
+        load_yolo(weights, task="pose")
+
+
+def test_b03_a_pickle_that_is_none_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "yolo11n-pose.pt"
+    path.write_bytes(b"\x80\x02garbage\xff\xfe\x00")
+    weights = ResolvedWeights(path=path, sha256="0" * 64, kind=None)
+    with pytest.raises(WeightsError, match=r"cannot load .*yolo11n-pose\.pt"):
+        load_yolo(weights, task="pose")

@@ -3,17 +3,21 @@
 Each takes pictures of any size and prepares them as its authors did for photos.
 """
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from hcp.evaluation.fidelity.space import FeatureSpace
 from storage.errors import WeightsError
 from storage.extras import explained_imports
+from storage.weight_files import check_model_files, check_model_folder
 
+_UNFIT = (OSError, RuntimeError, KeyError, TypeError, AttributeError, EOFError, ValueError)
 NETWORKS: Mapping[str, str] = {
     "clip": "CLIPModel",
     "dinov2": "Dinov2Model",
@@ -65,6 +69,7 @@ def transformers_space(name_or_dir: str, *, device: str = "cpu") -> FeatureSpace
     import transformers
 
     library: Any = transformers
+    check_model_folder(name_or_dir, f"feature network {name_or_dir!r}")
     try:
         kind: str = library.AutoConfig.from_pretrained(name_or_dir).model_type
         if kind not in NETWORKS:
@@ -76,7 +81,7 @@ def transformers_space(name_or_dir: str, *, device: str = "cpu") -> FeatureSpace
             name_or_dir, use_safetensors=True, output_loading_info=True
         )
         processor = library.AutoImageProcessor.from_pretrained(name_or_dir)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         said = " ".join(str(error).split())[:200]
         raise WeightsError(f"feature network {name_or_dir!r} cannot be loaded: {said}") from error
     if random := [*loaded["missing_keys"], *loaded["mismatched_keys"]]:
@@ -102,11 +107,12 @@ def inception_space(weights: Path, *, device: str = "cpu") -> FeatureSpace:
             FeatureExtractorInceptionV3,
         )
 
+    check_model_files([weights], "Inception")
     try:
         network: Any = FeatureExtractorInceptionV3(
             "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(weights)
         )
-    except (OSError, RuntimeError, KeyError, TypeError, AttributeError, EOFError) as error:
+    except (*_UNFIT, pickle.UnpicklingError) as error:
         raise WeightsError(
             f"Inception: {weights} does not hold its weights ({str(error)[:200]})"
         ) from error

@@ -1,5 +1,6 @@
 """CLIP scores of a tiny random CLIP."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from transformers import (
     CLIPVisionConfig,
 )
 
+from hcp.evaluation.fidelity.networks import transformers_space
 from hcp.evaluation.similarity import clip_text_scorer
 from storage.errors import WeightsError
+from tests.left_files import LEFT
 
 PROMPTS = ("a woman", "a man doing yoga", "a red car")
 
@@ -57,3 +60,16 @@ def test_clip_scores_are_cosines_whatever_the_batch(clip: Path) -> None:
 def test_a_clip_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="no-clip"):
         clip_text_scorer(str(tmp_path / "no-clip"))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+@pytest.mark.parametrize("kind", ["lfs", "html"])
+def test_b03_what_a_download_left_in_a_clip_folder_is_named(
+    kind: str, name: str, clip: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(clip, tmp_path, dirs_exist_ok=True)
+    data, said = LEFT[kind]
+    (tmp_path / name).write_bytes(data)
+    for load in (clip_text_scorer, transformers_space):
+        with pytest.raises(WeightsError, match=said):
+            load(str(tmp_path))
