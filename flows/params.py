@@ -22,7 +22,7 @@ from priors.gate import GateConfig
 from storage.records import RejectReason
 from storage.retries import TRANSIENT
 
-BASE = "diffusers id or folder, .safetensors file, or 'embedded'"
+BASE = "diffusers id or folder, .safetensors file here or on the hub, or 'embedded'"
 
 
 class Params(BaseModel):
@@ -141,7 +141,7 @@ class CacheParams(ComputeParams):
     """Encode a dataset version for a base: latents and text embeddings that training reads."""
 
     dataset: Annotated[Dataset, Field(description="ROOT or ROOT@VERSION")]
-    base: Annotated[File, Field(description="diffusers id or folder, or 'embedded'")]
+    base: Annotated[File, Field(description=BASE)]
     training: Annotated[
         TrainConfig,
         AfterValidator(with_places("resnet_weights", "init_from")),

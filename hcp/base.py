@@ -4,8 +4,7 @@ Of a folder whose weights are there in another float type alone (``*.fp16.safete
 """
 
 import logging
-import re
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,26 +12,32 @@ from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
-from huggingface_hub import HfApi, constants, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+from huggingface_hub import constants
+from safetensors import SafetensorError
 
+from hcp.base_files import (
+    ENCODERS,
+    downloaded_file,
+    files_on_hub,
+    folder_variant,
+    is_hub_file,
+    local_base,
+    numbers_stored,
+    weights_variant,
+)
+from hcp.latents import fold_statistics
 from hcp.single_file import keep_vae_scale, load_single_file
 from storage.errors import CheckpointError
-from storage.weight_files import not_a_model_file
 
 logger = logging.getLogger(__name__)
 
 BasePipeline = StableDiffusionPipeline | StableDiffusionXLPipeline
 """Stable Diffusion 1.x and 2.x, or XL."""
 
-ENCODERS = ("vae", "text_encoder", "text_encoder_2")
-"""What a training from a cache does without."""
-
-HUB_TIMEOUT_S = 10.0
-_UNREACHABLE = (HfHubHTTPError, OSError, RuntimeError, ValueError)
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_WEIGHTS = re.compile(r"(?P<part>\w+)/[\w-]+(\.(?P<variant>\w+))?(-\d+-of-\d+)?\.safetensors")
-_PREFERRED = ("fp32", "bf16", "fp16")
+_UNFIT = (  # what the libraries raise where files do not fit one another
+    OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeError,
+    SafetensorError,
+)  # fmt: skip
 
 
 def load_base(
@@ -45,10 +50,11 @@ def load_base(
     """The pipeline of a Stable-Diffusion-layout model, frozen and in evaluation mode.
 
     Args:
-        id_or_dir: a directory in diffusers layout, a `.safetensors` file (`hcp.single_file`), or a
-            hub id (`owner/name`); a hub id is looked for in the local cache first, and asked for
-            on the network once, with a short timeout, unless HF_HUB_OFFLINE is set. Only
-            safetensors weights load.
+        id_or_dir: a directory in diffusers layout, a `.safetensors` file (`hcp.single_file`), a
+            hub id (`owner/name`), or the address of a single file of the hub, also as
+            `owner/name/file.safetensors`. What is on the hub is looked for in the local cache
+            first, and asked for on the network once, with a short timeout, unless HF_HUB_OFFLINE
+            is set. Only safetensors weights load.
         device: where the models go.
         dtype: of the weights.
         without: components that are not loaded, such as ``ENCODERS``; they are None.
@@ -57,16 +63,13 @@ def load_base(
             pointer or a web page in a file's place, or neither a `StableDiffusionPipeline` nor a
             `StableDiffusionXLPipeline`; the message names what was tried.
     """
-    name = str(id_or_dir)
-    path = Path(name).expanduser()
-    load = _Load(name=name, dtype=dtype, without=without)
-    if path.is_file():
-        pipeline: BasePipeline = load_single_file(path, dtype=dtype, without=without)
-    else:
-        pipeline = _from_folder(path, load) if path.is_dir() else _from_hub(load)
+    load = _Load(name=str(id_or_dir), dtype=dtype, without=without)
+    pipeline = _loaded(load)
     for module in frozen_modules(pipeline):
         module.requires_grad_(requires_grad=False)
         module.eval()
+    if type(pipeline) is StableDiffusionPipeline and pipeline.vae is not None:
+        fold_statistics(pipeline.vae)
     pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
@@ -81,80 +84,45 @@ class _Load:
     without: Sequence[str]
 
 
-def weights_variant(names: Iterable[str]) -> str | None:
-    """The variant of the weights among a pipeline's files that is there without the plain ones.
-
-    Args:
-        names: as ``unet/diffusion_pytorch_model.fp16.safetensors``, in any order.
-    """
-    variants: dict[str, set[str | None]] = {}
-    for found in filter(None, map(_WEIGHTS.fullmatch, names)):
-        variants.setdefault(found["part"], set()).add(found["variant"])
-    only = {
-        variant
-        for part in ("unet", *ENCODERS)
-        if None not in (known := variants.get(part, {None}))
-        for variant in known
-        if variant is not None
-    }
-    return min(only, key=lambda v: (*(v != one for one in _PREFERRED), v), default=None)
-
-
-def _from_folder(folder: Path, load: _Load) -> BasePipeline:
-    if not (folder / "model_index.json").is_file():
-        raise CheckpointError(
-            f"base model {load.name!r}: expected a pipeline in diffusers layout, "
-            f"but {folder} holds no model_index.json"
-        )
-    parts = [folder / part for part in ("unet", *ENCODERS) if part not in load.without]
-    weights = [file for part in parts for file in sorted(part.glob("*.safetensors"))]
-    variant = weights_variant(file.relative_to(folder).as_posix() for file in weights)
-    read = [file for file in weights if variant is None or f".{variant}" in file.name]
-    settings = [file for part in (folder, *parts) for file in sorted(part.glob("*.json"))]
-    for file in (*settings, *(read or weights)):
-        if why := not_a_model_file(file):
-            raise CheckpointError(f"base model {load.name!r}: {why}")
-    return _from_pretrained(str(folder), load, local_only=True, variant=variant)
-
-
-def _from_hub(load: _Load) -> BasePipeline:
+def _loaded(load: _Load) -> BasePipeline:
     name = load.name
-    if not _HUB_ID.fullmatch(name) or name.startswith(".") or name.endswith(".safetensors"):
-        raise CheckpointError(
-            f"base model {name!r}: neither a directory nor a file "
-            f"({Path(name).expanduser()} does not exist), and not a hub id (expected owner/name)"
-        )
-    try:
-        return _from_folder(Path(snapshot_download(name, local_files_only=True)), load)
-    except (CheckpointError, OSError) as error:
-        tried = f"directory {Path(name).resolve()}; hub cache {constants.HF_HUB_CACHE}"
-        if constants.HF_HUB_OFFLINE:
-            raise CheckpointError(
-                f"base model {name!r} not found. Tried: {tried}. The hub itself was not asked "
-                "because HF_HUB_OFFLINE is set"
-            ) from error
-    names = _files_on_hub(name, tried=tried)
+    here = local_base(name)
+    if here is not None:
+        try:
+            return _from_place(here, load)
+        except CheckpointError:  # in the hub's cache a part of it may be missing
+            if constants.HF_HUB_OFFLINE or Path(name).expanduser().exists():
+                raise
+    if is_hub_file(name):
+        return _from_place(downloaded_file(name), load)
+    variant = weights_variant(files_on_hub(name, name))
     logger.info("downloading base model %s", name)
-    return _from_pretrained(name, load, local_only=False, variant=weights_variant(names))
+    return _from_pretrained(name, load, local_only=False, variant=variant)
 
 
-def _files_on_hub(name: str, *, tried: str) -> list[str]:
-    # One request with a timeout: diffusers itself would retry for minutes on a dead network.
-    try:
-        info = HfApi().model_info(name, timeout=HUB_TIMEOUT_S)
-        return [file.rfilename for file in info.siblings or ()]
-    except Exception as error:
-        if isinstance(error, RepositoryNotFoundError | HFValidationError):
-            why = "(no such model, or it is private or gated and no token is set)"
-        # The hub client's HTTP library changed with its major version (requests, now httpx); its
-        # connection errors share no base class with ours.
-        elif isinstance(error, _UNREACHABLE) or "http" in type(error).__module__:
-            why = f"could not be reached ({type(error).__name__}: {str(error)[:200]})"
-        else:
-            raise
-        raise CheckpointError(
-            f"base model {name!r} not found. Tried: {tried}; hub {constants.ENDPOINT} {why}"
-        ) from error
+def _from_place(place: Path, load: _Load) -> BasePipeline:
+    if place.is_file():
+        return load_single_file(place, dtype=load.dtype, without=load.without)
+    variant = folder_variant(place, load.name, without=load.without)
+    pipeline = _from_pretrained(str(place), load, local_only=True, variant=variant)
+    _check_whole(pipeline, place, variant, load.name)
+    return pipeline
+
+
+def _check_whole(pipeline: Any, folder: Path, variant: str | None, name: str) -> None:
+    # What a file lacks, the libraries leave at random values or nowhere, with a warning at most.
+    for part in ("unet", *ENCODERS):
+        module: Any = getattr(pipeline, part, None)
+        if module is None:
+            continue
+        there, parameters = numbers_stored(folder / part, variant), list(module.parameters())
+        wanted = sum(parameter.numel() for parameter in parameters)
+        if there < wanted or any(parameter.is_meta for parameter in parameters):
+            raise CheckpointError(
+                f"base model {name!r}: the weights in {folder / part} are not those of its "
+                f"config.json: {there:,} numbers are there, its {type(module).__name__} has "
+                f"{wanted:,}"
+            )
 
 
 def _from_pretrained(
@@ -171,7 +139,7 @@ def _from_pretrained(
         )  # fmt: skip
         if "vae" in left:
             keep_vae_scale(pipeline, source, local_only=local_only)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except _UNFIT as error:
         raise CheckpointError(
             f"base model {name!r}: {source} does not load as a StableDiffusionPipeline or a "
             f"StableDiffusionXLPipeline ({type(error).__name__}: {str(error)[:300]})"
@@ -181,7 +149,17 @@ def _from_pretrained(
             f"base model {name!r}: expected a StableDiffusionPipeline or a "
             f"StableDiffusionXLPipeline, got {type(pipeline).__name__}"
         )
+    _check_channels(pipeline, name)
     return pipeline
+
+
+def _check_channels(pipeline: BasePipeline, name: str) -> None:
+    config: Any = None if pipeline.unet is None else pipeline.unet.config
+    if config is not None and config.in_channels != config.out_channels:
+        raise CheckpointError(
+            f"base model {name!r}: its U-Net takes {config.in_channels} channels, as for "
+            f"inpainting or editing; expected a text-to-image model with {config.out_channels}"
+        )
 
 
 def _without_checker(config: Any) -> dict[str, Any]:

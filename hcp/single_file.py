@@ -8,10 +8,12 @@ pipeline in diffusers layout; weights there are not read), else from the publish
 
 import gzip
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.resources import as_file, files
 from math import prod
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal
 
 import torch
@@ -21,6 +23,7 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
+from safetensors import SafetensorError, safe_open
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -28,6 +31,7 @@ from transformers import (
     CLIPTokenizer,
 )
 
+from hcp.single_file_noise import with_noise_of
 from storage.errors import CheckpointError
 from storage.weight_files import not_a_model_file, tensor_shapes
 
@@ -53,7 +57,7 @@ _OTHERS = {
     "control_model.": "a ControlNet, which goes beside a base",
     "down_blocks.": "a part of a pipeline in diffusers layout: name the pipeline's folder",
 }
-_VELOCITY_MARK, _ZERO_SNR_MARK = "v_pred", "ztsnr"  # empty tensors that say how the base predicts
+_OLD_TEXT = "cond_stage_model.transformer.embeddings.position_embedding.weight"
 
 
 def load_single_file(path: Path, *, dtype: torch.dtype, without: Sequence[str] = ()) -> Any:
@@ -66,30 +70,60 @@ def load_single_file(path: Path, *, dtype: torch.dtype, without: Sequence[str] =
     Raises:
         CheckpointError: it is no such file, not whole, or of another layout than its settings.
     """
-    if path.suffix != ".safetensors":
+    shapes = _whole_file(path)
+    layout = file_layout(shapes, str(path))
+    given: dict[str, Any] = dict.fromkeys(without)
+    with settings_of(path, layout) as settings:
+        if settings != path.with_suffix(""):
+            logger.info("base %s: settings of the published layout %s", path, layout)
+            given = _tokenizers(layout) | given
+        if _OLD_TEXT in shapes and "text_encoder" not in given:
+            given["text_encoder"] = _old_text_encoder(path, settings, dtype)
+        pipeline = _from_single_file(path, settings, layout, {"torch_dtype": dtype, **given})
+    return with_noise_of(pipeline, path, shapes)
+
+
+def _whole_file(path: Path) -> dict[str, tuple[int, ...]]:
+    if path.suffix.lower() != ".safetensors":
         raise CheckpointError(
             f"base model {path}: expected a folder, a hub id or a .safetensors file; a pickle "
-            f"({path.suffix or 'no suffix'}) can run code and is not read: convert it"
+            f"({path.suffix or 'no suffix'}) can run code and is not read: where you trust it, "
+            "diffusers' from_single_file(path).save_pretrained(folder) converts it"
         )
     if why := not_a_model_file(path):
         raise CheckpointError(f"base model {why}")
-    shapes = tensor_shapes(path)
-    layout = file_layout(shapes, str(path))
+    return tensor_shapes(path)
+
+
+@contextmanager
+def settings_of(path: Path, layout: Layout | None = None) -> Generator[Path]:
+    """The folder with a file's settings: the one beside it, else that of its published layout.
+
+    Args:
+        path: the file.
+        layout: its layout where that is known already.
+    Raises:
+        CheckpointError: it is no whole base.
+    """
     beside = path.with_suffix("")
-    given: dict[str, Any] = dict.fromkeys(without)
     if (beside / "model_index.json").is_file():
-        pipeline = _from_single_file(path, beside, layout, {"torch_dtype": dtype, **given})
-    else:
-        logger.info("base %s: settings of the published layout %s", path, layout)
-        given = _tokenizers(layout) | given
-        with as_file(files("hcp") / "layouts" / layout) as folder:
-            pipeline = _from_single_file(path, folder, layout, {"torch_dtype": dtype, **given})
-    if _VELOCITY_MARK in shapes:
-        pipeline.scheduler = type(pipeline.scheduler).from_config(
-            pipeline.scheduler.config, prediction_type="v_prediction",
-            rescale_betas_zero_snr=_ZERO_SNR_MARK in shapes,
-        )  # fmt: skip
-    return pipeline
+        yield beside
+        return
+    layout = layout or file_layout(_whole_file(path), str(path))
+    with as_file(files("hcp") / "layouts" / layout) as folder:
+        yield folder
+
+
+@contextmanager
+def _readable(path: Path) -> Generator[Path]:
+    # diffusers takes files by their suffix, in small letters.
+    if path.suffix == ".safetensors":
+        yield path
+        return
+    with TemporaryDirectory() as folder:
+        link = Path(folder) / f"{path.stem}.safetensors"
+        link.symlink_to(path.resolve())
+        yield link
 
 
 def keep_vae_scale(pipeline: Any, source: str, *, local_only: bool = True) -> None:
@@ -160,16 +194,39 @@ def _tokenizers(layout: Layout) -> dict[str, Any]:
     return {"tokenizer": first, **second}
 
 
+def _old_text_encoder(path: Path, settings: Path, dtype: torch.dtype) -> Any:
+    """CLIP under the names that it had before ``text_model``, which diffusers does not know."""
+    config: Any = CLIPTextConfig.from_pretrained(settings / "text_encoder")
+    encoder = CLIPTextModel(config)
+    prefix = "text_model." if hasattr(encoder, "text_model") else ""
+    with safe_open(path, "pt") as file:
+        tensors = {
+            prefix + name.removeprefix(_TEXT["sd1"]): file.get_tensor(name)
+            for name in file.keys()  # noqa: SIM118 - it is no dictionary
+            if name.startswith(_TEXT["sd1"]) and not name.endswith("position_ids")
+        }
+    try:
+        unfit = encoder.load_state_dict(tensors, strict=False)
+        if missing := [name for name in unfit.missing_keys if "position_ids" not in name]:
+            raise RuntimeError(f"{len(missing)} tensors are missing, such as {missing[0]}")
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"base model {path}: its text encoder does not fit the settings in {settings}: {error}"
+        ) from error
+    return encoder.to(dtype).eval()
+
+
 def _from_single_file(path: Path, settings: Path, layout: Layout, given: dict[str, Any]) -> Any:
     kind: Any = StableDiffusionXLPipeline if layout == "sdxl" else StableDiffusionPipeline
     try:
         _check_sizes(path, settings, layout)
-        pipeline = kind.from_single_file(
-            str(path), config=str(settings), local_files_only=True, **given
-        )
+        with _readable(path) as file:
+            pipeline = kind.from_single_file(
+                str(file), config=str(settings), local_files_only=True, **given
+            )
         if pipeline.vae is None:
             keep_vae_scale(pipeline, str(settings))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(
             f"base model {path}: its tensors do not fit the settings in {settings} "
             f"({type(error).__name__}: {str(error)[:300]}); the settings of another layout are "

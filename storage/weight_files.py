@@ -102,7 +102,7 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     Raises:
         ValueError: it is no such file.
     """
-    return {name: tuple(entry["shape"]) for name, entry in _header(path)[0].items()}
+    return {name: shape for name, (shape, _) in _header(path)[0].items()}
 
 
 def _broken_safetensors(path: Path, head: bytes) -> str | None:
@@ -116,7 +116,7 @@ def _broken_safetensors(path: Path, head: bytes) -> str | None:
             )
         text = _text(head)
         return str(error) if text is None else _said(path, text)
-    end = start + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+    end = start + max((end for _, end in entries.values()), default=0)
     size = path.stat().st_size
     if size < end:
         return f"{path} is broken off: {size:,} of {end:,} bytes are there; download it again"
@@ -156,7 +156,8 @@ def _text(head: bytes) -> str | None:
     return None if "\ufffd" in text else " ".join(text.split())[:_SHOWN]
 
 
-def _header(path: Path) -> tuple[dict[str, dict[str, list[int]]], int]:
+def _header(path: Path) -> tuple[dict[str, tuple[tuple[int, ...], int]], int]:
+    """Shape and last byte of each tensor, the latter from where the data begin; and where."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= _MAX_HEADER_BYTES:
@@ -167,6 +168,7 @@ def _header(path: Path) -> tuple[dict[str, dict[str, list[int]]], int]:
     try:
         entries = json.loads(blob)
         entries.pop("__metadata__", None)
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f"{path} is no safetensors file: its header is no JSON object") from error
-    return entries, 8 + length
+        found = {n: (tuple(e["shape"]), int(e["data_offsets"][1])) for n, e in entries.items()}
+    except (ValueError, AttributeError, TypeError, KeyError, IndexError) as error:
+        raise ValueError(f"{path} is no safetensors file: its header lists no tensors") from error
+    return found, 8 + length

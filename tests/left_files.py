@@ -12,7 +12,7 @@ LEFT: dict[str, tuple[bytes, str]] = {
     "xml": (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "XML page"),
     "text": (b"Entry not found", "is a text, not weights: it begins 'Entry not found'"),
     "json": (b'{"error":"Invalid username or password."}', "is a text, not weights"),
-    "cut text": ("Zugriff verweigert: ".encode() + "ü".encode() * 300, "is a text"),
+    "cut text": (b"Zugriff verweigert: " + "ü".encode() * 300, "is a text"),
     "empty": (b"", "is empty"),
 }
 """What a download leaves in a file's place, and what is said of it."""

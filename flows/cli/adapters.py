@@ -40,7 +40,9 @@ Maps = Annotated[
 
 
 def generate(
-    base: Annotated[str, typer.Option(help="Diffusers id, folder or 'embedded'.")],
+    base: Annotated[
+        str, typer.Option(help="Diffusers id, folder, .safetensors file or 'embedded'.")
+    ],
     out: Annotated[Path, typer.Option(help="A picture's file, .png or .jpg, or a folder.")],
     prompt: Annotated[str | None, typer.Option(help="What to draw.")] = None,
     prompts: Prompts = None,

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hcp.base_files import downloaded_file, is_hub_file, local_base
 from hcp.tokens import TOKENS_VERSION
 from hcp.training.config import TrainConfig
 from storage.caches import Cache, cached_fingerprints, list_caches, read_card
@@ -116,16 +117,20 @@ def settled(config: TrainConfig, base: str) -> TrainConfig:
     """
     if config.data.resolution_px is not None:
         return config
-    place = Path(base).expanduser()
+    place = _place(base)
     if place.is_file():
-        from hcp.base import ENCODERS, load_base, native_size_px
+        from hcp.single_file import settings_of
 
-        side = native_size_px(load_base(place, without=ENCODERS))
-        return replace(config, data=replace(config.data, resolution_px=side))
-    folder = place if place.is_dir() else _snapshot(base)
-    unet, vae = (_read_json(folder / part / "config.json") for part in ("unet", "vae"))
-    side = int(unet["sample_size"]) * 2 ** (len(vae["block_out_channels"]) - 1)
+        with settings_of(place) as settings:
+            side = _native_px(settings)
+    else:
+        side = _native_px(place)
     return replace(config, data=replace(config.data, resolution_px=side))
+
+
+def _native_px(folder: Path) -> int:
+    unet, vae = (_read_json(folder / part / "config.json") for part in ("unet", "vae"))
+    return int(unet["sample_size"]) * 2 ** (len(vae["block_out_channels"]) - 1)
 
 
 def base_parts(base: str) -> dict[str, str]:
@@ -136,10 +141,8 @@ def base_parts(base: str) -> dict[str, str]:
     Raises:
         CheckpointError: the base, or its VAE, cannot be found.
     """
-    place = Path(base).expanduser()
+    place = _place(base)
     folder = place if place.is_dir() else place.with_suffix("")
-    if not place.exists():
-        folder = _snapshot(base)
     parts = {name: _digest(folder / name) for name in PARTS if (folder / name).is_dir()}
     if place.is_file():  # the folder beside it, if there is one, has its settings
         parts["file"] = _sha256(place)[:32]
@@ -147,6 +150,9 @@ def base_parts(base: str) -> dict[str, str]:
         raise CheckpointError(
             f"base model {base!r}: expected the folders vae and text_encoder in {folder}"
         )
+    vae = folder / "vae" / "config.json"
+    if vae.is_file() and _read_json(vae).get("latents_mean") is not None:
+        parts["latents"] = "normalised"  # versions before this one cached and trained without
     if not (folder / "model_index.json").is_file():
         return parts
     index = _read_json(folder / "model_index.json")
@@ -160,11 +166,20 @@ def base_digest(base: str) -> str:
     Raises:
         CheckpointError: it cannot be found.
     """
-    place = Path(base).expanduser()
-    if not place.exists():
-        return digest_of({"commit": _snapshot(base).name})
-    others = [place / name for name in ("unet", "scheduler") if (place / name).is_dir()]
+    place = _place(base)
+    if place.is_dir() and not Path(base).expanduser().exists():
+        return digest_of({"commit": place.name})
+    folder = place if place.is_dir() else place.with_suffix("")
+    others = [folder / name for name in ("unet", "scheduler") if (folder / name).is_dir()]
     return digest_of(base_parts(base) | {folder.name: _digest(folder) for folder in others})
+
+
+def _place(base: str) -> Path:
+    """The folder, or the single file, of a base; of one on the hub what is in its cache."""
+    path = Path(base).expanduser()
+    if path.exists():
+        return path
+    return (local_base(base) or downloaded_file(base)) if is_hub_file(base) else _snapshot(base)
 
 
 def _snapshot(base: str) -> Path:

@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load
 from torch import Tensor
 
+from hcp.latents import LatentScale
 from hcp.training.config import DataConfig
 from hcp.training.encoded import EncodedExample
 from hcp.training.examples import (
@@ -27,7 +28,7 @@ from hcp.training.examples import (
 )
 from storage.caches import EMPTY, Cache, CachedTar
 from storage.codec import sample_fields
-from storage.errors import CacheError, ShardError
+from storage.errors import CacheError, CheckpointError, ShardError
 from storage.locations import read_bytes
 
 _NO_MASK = np.zeros((0, 0), dtype=np.uint8)
@@ -45,8 +46,8 @@ class CacheReader:
         self.cache = cache
         try:
             self.empty = load(read_bytes(cache.file(EMPTY)))
-            self.scaling_factor = float(cache.facts["scaling_factor"])
-        except (OSError, ValueError, KeyError) as error:
+            self.scale = LatentScale.of(cache.facts)
+        except (OSError, ValueError, KeyError, CheckpointError) as error:
             raise CacheError(f"cache {cache.uri} cannot be read: {error!r}") from error
 
     def open(self, fingerprint: str) -> "CachedShardReader":
@@ -158,7 +159,7 @@ class CachedSample(PreparedSample):
             pooled=text["pooled"][row] if "pooled" in text else None,
             input_ids=text["input_ids"][row].long(),
             token_kinds=text["kinds"][row].long(),
-            scaling_factor=self.reader.scaling_factor,
+            scale=self.reader.scale,
         )
 
     def _tensors(self, name: str) -> Mapping[str, Tensor]:

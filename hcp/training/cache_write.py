@@ -31,6 +31,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from hcp.base import BasePipeline
+from hcp.latents import LatentScale
 from hcp.tokens import human_token_kinds
 from hcp.tokens.mirror import mirrored_caption
 from hcp.training.batches import FAULTS, sample_rng, tokenize
@@ -92,7 +93,7 @@ class CacheWriter:
             config: with a settled resolution.
             cache: of that base and these settings.
         """
-        facts = dict(cache.facts) | {"scaling_factor": pipeline.vae.config.scaling_factor}
+        facts = dict(cache.facts) | LatentScale.of(pipeline.vae.config).to_json()
         self._pipeline, self._config, self.cache = pipeline, config, replace(cache, facts=facts)
         self._models = threading.Lock()
         self._dtype = DTYPES[config.cache.dtype]

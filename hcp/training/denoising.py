@@ -15,6 +15,7 @@ from torch.nn.functional import mse_loss
 
 from hcp.base import BasePipeline
 from hcp.config import AlignmentConfig
+from hcp.latents import LatentScale
 from hcp.pose_image import draw_pose
 from hcp.targets import PriorBatch, stack_keypoints
 from hcp.training.batches import Batch, tokenize
@@ -48,13 +49,13 @@ def encode(pipeline: BasePipeline, batch: Batch, generator: torch.Generator) -> 
     if cached is None:
         mean, std = posterior(pipeline, batch.pixels)
         text, pooled = encode_text(pipeline, batch.input_ids, batch.captions)
-        scale = pipeline.vae.config.scaling_factor
+        scale = LatentScale.of(pipeline.vae.config)
     else:
         place: Any = {"device": unet.device, "dtype": torch.float32}
-        mean, std, scale = cached.mean.to(**place), cached.std.to(**place), cached.scaling_factor
+        mean, std, scale = cached.mean.to(**place), cached.std.to(**place), cached.scale
         text, pooled = cached.text.to(unet.device), cached.pooled
     noise = torch.randn(mean.shape, generator=generator).to(mean)
-    latents = (mean + std * noise) * scale
+    latents = scale.scaled(mean + std * noise)
     added = None
     if pooled is not None:
         pooled = pooled.to(unet.device, unet.dtype)

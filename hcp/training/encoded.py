@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hcp.latents import LatentScale
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedExample:
@@ -20,7 +22,7 @@ class EncodedExample:
     pooled: Tensor | None  # [D], SDXL
     input_ids: Tensor  # int64 [K]
     token_kinds: Tensor  # int64 [K]
-    scaling_factor: float
+    scale: LatentScale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,7 @@ class EncodedBatch:
     pooled: Tensor | None  # [B, D], SDXL
     input_ids: Tensor  # int64 [B, K]
     token_kinds: Tensor  # int64 [B, K]
-    scaling_factor: float
+    scale: LatentScale
 
     @classmethod
     def stack(cls, examples: Sequence[EncodedExample]) -> "EncodedBatch":
@@ -46,5 +48,5 @@ class EncodedBatch:
             pooled=torch.stack(pooled) if pooled else None,
             input_ids=torch.stack([each.input_ids for each in examples]),
             token_kinds=torch.stack([each.token_kinds for each in examples]),
-            scaling_factor=examples[0].scaling_factor,
+            scale=examples[0].scale,
         )

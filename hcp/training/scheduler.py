@@ -12,6 +12,11 @@ from diffusers import DDPMScheduler
 from hcp.base import BasePipeline
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
+_OTHER_INPUTS = {
+    "time_cond_proj_dim": "the guidance scale (a distilled base, as LCM's)",
+    "class_embed_type": "classes",
+    "num_class_embeds": "classes",
+}
 _SAME_NOISE = 1e-4  # of alphas_cumprod: a sampler may hold the last one just above 0
 _ZERO_SNR = 1e-6
 
@@ -21,16 +26,17 @@ def training_scheduler(pipeline: BasePipeline) -> Any:
 
     Raises:
         ValueError: the base is no diffusion in discrete steps (flow matching, EDM), predicts
-            neither noise nor velocity, or noise at a time step where nothing else is left.
+            neither noise nor velocity, or noise at a time step where nothing else is left; or its
+            U-Net takes inputs that training has none of.
     """
+    _check_inputs(pipeline)
     own: Any = pipeline.scheduler
     name = type(own).__name__
-    alphas = getattr(own, "alphas_cumprod", None)
-    if alphas is None or own.config.get("use_flow_sigmas"):
-        kind = "flow matching" if "flow" in f"{name}{dict(own.config)}".lower() else "another noise"
+    if (other := _other_noise(own, name)) is not None:
         raise ValueError(
-            f"the base's scheduler is {name}: {kind}, which training cannot serve; it serves "
-            "variance-preserving diffusion in discrete steps, as DDPMScheduler and DDIMScheduler"
+            f"the base's scheduler is {name}: {other}, which training cannot serve; it serves "
+            "variance-preserving diffusion in discrete steps, as DDPMScheduler and DDIMScheduler. "
+            "Pictures are drawn with it all the same"
         )
     prediction = own.config.get("prediction_type", "epsilon")
     if prediction not in PREDICTION_TYPES:
@@ -46,6 +52,30 @@ def training_scheduler(pipeline: BasePipeline) -> Any:
             "base predicts 'v_prediction'"
         )
     return scheduler
+
+
+def _other_noise(own: Any, name: str) -> str | None:
+    """What a scheduler's noise is called, where it is none of discrete steps."""
+    if getattr(own, "alphas_cumprod", None) is None:
+        if "flow" in f"{name}{dict(own.config)}".lower():
+            return "flow matching"
+        return "the noise of EDM (Karras et al. 2022)" if "EDM" in name else "another noise"
+    if own.config.get("use_flow_sigmas"):
+        return "flow matching (use_flow_sigmas)"
+    if own.config.get("timestep_type") == "continuous":
+        return "noise of continuous time (timestep_type 'continuous')"
+    return None
+
+
+def _check_inputs(pipeline: BasePipeline) -> None:
+    """See that a U-Net takes latents, time and text, and of SDXL sizes and pooled text, alone."""
+    config: Any = pipeline.unet.config
+    for name, meaning in _OTHER_INPUTS.items():
+        if (value := config.get(name)) is not None:
+            raise ValueError(
+                f"the base's U-Net has {name} {value!r}: it takes {meaning}, which training has "
+                "none of; expected a base that is no distilled and no class-conditional model"
+            )
 
 
 def _ddpm(own: Any, name: str) -> Any:

@@ -22,6 +22,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
 from hcp.base import BasePipeline, frozen_modules, native_size_px
+from hcp.latents import LatentScale
 from hcp.training.agreement import Agreement, all_finite
 from hcp.training.batches import Batch, LoaderState
 from hcp.training.compiled import CompiledBlocks
@@ -72,6 +73,7 @@ class Trainer:
                 trains, or the optimizer cannot run on the device.
             MissingExtraError: the optimizer's library is not installed.
             WeightsError: the resnet50 prior is wanted and its weights cannot be had.
+            CheckpointError: the VAE's latents cannot be scaled as its settings say.
         """
         self.pipeline, self.device = pipeline, torch.device(pipeline.device)
         config = config.resolved(
@@ -83,6 +85,8 @@ class Trainer:
         self.teachers = teachers
         for module in frozen_modules(pipeline):
             module.requires_grad_(requires_grad=False)
+        if pipeline.vae is not None:
+            LatentScale.of(pipeline.vae.config)  # one that makes no sense is told now
         self.scheduler = training_scheduler(pipeline)
         keep_encoder_exact(pipeline)
         self.method: Method = self.new_method()

@@ -7,6 +7,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from huggingface_hub import constants
+from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
 from hcp.base import (
@@ -15,10 +16,9 @@ from hcp.base import (
     load_base,
     native_size_px,
     text_encoders,
-    weights_variant,
 )
 from storage.errors import CheckpointError
-from tests.hcp.layouts import layout_pipeline
+from tests.hcp.layouts import layout_pipeline, layout_unet
 
 UNKNOWN = "no-such-owner-hcp/no-such-model"
 
@@ -125,26 +125,6 @@ def test_a_cached_hub_id_of_float16_variants_loads(
 
 
 @pytest.mark.parametrize(
-    ("names", "expected"),
-    [
-        ({"unet": ("",), "vae": ("", ".fp16")}, None),
-        ({"unet": (".fp16",), "vae": (".fp16",)}, "fp16"),
-        ({"unet": (".fp16",), "vae": ("",)}, "fp16"),
-        ({"unet": (".fp16", ".bf16"), "vae": ("",)}, "bf16"),
-        ({"unet": (".non_ema", ""), "vae": ("",)}, None),
-        ({"unet": (".fp16-00001-of-00002", ".fp16-00002-of-00002")}, "fp16"),
-        ({"unet": ("-00001-of-00002",), "safety_checker": (".fp16",)}, None),
-        ({}, None),
-    ],
-)
-def test_a_variant_is_taken_where_the_plain_weights_are_absent(
-    names: dict[str, tuple[str, ...]], expected: str | None
-) -> None:
-    files = [f"{part}/model{ending}.safetensors" for part in names for ending in names[part]]
-    assert weights_variant([*files, "v1-5.safetensors", "unet/config.json"]) == expected
-
-
-@pytest.mark.parametrize(
     ("file", "text", "said"),
     [
         (
@@ -155,6 +135,10 @@ def test_a_variant_is_taken_where_the_plain_weights_are_absent(
         ("vae/diffusion_pytorch_model.safetensors", "<!doctype html>", "HTML page"),
         ("text_encoder/config.json", "version https://git-lfs.github.com/spec/v1\n", "LFS"),
         ("model_index.json", "<html>", "HTML page"),
+        ("tokenizer/vocab.json", "version https://git-lfs.github.com/spec/v1\n", "LFS"),
+        ("tokenizer/merges.txt", "<html>", "HTML page"),
+        ("scheduler/scheduler_config.json", "<?xml version='1.0'?><Error>", "XML page"),
+        ("text_encoder/model.safetensors", "Entry not found", "is a text, not weights"),
     ],
 )
 def test_what_a_download_left_in_a_folder_is_named(
@@ -166,3 +150,70 @@ def test_what_a_download_left_in_a_folder_is_named(
     (tmp_path / file).write_text(text)
     with pytest.raises(CheckpointError, match=said):
         load_base(tmp_path)
+
+
+def test_b02_only_some_parts_may_be_of_a_variant(
+    pipeline: StableDiffusionPipeline, half: Path
+) -> None:
+    pipeline.vae.to(torch.float32)
+    for file in (half / "vae").glob("*.safetensors"):
+        file.unlink()
+    pipeline.vae.save_pretrained(half / "vae")
+    for name in ("unet", "text_encoder"):
+        (half / name / "README.md").write_text("what the hub shows")
+    loaded = load_base(half)
+    assert torch.equal(
+        loaded.vae.state_dict()["quant_conv.weight"], pipeline.vae.state_dict()["quant_conv.weight"]
+    )
+    plain = half / "vae" / "diffusion_pytorch_model.safetensors"
+    plain.write_text("version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(CheckpointError, match="Git LFS pointer"):
+        load_base(half)
+
+
+def test_b02_pickles_alone_are_named(pipeline: StableDiffusionPipeline, tmp_path: Path) -> None:
+    pipeline.save_pretrained(tmp_path)
+    weights = tmp_path / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.rename(weights.with_suffix(".bin"))
+    with pytest.raises(CheckpointError, match=r"model\.bin and no \.safetensors .*save_pretrained"):
+        load_base(tmp_path)
+
+
+def test_b01_a_folder_of_single_files_says_to_name_one(tmp_path: Path) -> None:
+    (tmp_path / "dreams.safetensors").touch()
+    with pytest.raises(CheckpointError, match=r"name it: dreams\.safetensors"):
+        load_base(tmp_path)
+
+
+@pytest.mark.parametrize("channels", [8, 9])
+def test_a_unet_for_editing_is_refused(
+    channels: int, tiny_tokenizer: CLIPTokenizer, tmp_path: Path
+) -> None:
+    pipeline = layout_pipeline("sd1", tiny_tokenizer)
+    pipeline.unet = layout_unet("sd1", in_channels=channels)
+    pipeline.save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match=f"takes {channels} channels"):
+        load_base(tmp_path)
+
+
+def test_b03_weights_that_do_not_fit_are_an_error_of_ours(
+    pipeline: StableDiffusionPipeline, tmp_path: Path
+) -> None:
+    pipeline.save_pretrained(tmp_path)
+    unet, vae = (tmp_path / n / "diffusion_pytorch_model.safetensors" for n in ("unet", "vae"))
+    text = tmp_path / "text_encoder" / "model.safetensors"
+    whole = unet.read_bytes(), text.read_bytes()
+    shutil.copy(vae, unet)
+    with pytest.raises(CheckpointError, match=r"/unet are not those of its config\.json"):
+        load_base(tmp_path)
+    unet.write_bytes(whole[0])
+    tensors = load_file(text)
+    tensors.popitem()
+    save_file(tensors, text, {"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"/text_encoder are not those of .*CLIPTextModel"):
+        load_base(tmp_path)
+    text.write_bytes((8).to_bytes(8, "little") + b'{"a": 1}')
+    with pytest.raises(CheckpointError, match="header lists no tensors"):
+        load_base(tmp_path)
+    text.write_bytes(whole[1])
+    load_base(tmp_path)

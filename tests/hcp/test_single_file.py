@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from transformers import CLIPTokenizer
 
 from hcp.base import ENCODERS, load_base, native_size_px, text_encoders
+from hcp.latents import LatentScale
 from hcp.single_file import clip_tokenizer, file_layout
 from hcp.training.scheduler import training_scheduler
 from storage.errors import CheckpointError
@@ -171,3 +172,57 @@ def unet_size(layout: Layout) -> int:
         unet: Any = UNet2DConditionModel
         found = unet.from_config(unet.load_config(str(files("hcp") / "layouts" / layout / "unet")))
     return sum(parameter.numel() for parameter in found.parameters())
+
+
+@pytest.mark.parametrize("suffix", [".SAFETENSORS", ".SafeTensors"])
+def test_b01_the_suffix_may_be_in_any_case(
+    suffix: str, tiny_tokenizer: CLIPTokenizer, tmp_path: Path
+) -> None:
+    pipeline, path = saved("sd1", tiny_tokenizer, tmp_path)
+    loaded = load_base(path.rename(path.with_suffix(suffix)), without=ENCODERS)
+    expected = pipeline.unet.state_dict()
+    assert all(torch.equal(v, expected[k]) for k, v in loaded.unet.state_dict().items())
+
+
+def test_b01_a_text_encoder_under_its_old_names_loads(
+    tiny_tokenizer: CLIPTokenizer, tmp_path: Path
+) -> None:
+    pipeline, path = saved("sd1", tiny_tokenizer, tmp_path)
+    tensors = {
+        name.replace("transformer.text_model.", "transformer."): tensor.clone().contiguous()
+        for name, tensor in original_tensors(pipeline).items()
+    }
+    save_file(tensors, path)
+    loaded: Any = load_base(path)
+    expected = pipeline.text_encoder.state_dict()
+    found = loaded.text_encoder.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in found.items())
+    assert load_base(path, without=ENCODERS).text_encoder is None
+    last = "cond_stage_model.transformer.final_layer_norm.bias"
+    save_file({**tensors, "cond_stage_model.transformer.x": tensors.pop(last)}, path)
+    with pytest.raises(CheckpointError, match=r"text encoder .*final_layer_norm\.bias"):
+        load_base(path)
+
+
+def test_b04_the_marks_of_edm_give_its_scheduler_and_its_statistics(
+    tiny_tokenizer: CLIPTokenizer, tmp_path: Path
+) -> None:
+    mean, std = torch.tensor([-1.0, 2.0, 0.5, 1.0]), torch.tensor([8.0, 4.0, 2.0, 1.0])
+    marks = {"edm_mean": mean.view(1, 4, 1, 1), "edm_std": std.view(1, 4, 1, 1)}
+    _, path = saved("sdxl", tiny_tokenizer, tmp_path, **marks)
+    loaded: Any = load_base(path)
+    assert LatentScale.of(loaded.vae.config) == LatentScale(
+        factor=0.5, mean=tuple(mean.tolist()), std=tuple(std.tolist())
+    )
+    with pytest.raises(ValueError, match="EDMDPMSolverMultistepScheduler"):
+        training_scheduler(loaded)
+
+
+def test_b04_the_marks_of_edm_with_velocity_are_understood(
+    tiny_tokenizer: CLIPTokenizer, tmp_path: Path
+) -> None:
+    marks = {"edm_vpred.sigma_max": torch.tensor(120.0), "edm_vpred.sigma_min": torch.tensor(0.002)}
+    _, path = saved("sdxl", tiny_tokenizer, tmp_path, **marks)
+    scheduler: Any = load_base(path, without=ENCODERS).scheduler
+    assert scheduler.config.prediction_type == "v_prediction"
+    assert float(scheduler.sigmas.max()) == pytest.approx(120.0, rel=1e-4)

@@ -69,7 +69,9 @@ def test_what_a_download_left_is_named_whatever_the_file(
         (b"PK\x03\x04 a zip, and so a pickle", "PyTorch pickle under another name"),
         (b"\x80\x02ctorch", "PyTorch pickle under another name"),
         (b"\0" * 600, "no header size"),
-        ((3).to_bytes(8, "little") + b"{]}", "no JSON object"),
+        ((3).to_bytes(8, "little") + b"{]}", "header lists no tensors"),
+        ((8).to_bytes(8, "little") + b'{"a": 1}', "header lists no tensors"),
+        ((2).to_bytes(8, "little") + b"[]", "header lists no tensors"),
     ],
 )
 def test_what_else_lies_there_is_named(weights: Path, data: bytes, said: str) -> None:

@@ -111,6 +111,9 @@ def test_a_base_is_known_by_its_content(
     config.write_text(json.dumps(facts | {"scaling_factor": 1.0}))
     changed = base_parts(str(base))
     assert {name for name in parts if parts[name] != changed[name]} == {"vae"}
+    own = {"latents_mean": [0.0] * 4, "latents_std": [1.0] * 4}  # b04: cached otherwise before
+    config.write_text(json.dumps(facts | own))
+    assert base_parts(str(base)).keys() - parts.keys() == {"latents"}
     weights = base / "text_encoder" / "model.safetensors"
     tensors = load_file(weights)
     save_file({name: tensor + 1 for name, tensor in tensors.items()}, weights)

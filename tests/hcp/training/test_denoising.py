@@ -22,6 +22,7 @@ from hcp.training.denoising import (
 )
 from hcp.training.examples import make_example
 from hcp.training.trainer import Trainer
+from storage.errors import CheckpointError
 from tests.hcp.layouts import LAYOUTS, Layout, layout_pipeline
 from tests.hcp.samples import epoch_source, make_sample
 
@@ -92,6 +93,23 @@ def test_latents_follow_the_generator_and_carry_no_gradient(
     assert torch.equal(same_text, text)
     pipeline.vae.register_to_config(scaling_factor=2 * pipeline.vae.config.scaling_factor)
     torch.testing.assert_close(draw(0)[0], 2 * latents)
+
+
+def test_b04_a_vaes_own_statistics_count(pipeline: StableDiffusionPipeline, batch: Batch) -> None:
+    before = encode(pipeline, batch, torch.Generator().manual_seed(0)).latents
+    pipeline.vae.register_to_config(latents_mean=[1.0, 0.0, 2.0, -1.0], latents_std=[2.0] * 4)
+    after = encode(pipeline, batch, torch.Generator().manual_seed(0)).latents
+    factor = pipeline.vae.config.scaling_factor
+    mean = torch.tensor([1.0, 0.0, 2.0, -1.0]).view(1, 4, 1, 1)
+    torch.testing.assert_close(after, (before - mean * factor) / 2)
+
+
+def test_b04_statistics_that_make_no_sense_end_a_training_before_its_first_step(
+    pipeline: StableDiffusionPipeline,
+) -> None:
+    pipeline.vae.register_to_config(latents_mean=[1.0] * 4)
+    with pytest.raises(CheckpointError, match="expected both or neither"):
+        Trainer(pipeline, TrainConfig())
 
 
 def test_pose_images_are_drawn_only_where_the_table_asks(batch: Batch) -> None:

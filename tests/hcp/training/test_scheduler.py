@@ -56,7 +56,17 @@ def test_zero_terminal_snr_is_kept_with_velocity(
     ("scheduler", "said"),
     [
         (diffusers.FlowMatchEulerDiscreteScheduler(), "FlowMatchEulerDiscreteScheduler: flow"),
-        (diffusers.EDMEulerScheduler(), "EDMEulerScheduler: another noise"),
+        (diffusers.EDMEulerScheduler(), "EDMEulerScheduler: the noise of EDM"),
+        (diffusers.EDMDPMSolverMultistepScheduler(), "EDMDPMSolverMultistepScheduler: the noise"),
+        (diffusers.FlowMatchHeunDiscreteScheduler(), "FlowMatchHeunDiscreteScheduler: flow"),
+        (diffusers.CMStochasticIterativeScheduler(), "CMStochasticIterativeScheduler: another"),
+        (diffusers.ScoreSdeVeScheduler(), "ScoreSdeVeScheduler: another noise"),
+        (
+            diffusers.EulerDiscreteScheduler(
+                **SD, timestep_type="continuous", prediction_type="v_prediction"
+            ),
+            "continuous time",
+        ),
         (
             diffusers.DPMSolverMultistepScheduler(
                 **SD, use_flow_sigmas=True, prediction_type="flow_prediction"
@@ -71,11 +81,55 @@ def test_zero_terminal_snr_is_kept_with_velocity(
         ),
         (diffusers.UnCLIPScheduler(), "UnCLIPScheduler adds other noise"),
     ],
-    ids=["flow", "edm", "flow sigmas", "sample", "zero snr", "zero snr euler", "unclip"],
+    ids=[
+        "flow", "edm", "edm dpm", "flow heun", "consistency", "sde", "continuous", "flow sigmas",
+        "sample", "zero snr", "zero snr euler", "unclip",
+    ],
 )  # fmt: skip
 def test_what_training_cannot_serve_is_refused_by_name(
     scheduler: Any, said: str, pipeline: StableDiffusionPipeline
 ) -> None:
     pipeline.scheduler = scheduler
     with pytest.raises(ValueError, match=said):
+        training_scheduler(pipeline)
+
+
+def served_or_refused(pipeline: Any) -> tuple[Any, str]:
+    try:
+        return training_scheduler(pipeline), ""
+    except ValueError as refused:
+        return None, str(refused)
+
+
+def test_b04_every_scheduler_of_diffusers_is_served_or_refused_by_name(pipeline: Any) -> None:
+    served: set[str] = set()
+    for name in sorted(n for n in dir(diffusers) if n.endswith("Scheduler")):
+        try:
+            pipeline.scheduler = getattr(diffusers, name)()
+        except Exception:  # one whose library is not installed, or that has no defaults
+            continue
+        found, said = served_or_refused(pipeline)
+        if found is None:
+            assert name in said
+            continue
+        served.add(name)
+        own = pipeline.scheduler.alphas_cumprod
+        torch.testing.assert_close(found.alphas_cumprod, own, atol=1e-4, rtol=0)
+    assert {"DDIMScheduler", "DDPMScheduler", "EulerDiscreteScheduler"} <= served
+    assert not any("EDM" in name or "Flow" in name for name in served)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("time_cond_proj_dim", 256, "guidance scale"),
+        ("num_class_embeds", 10, "classes"),
+        ("class_embed_type", "timestep", "classes"),
+    ],
+)
+def test_b04_inputs_that_training_has_none_of_are_refused_by_name(
+    setting: str, value: object, said: str, pipeline: StableDiffusionPipeline
+) -> None:
+    pipeline.unet.register_to_config(**{setting: value})
+    with pytest.raises(ValueError, match=f"{setting} .*{said}"):
         training_scheduler(pipeline)

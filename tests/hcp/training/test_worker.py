@@ -1,5 +1,6 @@
 """Whole trainings in processes of their own, without Ray: killed, stopped, with a full disk."""
 
+import json
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +10,15 @@ import pytest
 
 from hcp import HcpConfig
 from hcp.checkpoint import read_checkpoint
+from hcp.config import AlignmentConfig, PriorTable
 from hcp.training.checkpoints import CheckpointFolder
 from hcp.training.config import DataConfig, TrainConfig
 from hcp.training.methods.names import METHODS
 from hcp.training.worker import Place, TrainJob, train_worker
-from storage.errors import CheckpointError, HcpError
+from storage.errors import CheckpointError, HcpError, WeightsError
 from storage.versions import DatasetVersion
 from tests.hcp.training.rank_process import start_ranks, steps_of
+from tests.left_files import LEFT
 
 CONFIG = TrainConfig(
     steps=8,
@@ -27,6 +30,8 @@ CONFIG = TrainConfig(
     data=DataConfig(resolution_px=32, caption_dropout=0.2, decode_threads=1),
     hcp=HcpConfig(width=16),
 )
+
+EDM = json.dumps({"_class_name": "EDMEulerScheduler", "sigma_max": 80.0}).encode()
 
 
 @pytest.fixture
@@ -144,3 +149,43 @@ def test_what_cannot_start_is_in_the_result(job: TrainJob) -> None:
     end = train_worker(replace(job, base="nowhere/at/all"), Place(), lambda *_: None)
     assert isinstance(end.error, HcpError)
     assert "nowhere" in str(end.error)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("text_encoder/model.safetensors", LEFT["lfs"][0], "Git LFS pointer"),
+        ("vae/diffusion_pytorch_model.safetensors", LEFT["html"][0], "HTML page"),
+        ("unet/config.json", LEFT["xml"][0], "XML page"),
+        ("scheduler/scheduler_config.json", EDM, "EDMEulerScheduler: the noise of EDM"),
+    ],
+)
+def test_b03_b04_a_base_that_cannot_be_served_is_in_the_result(
+    job: TrainJob, file: str, content: bytes, said: str
+) -> None:
+    # What were raised, Ray would try again, as often as workers.max_failures says.
+    base = Path(job.base)
+    (base / file).write_bytes(content)
+    if content is EDM:
+        index = base / "model_index.json"
+        named = json.loads(index.read_text()) | {"scheduler": ["diffusers", "EDMEulerScheduler"]}
+        index.write_text(json.dumps(named))
+    end = train_worker(job, Place(), lambda *_: None)
+    assert isinstance(end.error, HcpError)
+    assert said in str(end.error)
+
+
+@pytest.mark.parametrize("kind", ["lfs", "html"])
+def test_b03_a_resnet_that_is_none_is_in_the_result(
+    job: TrainJob, kind: str, tmp_path: Path
+) -> None:
+    content, said = LEFT[kind]
+    (tmp_path / "resnet50.pth").write_bytes(content)
+    alignment = AlignmentConfig(priors=PriorTable(person=("resnet50",)))
+    config = replace(
+        job.config, resnet_weights=str(tmp_path / "resnet50.pth"),
+        hcp=replace(job.config.hcp, alignment=alignment),
+    )  # fmt: skip
+    end = train_worker(replace(job, config=config), Place(), lambda *_: None)
+    assert isinstance(end.error, WeightsError)
+    assert said in str(end.error)
