@@ -68,6 +68,11 @@ def load_base(
     for module in frozen_modules(pipeline):
         module.requires_grad_(requires_grad=False)
         module.eval()
+        if lost := next((n for n, p in module.named_parameters() if p.is_meta), None):
+            raise CheckpointError(
+                f"base model {load.name!r}: {lost} of its {type(module).__name__} is not among the "
+                "weights, which have other names than its settings"
+            )
     if type(pipeline) is StableDiffusionPipeline and pipeline.vae is not None:
         fold_statistics(pipeline.vae)
     pipeline.to(device)
@@ -115,9 +120,9 @@ def _check_whole(pipeline: Any, folder: Path, variant: str | None, name: str) ->
         module: Any = getattr(pipeline, part, None)
         if module is None:
             continue
-        there, parameters = numbers_stored(folder / part, variant), list(module.parameters())
-        wanted = sum(parameter.numel() for parameter in parameters)
-        if there < wanted or any(parameter.is_meta for parameter in parameters):
+        there = numbers_stored(folder / part, variant)
+        wanted = sum(parameter.numel() for parameter in module.parameters())
+        if there < wanted:
             raise CheckpointError(
                 f"base model {name!r}: the weights in {folder / part} are not those of its "
                 f"config.json: {there:,} numbers are there, its {type(module).__name__} has "

@@ -172,6 +172,12 @@ def folder_variant(folder: Path, name: str, *, without: Sequence[str] = ()) -> s
         _check_pickles(part, found, name)
     names = (file.relative_to(folder).as_posix() for files in weights for file in files)
     variant = weights_variant(names)
+    odd = next((p for p in sorted(folder.glob("*/*")) if p.is_file() and "." not in p.name), None)
+    if variant is not None and odd is not None:  # diffusers looks for the variant after the dot
+        raise CheckpointError(
+            f"base model {name!r}: diffusers cannot read a folder of {variant} weights with a file "
+            f"without a suffix beside them: move {odd} elsewhere"
+        )
     read = [file for files in weights for file in _of_variant(files, variant)]
     texts = (folder, *parts, *(folder / part for part in _SETTINGS))
     settings = [file for part in texts for file in sorted(part.glob("*"))]

@@ -171,6 +171,12 @@ def test_b02_only_some_parts_may_be_of_a_variant(
         load_base(half)
 
 
+def test_b02_a_file_that_diffusers_stumbles_over_is_named(half: Path) -> None:
+    (half / "unet" / "LICENSE").write_text("open")
+    with pytest.raises(CheckpointError, match=r"fp16 .*move .*unet/LICENSE elsewhere"):
+        load_base(half)
+
+
 def test_b02_pickles_alone_are_named(pipeline: StableDiffusionPipeline, tmp_path: Path) -> None:
     pipeline.save_pretrained(tmp_path)
     weights = tmp_path / "unet" / "diffusion_pytorch_model.safetensors"

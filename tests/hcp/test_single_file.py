@@ -199,7 +199,8 @@ def test_b01_a_text_encoder_under_its_old_names_loads(
     assert all(torch.equal(value, expected[name]) for name, value in found.items())
     assert load_base(path, without=ENCODERS).text_encoder is None
     last = "cond_stage_model.transformer.final_layer_norm.bias"
-    save_file({**tensors, "cond_stage_model.transformer.x": tensors.pop(last)}, path)
+    tensors["cond_stage_model.transformer.other"] = tensors.pop(last)
+    save_file(tensors, path)
     with pytest.raises(CheckpointError, match=r"text encoder .*final_layer_norm\.bias"):
         load_base(path)
 
