@@ -197,7 +197,7 @@ def _tokenizers(layout: Layout) -> dict[str, Any]:
 def _old_text_encoder(path: Path, settings: Path, dtype: torch.dtype) -> Any:
     """CLIP under the names that it had before ``text_model``, which diffusers does not know."""
     config: Any = CLIPTextConfig.from_pretrained(settings / "text_encoder")
-    encoder = CLIPTextModel(config)
+    encoder: Any = CLIPTextModel(config)
     prefix = "text_model." if hasattr(encoder, "text_model") else ""
     with safe_open(path, "pt") as file:
         tensors = {

@@ -35,6 +35,7 @@ def listed_files(uri: str) -> dict[str, str]:
         CheckpointError: the checkpoint was never finished, or its marker cannot be read.
     """
     marker = join(uri, COMPLETE_NAME)
+    content = b""
     try:
         content = read_bytes(marker)
         files = json.loads(content)["files"]
@@ -44,7 +45,7 @@ def listed_files(uri: str) -> dict[str, str]:
             "was never finished or is none"
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        why = None if isinstance(error, OSError) else pointer_or_page(content, marker)
+        why = pointer_or_page(content, marker) if content else None
         raise CheckpointError(why or f"{marker} cannot be read: {error!r}") from error
     if not isinstance(files, dict) or not files:
         raise CheckpointError(f"{marker}: expected 'files' with at least one file, got {files!r}")

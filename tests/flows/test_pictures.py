@@ -14,6 +14,8 @@ from flows.pictures import PictureJob, draw_pictures
 from hcp import HcpAdapter, HcpConfig
 from hcp.base import load_base
 from storage.errors import CheckpointError, HcpError
+from tests.hcp.layouts import layout_pipeline
+from tests.hcp.single_files import save_settings, save_single_file
 
 PROMPT = "a woman dancing"
 
@@ -153,3 +155,17 @@ def test_another_base_needs_any_base(
     with pytest.raises(CheckpointError, match="--any-base"):
         draw(**tuned)
     assert draw(any_base=True, **tuned)
+
+
+def test_b01_pictures_are_drawn_from_a_single_file(
+    draw: Callable[..., list[Path]], tmp_path: Path
+) -> None:
+    pipeline = layout_pipeline("sd1", load_base(SD_DIR).tokenizer)
+    path = tmp_path / "tune.safetensors"
+    save_single_file(pipeline, path)
+    save_settings(pipeline, path.with_suffix(""))
+    folder = tmp_path / "folder"
+    pipeline.save_pretrained(folder)
+    places = [draw(base=str(base), out=tmp_path / f"{base.name}.png") for base in (path, folder)]
+    one, other = (pixels(written[0]) for written in places)
+    assert np.array_equal(one, other)

@@ -1,12 +1,15 @@
 """Which cache fits: the same encoders and settings, and a refusal that names what differs."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from diffusers import StableDiffusionPipeline
+from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
@@ -16,6 +19,7 @@ from storage.caches import Cache
 from storage.errors import CacheError, CheckpointError
 from storage.versions import DatasetVersion, publish_version
 from tests.hcp.layouts import layout_pipeline
+from tests.hcp.single_files import save_settings, save_single_file
 from tests.hcp.training.cached import CONFIG, make_version, samples, with_data, write_cache
 
 MakePipeline = Callable[[int], StableDiffusionPipeline]
@@ -151,3 +155,55 @@ def test_an_open_resolution_is_the_bases(base: Path) -> None:
     config = with_data(CONFIG, resolution_px=None)
     assert settled(config, str(base)).data.resolution_px == 32
     assert settled(with_data(CONFIG, resolution_px=64), str(base)).data.resolution_px == 64
+
+
+@pytest.fixture
+def single(tiny_tokenizer: CLIPTokenizer, tmp_path: Path) -> Path:
+    """One file, with its settings in the folder of its name."""
+    pipeline, path = layout_pipeline("sd1", tiny_tokenizer), tmp_path / "tune.safetensors"
+    save_single_file(pipeline, path)
+    save_settings(pipeline, path.with_suffix(""))
+    return path
+
+
+def test_b01_a_single_file_is_known_by_its_content_and_its_settings(single: Path) -> None:
+    parts, whole = base_parts(str(single)), base_digest(str(single))
+    assert {"file", "tokenizer", "pipeline"} <= set(parts)
+    config = with_data(CONFIG, resolution_px=None)
+    assert settled(config, str(single)).data.resolution_px == 16
+    scheduler = single.with_suffix("") / "scheduler" / "scheduler_config.json"
+    scheduler.write_text(json.dumps(json.loads(scheduler.read_text()) | {"beta_end": 0.02}))
+    assert base_parts(str(single)) == parts
+    assert base_digest(str(single)) != whole
+    tensors = {name: tensor + 1 for name, tensor in load_file(single).items()}
+    save_file(tensors, single)
+    assert base_parts(str(single))["file"] != parts["file"]
+
+
+@pytest.mark.parametrize(("layout", "side_px"), [("sd1", 512), ("sd2", 768), ("sdxl", 1024)])
+def test_b01_the_resolution_of_a_file_without_settings_is_its_layouts(
+    layout: str, side_px: int, tmp_path: Path
+) -> None:
+    names = {"sd1": "cond_stage_model.transformer.x", "sd2": "cond_stage_model.model.x",
+             "sdxl": "conditioner.embedders.1.model.x"}  # fmt: skip
+    tensors = {names[layout]: torch.zeros(1), "first_stage_model.x": torch.zeros(1)}
+    tensors["model.diffusion_model.input_blocks.0.0.weight"] = torch.zeros(2, 4, 1, 1)
+    path = tmp_path / "published.safetensors"
+    save_file(tensors, path)  # what is wanted is in its header: its weights are not read
+    assert settled(with_data(CONFIG, resolution_px=None), str(path)).data.resolution_px == side_px
+
+
+def test_b01_a_file_of_the_hub_is_the_file_in_its_cache(
+    single: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    repository = tmp_path / "hub" / "models--owner--tunes"
+    (repository / "snapshots").mkdir(parents=True)
+    shutil.copytree(single.with_suffix(""), repository / "snapshots" / ("a" * 40) / "tune")
+    shutil.copy(single, repository / "snapshots" / ("a" * 40))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("a" * 40)
+    assert base_digest("owner/tunes/tune.safetensors") == base_digest(str(single))
+    with pytest.raises(CheckpointError, match="HF_HUB_OFFLINE"):
+        base_digest("owner/tunes/other.safetensors")

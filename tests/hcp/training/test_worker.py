@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from transformers import CLIPTokenizer
 
 from hcp import HcpConfig
 from hcp.checkpoint import read_checkpoint
@@ -14,9 +16,11 @@ from hcp.config import AlignmentConfig, PriorTable
 from hcp.training.checkpoints import CheckpointFolder
 from hcp.training.config import DataConfig, TrainConfig
 from hcp.training.methods.names import METHODS
-from hcp.training.worker import Place, TrainJob, train_worker
+from hcp.training.worker import Place, TrainJob, make_trainer, train_worker
 from storage.errors import CheckpointError, HcpError, WeightsError
 from storage.versions import DatasetVersion
+from tests.hcp.layouts import layout_pipeline
+from tests.hcp.single_files import save_settings, save_single_file
 from tests.hcp.training.rank_process import start_ranks, steps_of
 from tests.left_files import LEFT
 
@@ -189,3 +193,16 @@ def test_b03_a_resnet_that_is_none_is_in_the_result(
     end = train_worker(replace(job, config=config), Place(), lambda *_: None)
     assert isinstance(end.error, WeightsError)
     assert said in str(end.error)
+
+
+def test_b01_a_training_begins_on_a_single_file(
+    job: TrainJob, tiny_tokenizer: CLIPTokenizer, tmp_path: Path
+) -> None:
+    pipeline, path = layout_pipeline("sd1", tiny_tokenizer), tmp_path / "tune.safetensors"
+    save_single_file(pipeline, path)
+    save_settings(pipeline, path.with_suffix(""))
+    trainer = make_trainer(replace(job, base=str(path)), Place())
+    expected = pipeline.unet.state_dict()
+    found = trainer.pipeline.unet.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert trainer.base_model == str(path)
