@@ -84,6 +84,7 @@ def run(root: Root) -> dict[str, Any]:
             "difference": round(pose_ap - bare_ap, 4),
         },
         "masks": mask_quality(load_coco(ASSETS / "instances.json"), samples),
+        "mended": dict(report.mended),
         "speed": {
             "images_per_s": report.images_per_s,
             "seconds": report.seconds,
@@ -175,6 +176,7 @@ def table(result: dict[str, Any]) -> list[tuple[str, object, str]]:
         ("pose AP, shards", f"{pose['ap_shards']:.4f} on {pose['photos']} photos",
          f"{pose['ap_bare_model']:.4f} bare, within {TARGETS['ap_difference']}"),
         ("mean mask IoU", matched, f">= {TARGETS['mask_iou']}"),
+        ("masks mended", result["mended"].get("masks_mended", 0), "small holes, far specks"),
         ("images/s", speed["images_per_s"],
          f"{speed['bare_pose_model_images_per_s']:.2f} bare pose only"),
     ]  # fmt: skip

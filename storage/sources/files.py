@@ -127,7 +127,7 @@ def too_many_bytes(size: int) -> ReadFailure | None:
     """Why a photo of this size is not read; None where it is."""
     if size <= MAX_IMAGE_BYTES:
         return None
-    return ReadFailure(f"{size} bytes, more than {MAX_IMAGE_BYTES}")
+    return ReadFailure(f"{size} bytes, more than {MAX_IMAGE_BYTES}; PNG or JPEG takes fewer")
 
 
 def checked(record: SourceRecord, data: bytes | ReadFailure) -> bytes | ReadFailure:
