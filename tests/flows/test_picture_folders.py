@@ -75,7 +75,7 @@ def test_what_cannot_be_paired_is_told(tmp_path: Path) -> None:
     with pytest.raises(HcpError, match=r"b_pictures: expected a folder of pictures, got .*none"):
         PictureFolders.of(a, tmp_path / "none")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(HcpError, match=re.escape("expected files ending in .bmp")):
+    with pytest.raises(HcpError, match=re.escape("expected files ending in .apng, .avif")):
         PictureFolders.of(tmp_path / "empty", b)
     fill(b, {"y.jpg": 1})
     with pytest.raises(HcpError, match="have one name"):
