@@ -17,7 +17,7 @@ _BUCKETS = frozenset(
     }
 )  # fmt: skip
 """Schemes whose URLs begin with a bucket, an account or a host."""
-_UNFILLED = re.compile(r"\{\{.*?\}\}|\$\{\w+\}|^\$[A-Za-z_]\w*|^%\w+%")
+_UNFILLED = re.compile(r"\{\{\s*\$?[\w.-]+\s*\}\}|\$\{\w+\}|^\$[A-Za-z_]\w*|^%\w+%")
 _ONE_SLASH = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/(?!/)(.*)", re.DOTALL)
 _SCHEMES = _BUCKETS | {"file", "hdfs", "memory"}
 

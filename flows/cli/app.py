@@ -50,6 +50,8 @@ def main() -> None:
     # A first start of Prefect's own in-process server takes longer than its default allows.
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    # Tries of a request, two minutes in all: a server that restarts ends no run at its last step.
+    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "6")
     try:
         app()
     except HcpError as error:

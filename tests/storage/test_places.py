@@ -55,6 +55,7 @@ def test_d05_what_an_empty_variable_leaves_of_a_joined_path_is_refused(text: str
         "data", "./data", "~/data", "/data/a b", "/data/[2024] #1 100% (x)", "/data/$5 bill",
         "s3://bucket", "s3://bucket/a b", "gs://bucket/data/", "hdfs:///data", "memory://data",
         "file:///data", "file://localhost/data", "a:b", "C:/data", "data/x:y", "s3", "100%/x",
+        "s3://bucket/{{00..03},{10..12}}.tar", "data/{train,val}/*.tar",
     ],
 )  # fmt: skip
 def test_places_that_people_use_are_none_of_them(text: str) -> None:
