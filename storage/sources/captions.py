@@ -133,6 +133,8 @@ def decode_text(data: bytes) -> str:
     What is none of them has :data:`WRONG_BYTES` in it, so that the gate refuses it as
     ``bad_caption``: a guess among further code pages would be trained on as letter salad.
     """
+    if data.isascii() and not data.translate(None, _NO_CONTROLS):
+        return data.decode("ascii")
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return data[len(mark) :].decode(encoding, errors="replace")

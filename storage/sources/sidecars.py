@@ -4,7 +4,7 @@ Text speaks before JSON, and the photo's stem (``a``) before its whole name (``a
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from storage.sources.base import IMAGE_SUFFIXES, ReadFailure
@@ -77,9 +77,12 @@ class Sidecars:
     def of(self, name: str) -> dict[str, str]:
         """Path by kind: ``.txt``, ``.json`` for the stem's, ``.jpg.txt`` for the whole name's."""
         stem, ending = os.path.splitext(name)
-        found = dict(self._matching(stem))
+        found = self._matching(stem)
+        whole = self._matching(name)
+        if not whole:
+            return found
         ending = ending.lower()
-        return found | {f"{ending}{suffix}": p for suffix, p in self._matching(name).items()}
+        return found | {f"{ending}{suffix}": path for suffix, path in whole.items()}
 
     def _matching(self, stem: str) -> dict[str, str]:
         found = self._by_stem.get(stem)
@@ -130,11 +133,8 @@ class Sidecars:
 
 def _kinds(found: dict[str, str], suffixes: Sequence[str]) -> list[str]:
     """The kinds that end in one of some suffixes: of the stem first, in the suffixes' order."""
-
-    def ranked() -> Iterator[tuple[bool, int, str]]:
-        for kind in found:
-            for rank, suffix in enumerate(suffixes):
-                if kind.endswith(suffix) and (kind == suffix or kind.count(".") > 1):
-                    yield kind != suffix, rank, kind
-
-    return [kind for _, _, kind in sorted(ranked())]
+    kinds = [suffix for suffix in suffixes if suffix in found]
+    if len(kinds) == len(found):
+        return kinds
+    whole = [kind for kind in found if kind.count(".") > 1]
+    return kinds + [kind for suffix in suffixes for kind in whole if kind.endswith(suffix)]
