@@ -5,7 +5,6 @@ Captions are annotations, as COCO has them, or the images' own ``description``, 
 """
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,15 +13,12 @@ from typing import Literal
 from storage.canonical import encode_path
 from storage.content_tags import TagCache
 from storage.errors import SourceError
-from storage.locations import join
 from storage.records import SourceRecord
+from storage.sources.annotation_files import ANNOTATIONS, find_annotations, find_captions
 from storage.sources.annotations import NamedPhoto, read_annotations
 from storage.sources.base import Contents, LeftOut, LeftOutSink, make_record
 from storage.sources.files import read_photos, tag_cache, tag_file
-from storage.sources.listing import names_of
 from storage.sources.photo_places import PhotoPlaces, root_above
-
-_ANNOTATIONS = "annotations"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +54,7 @@ class CocoSource:
                 raise SourceError(
                     f"photos of {uri} not found, such as {next(iter(named))!r}: expected them "
                     f"beside it or in one of the folders {', '.join(places.folders)} in "
-                    f"{self.root}, or the option --images"
+                    f"{self.root}, or the option --images (or --format folder: photos alone)"
                 )
         if not photos:
             raise SourceError(
@@ -98,15 +94,6 @@ class CocoSource:
         return uri[len(self.root.rstrip("/")) + 1 :] if inside else uri.rpartition("/")[2]
 
 
-def find_captions(folder: str) -> tuple[str, ...]:
-    """The COCO captions files of a folder: in it, else in its ``annotations/``."""
-    for place in (folder, join(folder, _ANNOTATIONS)):
-        names = [name for name in names_of(place) if re.fullmatch(r"captions.*\.json", name, re.I)]
-        if names:
-            return tuple(join(place, name) for name in names)
-    return ()
-
-
 def coco_source(uri: str, *, images: str | None, follow_links: bool = False) -> CocoSource:
     """The source for a captions json, or for a folder that holds some.
 
@@ -115,13 +102,14 @@ def coco_source(uri: str, *, images: str | None, follow_links: bool = False) -> 
     """
     if uri.lower().endswith(".json"):
         captions, folder = (uri,), uri.rsplit("/", 1)[0]
-        if folder.rsplit("/", 1)[-1] == _ANNOTATIONS:
+        if folder.rsplit("/", 1)[-1] == ANNOTATIONS:
             folder = folder.rsplit("/", 1)[0]
     else:
-        captions, folder = find_captions(uri), uri
+        captions, folder = find_captions(uri) or find_annotations(uri), uri
     if not captions:
         raise SourceError(
-            f"no COCO captions in {uri}: expected captions*.json or annotations/captions*.json"
+            f"no COCO captions in {uri}: expected captions*.json or annotations/captions*.json, or "
+            "json of another name there that names photos and has their captions"
         )
     root, home = (images, "") if images is not None else root_above(folder, captions)
     return CocoSource(

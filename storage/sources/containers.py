@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from storage.errors import SourceError
 from storage.locations import filesystem, is_local, join, local_path
+from storage.sources.annotation_files import find_annotations
 from storage.sources.base import SourceFormat, has_image_suffix
 from storage.sources.captions import decode_text
 from storage.sources.metadata import is_metadata_name
@@ -117,7 +118,7 @@ def folder_format(place: str, *, follow_links: bool = False) -> SourceFormat:
                 usable,
             )
         if found.photos:
-            return "folder"
+            return "coco" if not found.sidecars and find_annotations(place) else "folder"
         if found.tars:
             return "webdataset"
         if usable:

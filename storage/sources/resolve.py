@@ -7,8 +7,9 @@ from typing import Literal
 from storage.errors import SourceError
 from storage.locations import exists, is_directory, normalised
 from storage.records import SourceRecord
+from storage.sources.annotation_files import find_captions
 from storage.sources.base import LeftOutSink, Source, SourceFormat
-from storage.sources.coco import coco_source, find_captions
+from storage.sources.coco import coco_source
 from storage.sources.containers import begins_list, folder_format, is_tar_name
 from storage.sources.folder import FolderSource
 from storage.sources.patterns import is_pattern, pattern_names

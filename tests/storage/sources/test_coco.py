@@ -222,6 +222,36 @@ def test_other_files_that_map_photos_to_captions(tmp_path, jpeg, data, folder):
     assert found == {f"{folder}a.jpg": "a man", f"{folder}b.jpg": "b"}
 
 
+@pytest.mark.parametrize(
+    "name", ["result.json", "mapping_file_training.json", "annotations/training_humanart.json"]
+)
+@pytest.mark.parametrize("photos", ["", "images/", "images/00000/"])
+def test_a_folder_whose_annotation_file_has_another_name(tmp_path, jpeg, name, photos):
+    """A11, A23: the folder is given, and the file is known by what is in it."""
+    _photos(tmp_path, jpeg, f"{photos}a.jpg", f"{photos}b.jpg")
+    if "mapping" in name:
+        data = {f"0_{n}": {"img_path": f"{photos}{n}.jpg", "prompt": f"man {n}"} for n in "ab"}
+    else:
+        images = [{"id": n, "file_name": f"{photos}{n}.jpg"} for n in "ab"]
+        texts = [{"image_id": n, "caption": f"man {n}"} for n in "ab"]
+        data = {"images": images, "annotations": texts}
+    _json(tmp_path / name, data)
+    info = {"info": {"description": "COCO"}, "images": [{"id": 1, "file_name": "a.jpg"}]}
+    _json(tmp_path / "instances.json", info | {"annotations": [{"image_id": 1, "bbox": [0, 0]}]})
+    assert _found(tmp_path) == {f"{photos}{n}.jpg": f"man {n}" for n in "ab"}
+
+
+@pytest.mark.parametrize("captions", ["a.txt", "a.json", "a.jpg.json", "metadata.jsonl"])
+def test_photos_with_captions_of_their_own_stay_a_folder(tmp_path, jpeg, captions):
+    """A11: whatever else lies beside them."""
+    _photos(tmp_path, jpeg, "a.jpg", "b.jpg")
+    _json(tmp_path / "dataset.json", {"b.jpg": "a man", "data": {"text": "x", "image": "a.jpg"}})
+    _json(tmp_path / captions, {"file_name": "a.jpg", "text": "own"})
+    source = resolve_source(str(tmp_path))
+    assert source.format == "folder"
+    assert [bool(record.caption) for record in source.records()] == [True, False]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
 def test_encodings(tmp_path, jpeg, encoding):
     """A04: annotation files as editors save them."""
