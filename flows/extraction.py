@@ -12,7 +12,7 @@ from flows.params import RebuildParams
 from priors.config import Extraction, MaskMending, PoolConfig
 from priors.gate import counted_gate
 from storage.layout import Root
-from storage.sources import resolve_source
+from storage.sources import NamedColumns, resolve_source
 
 if TYPE_CHECKING:
     from flows.ray_session import Cluster
@@ -56,6 +56,7 @@ def rebuild_job(params: RebuildParams) -> RebuildJob:
         images=params.images,
         skip_unlisted=params.skip_unlisted,
         follow_links=params.follow_links,
+        columns=NamedColumns(image=params.image_column, caption=params.caption_column),
     )
     extraction = Extraction(
         source=source,

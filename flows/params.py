@@ -65,6 +65,12 @@ class RebuildParams(ComputeParams):
     follow_links: Annotated[
         bool, Field(description="read what links out of the source lead to, such as a cache's")
     ] = False
+    image_column: Annotated[
+        str | None, Field(description="tables: the column of photos or their paths; none: by name")
+    ] = None
+    caption_column: Annotated[
+        str | None, Field(description="tables: the column of captions; none: known by its name")
+    ] = None
     unit_size: Annotated[int, Field(ge=1, description="samples of one shard, about")] = 1000
     gate: Annotated[GateConfig, Field(description="what a photo must have to be kept")] = (
         GateConfig()

@@ -61,6 +61,12 @@ def rebuild(
         bool | None,
         typer.Option("--follow-links", help="Read what links out of the source lead to."),
     ] = None,
+    image_column: Annotated[
+        str | None, typer.Option(help="Tables: the column of photos or their paths.")
+    ] = None,
+    caption_column: Annotated[
+        str | None, typer.Option(help="Tables: the column of captions.")
+    ] = None,
     pose_model: Annotated[str | None, typer.Option(help="Name, path, URL or 'embedded'.")] = None,
     mask_model: Annotated[str | None, typer.Option(help="Name, path, URL or 'embedded'.")] = None,
     unit_size: Annotated[int | None, typer.Option(help="Samples of one shard, about.")] = None,

@@ -19,12 +19,18 @@ def sources(
     follow_links: Annotated[
         bool, typer.Option("--follow-links", help="Read what links out of the source lead to.")
     ] = False,
+    image_column: Annotated[
+        str | None, typer.Option(help="Tables: the column of photos or their paths.")
+    ] = None,
+    caption_column: Annotated[
+        str | None, typer.Option(help="Tables: the column of captions.")
+    ] = None,
 ) -> None:
     """Say what a source is read as: records, where captions come from, what is left out and why.
 
     No photo is opened and nothing is written; give the same options to `hcp rebuild`.
     """
-    from storage.sources import resolve_source
+    from storage.sources import NamedColumns, resolve_source
     from storage.sources.report import look
 
     kind: Any = format  # resolve_source names those that there are
@@ -35,6 +41,7 @@ def sources(
             images=images,
             skip_unlisted=skip_unlisted,
             follow_links=follow_links,
+            columns=NamedColumns(image=image_column, caption=caption_column),
         )
     except ValueError as error:
         fail(str(error))

@@ -9,6 +9,7 @@ from storage.sources.base import (
     Source,
     SourceFormat,
 )
+from storage.sources.columns import NamedColumns
 from storage.sources.resolve import open_source, resolve_source
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "LEFT_OUT_REASONS",
     "LeftOut",
     "LeftOutSink",
+    "NamedColumns",
     "ReadFailure",
     "Source",
     "SourceFormat",

@@ -51,7 +51,7 @@ LEFT_OUT_REASONS: Mapping[str, str] = {
     "a mask; name the photo <stem>.jpg if this is it",
     "broken_end": "stands where a tar breaks off; fetch the tar again",
     "no_columns": "a table without a column of photos or of captions, such as img2dataset's lists; "
-    "name the columns image_path and caption if it is one",
+    "name them by --image-column and --caption-column if it is one",
     "empty": "a tar or table without any sample or row; delete it, or fetch it again",
 }
 """Why a file, row or member of a source is no record: a sentence, and what would change it.

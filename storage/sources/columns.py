@@ -6,6 +6,7 @@ import binascii
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 from storage.sources.base import IMAGE_SUFFIXES, ReadFailure, has_image_suffix
@@ -37,6 +38,18 @@ EMPTY_CELL = ReadFailure("the image cell is empty")
 Row = dict[str, object]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedColumns:
+    """Columns that the user names, exactly as the table does; None: those known by their names."""
+
+    image: str | None = None  # --image-column
+    caption: str | None = None  # --caption-column
+
+
+BY_NAME = NamedColumns()
+"""No column is named by the user."""
+
+
 def _folded(name: str) -> str:
     return re.sub(r"[\s_.-]+", "", name.strip("\ufeff \t").casefold())
 
@@ -61,12 +74,18 @@ def has_photo_column(row: Mapping[str, object]) -> bool:
     return bool(photo_columns(row)) or _struct_column(row) is not None
 
 
-def pick_photo(row: Mapping[str, object]) -> tuple[str | None, bytes | str | ReadFailure]:
+def pick_photo(
+    row: Mapping[str, object], *, named: str | None = None
+) -> tuple[str | None, bytes | str | ReadFailure]:
     """The column of a row that gives its photo, and the photo: its bytes, or its file's path.
+
+    Only the ``named`` column counts, where one is.
 
     The first column with a usable cell counts, so that a table may hold bytes for some rows and
     paths for others. Where no name is known, Hugging Face's struct of bytes and path is.
     """
+    if named is not None:
+        return (named, photo_of(row[named])) if named in row else (None, EMPTY_CELL)
     unknown = _struct_column(row)
     columns = photo_columns(row) or (() if unknown is None else (unknown,))
     failure: ReadFailure | None = None
@@ -178,9 +197,11 @@ def has_caption_column(names: Iterable[str]) -> bool:
 
 
 def describe_row(
-    row: Mapping[str, object], photo_column: str | None
+    row: Mapping[str, object], photo_column: str | None, *, named: str | None = None
 ) -> tuple[str | None, dict[str, object], str]:
     """The caption of a row, its other cells as attributes, and the column of the caption.
+
+    Only the ``named`` column gives a caption, where one is.
 
     Cells that hold bytes are no attributes. Where no column has a text, a struct of facts has, as
     hubs make it of a tar's JSON, or the answer of a conversation, as language models' photos have.
@@ -188,6 +209,10 @@ def describe_row(
     rest = {
         name: cell for name, cell in row.items() if name != photo_column and not _has_bytes(cell)
     }
+    if named is not None:
+        texts = caption_texts(rest.pop(named, None))
+        others = {"other_captions": texts[1:]} if texts[1:] else {}
+        return next(iter(texts), None), rest | others, named if texts else ""
     columns = caption_fields(rest)
     caption, attributes = split_caption(rest, dropped=columns[:1])
     if caption is not None and caption.strip():

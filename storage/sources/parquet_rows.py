@@ -71,12 +71,18 @@ def _is_bytes(table: Any, column: str) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def numbered_rows(file: BinaryIO, wanted: set[int]) -> Iterator[tuple[int, Row]]:
-    """Rows by their numbers, with their photo columns alone; other row groups are not read."""
+def numbered_rows(
+    file: BinaryIO, wanted: set[int], *, column: str | None = None
+) -> Iterator[tuple[int, Row]]:
+    """Rows by their numbers, with their photo columns alone; other row groups are not read.
+
+    ``column`` is the photos', where it is none that is known by its name.
+    """
     import pyarrow.parquet as pq
 
     table = pq.ParquetFile(file)
-    columns = list(photo_columns(table.schema_arrow.names)) or None
+    known = photo_columns(table.schema_arrow.names)
+    columns = ([column] if column else list(known)) or None
     start = 0
     for group in range(table.num_row_groups):
         end = start + table.metadata.row_group(group).num_rows

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 from storage.errors import SourceError
@@ -10,6 +11,7 @@ from storage.records import SourceRecord
 from storage.sources.annotation_files import find_captions
 from storage.sources.base import LeftOutSink, Source, SourceFormat
 from storage.sources.coco import coco_source
+from storage.sources.columns import BY_NAME, NamedColumns
 from storage.sources.containers import begins_list, folder_format, is_tar_name
 from storage.sources.folder import FolderSource
 from storage.sources.patterns import is_pattern, pattern_names
@@ -30,13 +32,15 @@ def resolve_source(
     images: str | None = None,
     skip_unlisted: bool = False,
     follow_links: bool = False,
+    columns: NamedColumns = BY_NAME,
 ) -> Source:
     """The source behind a local path or fsspec URL; it is not listed yet.
 
     ``images`` is the folder of the photos where they do not lie beside a COCO json or a table.
     ``skip_unlisted`` leaves out the subfolders of a folder that cannot be listed, instead of ending
     with an error; the source's ``unlisted`` names them. ``follow_links`` reads what links out of
-    the source's root lead to.
+    the source's root lead to. ``columns`` are those of a table whose names are not known; a source
+    for which they are given is a table.
 
     Raises:
         SourceError: nothing is there, or it is not what ``format`` says.
@@ -44,19 +48,23 @@ def resolve_source(
     """
     place = normalised(uri)
     if is_pattern(place) and not _there(place):
-        return _pattern_source(place, format=format, images=images, follow_links=follow_links)
+        source = _pattern_source(place, format=format, images=images, follow_links=follow_links)
+        return _with_columns(source, columns)
     photos = normalised(images) if images is not None else None
     for wanted in (place, photos):
         if wanted is not None and not _there(wanted):
             raise SourceError(f"source not found: {wanted} (a local path or an fsspec URL)")
-    kind = _detect(place, follow_links=follow_links) if format == "auto" else format
+    found = "table" if columns != BY_NAME else None
+    kind = (found or _detect(place, follow_links=follow_links)) if format == "auto" else format
     logger.info("source %s is read as %s", place, kind)
     if photos is not None and kind not in ("coco", "table"):
         raise ValueError(f"images={images!r} is for COCO and table sources; {place} is a {kind}")
+    if kind == "table":
+        source = table_source(place, images=photos, follow_links=follow_links)
+        return _with_columns(source, columns)
+    _refuse_columns(columns, place, kind)
     if kind == "coco":
         return coco_source(place, images=photos, follow_links=follow_links)
-    if kind == "table":
-        return table_source(place, images=photos, follow_links=follow_links)
     if kind == "webdataset":
         return tar_source(place, follow_links=follow_links)
     if kind == "folder":
@@ -83,6 +91,21 @@ def open_source(
     """
     source = resolve_source(uri, format=format, images=images)
     return Tally(source, uri, images, left_out=left_out).records() if left_out else source.records()
+
+
+def _with_columns(source: Source, columns: NamedColumns) -> Source:
+    if isinstance(source, TableSource):
+        return replace(source, columns=columns)
+    _refuse_columns(columns, source.root, source.format)
+    return source
+
+
+def _refuse_columns(columns: NamedColumns, place: str, kind: str) -> None:
+    if columns != BY_NAME:
+        raise ValueError(
+            f"--image-column and --caption-column ({columns.image!r}, {columns.caption!r}) are for "
+            f"tables; {place} is a {kind}"
+        )
 
 
 def _there(place: str) -> bool:

@@ -12,6 +12,7 @@ from storage.errors import SourceError
 from storage.locations import is_directory, join
 from storage.records import SourceRecord
 from storage.sources.base import Contents, LeftOutSink, ReadFailure, without_root
+from storage.sources.columns import BY_NAME, NamedColumns
 from storage.sources.containers import begins_list, containers_below, is_table_name
 from storage.sources.files import checked, read_photos, tag_cache
 from storage.sources.rows import TABLE_SUFFIXES
@@ -31,6 +32,7 @@ class TableSource:
     tables: tuple[str, ...]  # names below the root, in order
     images: str | None = None
     follow_links: bool = False  # out of the root
+    columns: NamedColumns = BY_NAME
 
     format: Literal["table"] = "table"
     unlisted: tuple[str, ...] = ()  # always: no folders are walked
@@ -59,6 +61,7 @@ class TableSource:
                 seen,
                 cache=cache,
                 left_out=left_out or _forget,
+                columns=self.columns,
             )
             yield from listing.records(self.tables)
 
@@ -85,7 +88,8 @@ class TableSource:
             photos = self._photos()
             folder = "" if self.images else name.rpartition("/")[0]
             reader = partial(photos.read, folder=folder)
-            cells = read_cells(join(self.root, name), wanted, reader) if wanted else {}
+            uri, column = join(self.root, name), self.columns.image
+            cells = read_cells(uri, wanted, reader, column=column) if wanted else {}
         except Exception as error:  # pyarrow and object stores raise errors of their own
             for record in records:
                 yield record, ReadFailure(f"{name}: {without_root(error, self.root)}")

@@ -19,8 +19,10 @@ from storage.sources.base import (
 )
 from storage.sources.captions import CAPTION_FIELDS
 from storage.sources.columns import (
+    BY_NAME,
     EMPTY_CELL,
     PHOTO_COLUMNS,
+    NamedColumns,
     describe_row,
     has_caption_column,
     has_photo_column,
@@ -53,8 +55,10 @@ class TableListing:
         *,
         cache: TagCache | None,
         left_out: LeftOutSink,
+        columns: NamedColumns,
     ) -> None:
         self._root = root
+        self._columns = columns
         self._photos = photos
         self._seen = seen
         self._cache = cache
@@ -78,7 +82,7 @@ class TableListing:
         kinds = {table_kind(name) for name in tables}
         for name in tables:
             try:
-                fault = missing_columns(join(self._root, name))
+                fault = missing_columns(join(self._root, name), named=self._columns)
                 if fault is not None:
                     faults.append(fault)
                     self._left_out(LeftOut(uri=encode_path(name), reason="no_columns"))
@@ -109,9 +113,11 @@ class TableListing:
             if isinstance(row, BrokenRow):
                 yield _broken(by_number, row.detail)
                 continue
-            column, photo = pick_photo(row)
+            column, photo = pick_photo(row, named=self._columns.image)
             path = self._path(photo, folder) if isinstance(photo, str) else None
-            caption, attributes, caption_from = describe_row(row, column)
+            caption, attributes, caption_from = describe_row(
+                row, column, named=self._columns.caption
+            )
             known = path or (photo if hashed else None)
             if several and self._is_repeated(known, caption, name, by_number):
                 continue
@@ -174,7 +180,7 @@ class TableListing:
         self._photos.report()
 
 
-def missing_columns(uri: str) -> str | None:
+def missing_columns(uri: str, *, named: NamedColumns = BY_NAME) -> str | None:
     """What a table lacks, as a sentence; None of one that has columns of photos and of captions.
 
     All rows decide, where they are not all of the same columns; a table without any lacks nothing.
@@ -182,18 +188,25 @@ def missing_columns(uri: str) -> str | None:
     Raises:
         SourceError: the table cannot be read.
     """
+    image, caption = named.image, named.caption
     names: set[str] = set()
     for found in column_names(uri):
         names |= found
-        if photo_columns(names) and has_caption_column(names):
+        has_photo = image in names if image else bool(photo_columns(names))
+        has_caption = caption in names if caption else has_caption_column(names)
+        if has_photo and has_caption:
             return None
     if not names:
         return None
-    if not photo_columns(names) and not _has_struct(uri):
+    if image and image not in names:
+        return _lacking(uri, "photos", [image], names)
+    if not image and not photo_columns(names) and not _has_struct(uri):
         return _lacking(uri, "photos", PHOTO_COLUMNS[:12], names) + _web_hint(names)
-    return (
-        None if has_caption_column(names) else _lacking(uri, "captions", CAPTION_FIELDS[:8], names)
-    )
+    if caption and caption not in names:
+        return _lacking(uri, "captions", [caption], names)
+    if caption or has_caption_column(names):
+        return None
+    return _lacking(uri, "captions", CAPTION_FIELDS[:8], names)
 
 
 def _web_hint(names: set[str]) -> str:
@@ -212,9 +225,11 @@ def _has_struct(uri: str) -> bool:
 
 
 def _lacking(uri: str, what: str, known: Sequence[str], names: set[str]) -> str:
+    option = "--image-column" if what == "photos" else "--caption-column"
+    such = "the name" if len(known) == 1 else "a name such as"
     return (
-        f"{uri}: expected a column of {what} with a name such as {', '.join(known)}, got "
-        f"{sorted(names)[:30]}; rename one"
+        f"{uri}: expected a column of {what} with {such} {', '.join(known)}, got "
+        f"{sorted(names)[:30]}; name yours by {option}"
     )
 
 

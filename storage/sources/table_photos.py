@@ -157,24 +157,27 @@ class SeenPhotos:
         self._database.close()
 
 
-def read_cells(uri: str, wanted: set[int], photo: Reader) -> dict[int, bytes | ReadFailure]:
+def read_cells(
+    uri: str, wanted: set[int], photo: Reader, *, column: str | None = None
+) -> dict[int, bytes | ReadFailure]:
     """The photos of some rows of a table, by their numbers; of parquet only what must be is read.
 
-    ``photo`` reads one that a row names.
+    ``photo`` reads one that a row names; ``column`` is the photos', if the user names it.
 
     Raises:
         SourceError: the table cannot be read.
     """
     if table_kind(uri) == "parquet":
         with open_binary(uri) as file:
-            return {n: _read_cell(row, photo) for n, row in numbered_rows(file, wanted)}
-    return {n: _read_cell(row, photo) for n, row in _all_rows(uri, wanted)}
+            rows = numbered_rows(file, wanted, column=column)
+            return {n: _read_cell(row, photo, column) for n, row in rows}
+    return {n: _read_cell(row, photo, column) for n, row in _all_rows(uri, wanted)}
 
 
-def _read_cell(row: Row | BrokenRow, read: Reader) -> bytes | ReadFailure:
+def _read_cell(row: Row | BrokenRow, read: Reader, column: str | None) -> bytes | ReadFailure:
     if isinstance(row, BrokenRow):
         return ReadFailure(row.detail)
-    _, photo = pick_photo(row)
+    _, photo = pick_photo(row, named=column)
     if isinstance(photo, str):
         return read(photo)
     if isinstance(photo, bytes):

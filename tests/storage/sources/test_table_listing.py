@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage.errors import SourceError
-from storage.sources import IMAGE_SUFFIXES, LeftOut, ReadFailure, resolve_source
+from storage.sources import IMAGE_SUFFIXES, LeftOut, NamedColumns, ReadFailure, resolve_source
 from storage.sources.captions import CAPTION_FIELDS
 
 
@@ -253,3 +253,32 @@ def test_a_struct_whose_photo_changes_makes_another_record(tmp_path, jpeg):
         (tmp_path / "a.jpg").write_bytes(jpeg(1))
         assert before.content_tag != after.content_tag, kind
         assert before.key == after.key, kind
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
+def test_columns_of_unknown_names_are_named_by_options(tmp_path, jpeg, kind):
+    (tmp_path / "a.jpg").write_bytes(jpeg())
+    row = {"foto": "a.jpg", "image": "other.jpg", "Beschreibung": ["x", "y"], "caption": "no"}
+    path = _table(tmp_path, kind, [row])
+    columns = NamedColumns(image="foto", caption="Beschreibung")
+    for place in (path, tmp_path):
+        source = resolve_source(str(place), columns=columns)
+        (record,) = source.records()
+        assert record.caption == "x"
+        assert record.attributes == {"image": "other.jpg", "caption": "no", "other_captions": ["y"]}
+        assert [data for _, data in source.read([record])] == [jpeg()]
+    with pytest.raises(SourceError, match=r"photos with the name bild, got .*--image-column"):
+        list(resolve_source(str(path), columns=NamedColumns(image="bild")).records())
+    with pytest.raises(SourceError, match=r"captions with the name y, got .*--caption-column"):
+        list(resolve_source(str(path), columns=NamedColumns(caption="y")).records())
+
+
+def test_bytes_in_a_column_of_an_unknown_name(tmp_path, jpeg):
+    path = _table(tmp_path, "parquet", [{"foto": jpeg(), "caption": "a man"}])
+    source = resolve_source(str(path), columns=NamedColumns(image="foto"))
+    assert [data for _, data in source.read(list(source.records()))] == [jpeg()]
+
+
+def test_columns_are_for_tables(tmp_path):
+    with pytest.raises(ValueError, match=r"--image-column and --caption-column .* are for tables"):
+        resolve_source(str(tmp_path), format="folder", columns=NamedColumns(image="x"))
