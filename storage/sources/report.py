@@ -131,7 +131,8 @@ class _Seen:
         self._format: SourceFormat = source.format
         self._root = source.root
         self._roots = {source.root, _photo_root(source)}
-        self._follow_links = isinstance(source, CocoSource) and source.follow_links
+        listed = isinstance(source, CocoSource | TableSource | TarSource)
+        self._follow_links = listed and source.follow_links
         self._lists = [
             name if "://" in name or os.path.isabs(name) else join(source.root, name)
             for name in _lists(source)

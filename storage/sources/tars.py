@@ -41,6 +41,7 @@ class TarSource:
 
     root: str
     tars: tuple[str, ...]  # names below the root, in order
+    follow_links: bool = False  # out of the root
 
     format: Literal["webdataset"] = "webdataset"
     unlisted: tuple[str, ...] = ()  # always: no folders are walked
@@ -179,10 +180,10 @@ def tar_source(uri: str, *, follow_links: bool = False) -> TarSource:
     """
     if not is_directory(uri):
         root, _, name = uri.rpartition("/")
-        return TarSource(root=root or "/", tars=(name,))
+        return TarSource(root=root or "/", tars=(name,), follow_links=follow_links)
     tars = containers_below(uri, is_tar_name, follow_links=follow_links)
     if not tars:
         raise SourceError(
             f"no tars in {uri}: expected WebDataset shards such as 00000.tar (subfolders too)"
         )
-    return TarSource(root=uri, tars=tars)
+    return TarSource(root=uri, tars=tars, follow_links=follow_links)

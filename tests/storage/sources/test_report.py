@@ -80,6 +80,18 @@ def test_photos_that_no_annotation_names_are_counted(apart: bool, tmp_path: Path
     assert left_out(summary) == {"not_named": 1, "unknown_ending": 1, "other_layout": 1}
 
 
+def test_links_are_followed_as_the_source_follows_them(tmp_path: Path) -> None:
+    put(tmp_path, "cache/0123", "cache/0124", "set/b.md")
+    (tmp_path / "set" / "t.csv").write_text("image_path,caption\na.jpg,a man\n")
+    for name, target in (("a.jpg", "0123"), ("c.jpg", "0124")):
+        (tmp_path / "set" / name).symlink_to(f"../cache/{target}")
+    place = str(tmp_path / "set")
+    source = resolve_source(place, format="table")
+    assert left_out(look(source, place)) == {"link_outside": 1, "unknown_ending": 1}
+    source = resolve_source(place, format="table", follow_links=True)
+    assert left_out(look(source, place)) == {"not_named": 1, "unknown_ending": 1}
+
+
 def test_a_source_without_photos_says_what_lies_there(tmp_path: Path) -> None:
     put(tmp_path, "a.raw", "b.psd")
     summary = looked(tmp_path)
