@@ -177,7 +177,7 @@ def test_another_sample_stands_in_for_one_that_was_not_encoded(
     found = batches(version, None, 3, cache=cache)
     (bad,) = {each for batch in found for each in batch.bad}
     assert bad.key == drawn[2].key
-    assert "could not be encoded: UnidentifiedImageError" in bad.reason
+    assert "could not be encoded: PictureError" in bad.reason
     assert drawn[2].key not in {key for batch in found for key in batch.keys}
     with pytest.raises(ShardError, match="could not be encoded"):
         CacheReader(cache).open(version.shards[0]).sample(drawn[2].key)
