@@ -15,7 +15,7 @@ from benchmarks.unets import SIZES, Base, make_unet
 from hcp import HcpAdapter, HcpConfig
 from hcp.attention import fused_attention
 from hcp.attention_grad import attention_in_training
-from hcp.token_state import RowPlan
+from hcp.row_plan import RowPlan
 from hcp.training.frozen import LeanBackward
 
 TOKENS, HEADS, ROWS = 77, 8, 2

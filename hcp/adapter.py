@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hcp.attachment import Attachment
 from hcp.checkpoint import AdapterCard, read_checkpoint, write_checkpoint
 from hcp.config import HcpConfig, Stage
 from hcp.inject import Injection
 from hcp.layer import HcpLayer
-from hcp.pipeline_tokens import PipelineTokens, as_mask
+from hcp.pipeline_tokens import as_mask
 from hcp.sites import base_fingerprint, check_base, find_sites
 from storage.errors import CheckpointError
 from storage.hub import is_hub_id
@@ -81,8 +82,7 @@ class HcpAdapter(WithStrength, nn.Module):
                     for site in card.sites
                 }
             )
-        self._injection: Injection | None = None
-        self._pipeline_tokens: PipelineTokens | None = None
+        self._attachments: list[Attachment] = []  # one for each U-Net
 
     @property
     def config(self) -> HcpConfig:
@@ -91,8 +91,12 @@ class HcpAdapter(WithStrength, nn.Module):
 
     @property
     def pipeline(self) -> Any | None:
-        """The pipeline that it is attached to."""
-        return None if self._pipeline_tokens is None else self._pipeline_tokens.pipeline
+        """The pipeline that it is attached to, the first of several."""
+        return next((p for attachment in self._attachments for p in attachment.pipelines), None)
+
+    def is_attached(self, pipeline: Any) -> bool:
+        """Whether it draws along in this pipeline: attached, or made from one that it is in."""
+        return any(attachment.has(pipeline) for attachment in self._attachments)
 
     def parameter_count(self) -> dict[tuple[Stage, int], int]:
         """Trainable parameters by U-Net stage and map scale (latent px per map px)."""
@@ -202,28 +206,43 @@ class HcpAdapter(WithStrength, nn.Module):
         """Plug into a diffusers pipeline; ``pipeline("a woman doing yoga")`` then works as ever.
 
         Prompts without human words, and all unconditional and negative prompts, give bit for bit
-        what the base gives. Raises as ``inject`` does, and ValueError if already attached.
+        what the base gives. Pipelines made from this one (``from_pipe``) while it is attached draw
+        with the adapter too; further ones are attached likewise, on this U-Net or another of the
+        same kind. Several adapters on one pipeline add their terms, each with its strength.
+
+        Raises as ``inject`` does, and ValueError if attached to this pipeline already.
         """
-        if self._injection is not None:
-            raise ValueError("the adapter is attached already: detach() it first")
-        injection = self.inject(pipeline.unet, any_base=any_base)
-        injection.state.strength = self._strength
+        if self.is_attached(pipeline):
+            raise ValueError(
+                "the adapter is attached to this pipeline already: detach() it first (other "
+                "pipelines can be attached beside it)"
+            )
+        here = next((found for found in self._attachments if found.is_for(pipeline)), None)
+        if here is not None:
+            here.add(pipeline)
+            return self
+        attachment = Attachment(self.inject(pipeline.unet, any_base=any_base))
+        attachment.injection.state.strength = self._strength
         try:
-            self._pipeline_tokens = PipelineTokens(pipeline, injection)
+            attachment.add(pipeline)
         except ValueError:
-            injection.remove()
+            attachment.remove()
             raise
-        self._injection = injection
+        self._attachments.append(attachment)
         return self
 
-    def detach(self) -> None:
-        """Give the pipeline back as it was; nothing happens if not attached."""
-        if self._pipeline_tokens is not None:
-            self._pipeline_tokens.remove()
-            self._pipeline_tokens = None
-        if self._injection is not None:
-            self._injection.remove()
-            self._injection = None
+    def detach(self, pipeline: Any | None = None) -> None:
+        """Give the pipelines back as they were; nothing happens if not attached.
+
+        Args:
+            pipeline: the only one to leave; None: all of them.
+        """
+        for attachment in tuple(self._attachments):
+            if pipeline is not None:
+                attachment.leave(pipeline)
+            if pipeline is None or not attachment.is_used:
+                attachment.remove()
+                self._attachments.remove(attachment)
 
     @contextmanager
     def token_mask(self, token_mask: Tensor) -> Generator[None]:
@@ -234,18 +253,21 @@ class HcpAdapter(WithStrength, nn.Module):
         Raises:
             ValueError: not attached, or not two-dimensional.
         """
-        if self._pipeline_tokens is None:
+        if not self._attachments:
             raise ValueError("token_mask() is for an attached adapter: call attach(pipeline) first")
-        tokens = self._pipeline_tokens
-        before, tokens.explicit = tokens.explicit, as_mask(token_mask)
+        states = [attachment.injection.state for attachment in self._attachments]
+        before, mask = [state.given for state in states], as_mask(token_mask)
         try:
+            for state in states:
+                state.given = mask
             yield
         finally:
-            tokens.explicit = before
+            for state, given in zip(states, before, strict=True):
+                state.given = given
 
     def _apply_strength(self) -> None:
-        if self._injection is not None:
-            self._injection.state.strength = self._strength
+        for attachment in self._attachments:
+            attachment.injection.state.strength = self._strength
 
     def _layer(self, site: str) -> HcpLayer:
         layer = self.hcp[_key(site)]

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from hcp.attention import attention_probs, human_attention, map_columns, map_dtype, wide_attention
-from hcp.token_state import RowPlan
+from hcp.row_plan import RowPlan
 
 aten: Any = torch.ops.aten  # what torch's own derivatives are made of
 

@@ -6,14 +6,21 @@ B batch, Q latent pixels, K text tokens, J selected tokens.
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from hcp.config import Stage
+from hcp.human_term import HumanTerm
 from hcp.layer import HcpLayer
-from hcp.processor import BASE_PROCESSORS, HcpProcessor
+from hcp.processor import BASE_PROCESSORS
+from hcp.row_plan import TokenSelection
+from hcp.seats import STAYING_PROCESSORS, can_sit, get_up, is_seated, sit_down
 from hcp.sites import Site, attention_at
-from hcp.token_state import TokenSelection, TokenState
+from hcp.token_state import TokenState
+
+_KNOWN = ", ".join(kind.__name__ for kind in (*BASE_PROCESSORS, *STAYING_PROCESSORS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,23 +86,26 @@ class Injection:
         self._unet = unet
         self._sites = tuple(sites)
         self.state = TokenState()
-        self._originals = {site.name: attention_at(unet, site).processor for site in self._sites}
-        for name, original in self._originals.items():
-            if type(original) not in BASE_PROCESSORS:
-                raise ValueError(
-                    f"HcP stands beside diffusers' own attention processors "
-                    f"({', '.join(kind.__name__ for kind in BASE_PROCESSORS)}), but {name} has "
-                    f"{type(original).__name__}: remove that first"
-                )
-        self._processors = {
-            site.name: HcpProcessor(
-                site, layers[site.name], gamma=gamma, state=self.state,
-                base=self._originals[site.name],
-            )
-            for site in self._sites
-        }  # fmt: skip
         for site in self._sites:
-            attention_at(unet, site).processor = self._processors[site.name]
+            attn = attention_at(unet, site)
+            if not can_sit(attn):
+                raise ValueError(
+                    f"HcP stands beside diffusers' own attention processors ({_KNOWN}), but "
+                    f"{site.name} has {type(attn.processor).__name__}: remove that first"
+                )
+        self._terms = {
+            site.name: HumanTerm(site, layers[site.name], gamma=gamma, state=self.state)
+            for site in self._sites
+        }
+        self._seats = {
+            site.name: sit_down(attention_at(unet, site), self._terms[site.name])
+            for site in self._sites
+        }
+
+    @property
+    def unet(self) -> nn.Module:
+        """The U-Net that the layers are in."""
+        return self._unet
 
     @contextmanager
     def tokens(
@@ -142,22 +152,39 @@ class Injection:
             ValueError: something unknown replaced HcP, which would silently do nothing.
         """
         for site in self._sites:
-            attn = attention_at(self._unet, site)
-            found, ours = attn.processor, self._processors[site.name]
-            if found is ours:
+            attn, term = attention_at(self._unet, site), self._terms[site.name]
+            if is_seated(attn, term):
                 continue
-            if type(found) not in BASE_PROCESSORS:
-                raise ValueError(
-                    f"HcP was replaced at {site.name} by {type(found).__name__} after attaching: "
-                    "detach() the adapter, or remove that"
-                )
-            self._originals[site.name] = ours.base = found
-            attn.processor = ours
+            if not can_sit(attn):
+                raise ValueError(_replaced(site.name, attn))
+            self._seats[site.name] = sit_down(attn, term, self._seats[site.name])
+
+    def to(self, device: torch.device) -> None:
+        """Move the layers there, where the U-Net is to run."""
+        for term in self._terms.values():
+            term.layer.to(device)
+
+    def check(self) -> None:
+        """See that the layers are still in their places.
+
+        Raises:
+            ValueError: something replaced HcP, which has silently done nothing.
+        """
+        for site in self._sites:
+            attn = attention_at(self._unet, site)
+            if not is_seated(attn, self._terms[site.name]):
+                raise ValueError(_replaced(site.name, attn))
 
     def remove(self) -> None:
         """Put the original processors back; what others installed since stays."""
         for site in self._sites:
             attn = attention_at(self._unet, site)
-            if attn.processor is self._processors[site.name]:
-                attn.processor = self._originals[site.name]
+            get_up(attn, self._terms[site.name], self._seats[site.name])
         self.state.clear()
+
+
+def _replaced(site: str, attn: Any) -> str:
+    return (
+        f"HcP was replaced at {site} by {type(attn.processor).__name__} after attaching: "
+        "detach() the adapter, or remove that"
+    )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -90,16 +91,19 @@ def attached(
 
     ``any_base`` accepts a base of the same layout with other weights.
     """
-    if adapter is None or adapter.pipeline is pipeline:
+    inside = isinstance(adapter, HcpAdapter) and adapter.is_attached(pipeline)
+    if adapter is None or inside or adapter.pipeline is pipeline:
         yield
         return
+    leave = adapter.detach
     if isinstance(adapter, HcpAdapter):  # the others take the pipeline's place and numbers
         adapter.to(pipeline.device)
+        leave = partial(adapter.detach, pipeline)
     adapter.attach(pipeline, any_base=any_base)
     try:
         yield
     finally:
-        adapter.detach()
+        leave()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

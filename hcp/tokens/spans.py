@@ -129,6 +129,63 @@ def encode_captions(
     return numbers, kinds
 
 
+def human_mask_of_ids(
+    tokenizer: "PreTrainedTokenizerBase",
+    input_ids: "Sequence[Sequence[int] | LongTensor]",
+    *,
+    length: int | None = None,
+) -> "BoolTensor":
+    """Mark the tokens of human words in rows of token ids, however these were laid out.
+
+    For embeddings that another tool made of a prompt: weighted words, or a long prompt in several
+    windows, each with its own start, end and padding. Windows read on as one text.
+
+    Args:
+        tokenizer: that the ids are of.
+        input_ids: a row for each prompt; rows may differ in length.
+        length: K of the embeddings, where they were padded beyond the longest row.
+    Returns:
+        Bool [B, K].
+    Raises:
+        ValueError: a row is longer than ``length``.
+    """
+    import torch
+
+    rows = [torch.as_tensor(row).flatten().tolist() for row in input_ids]
+    longest = max((len(row) for row in rows), default=0)
+    width = longest if length is None else length
+    if longest > width:
+        raise ValueError(f"length is {width}, but a row has {longest} token ids")
+    mask: Any = torch.zeros(len(rows), width, dtype=torch.bool)
+    for row, ids in enumerate(rows):
+        text, places = _read(tokenizer, ids)
+        for span in human_spans(text):
+            for column, (start, end) in enumerate(places):
+                if start < span.end and span.start < end:
+                    mask[row, column] = True
+    return mask
+
+
+def _read(
+    tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int]
+) -> tuple[str, list[tuple[int, int]]]:
+    """The text of token ids, and each token's character range in it; (0, 0) for special ones."""
+    special = frozenset(tokenizer.all_special_ids)
+    pieces: Any = tokenizer.convert_ids_to_tokens(list(ids))
+    text = ""
+    places: list[tuple[int, int]] = []
+    for token_id, piece in zip(ids, pieces, strict=True):
+        if token_id in special:
+            places.append((0, 0))
+            continue
+        surface = _PIECE_MARKS.sub("", piece)
+        if piece.startswith(("Ġ", "▁")) and text:
+            text += " "
+        places.append((len(text), len(text) + len(surface)))
+        text += f"{surface} " if piece.endswith("</w>") else surface
+    return text, places
+
+
 def _tokenized(
     tokenizer: "PreTrainedTokenizerBase", captions: Sequence[str], length: int
 ) -> tuple[list[list[int]], list[list[tuple[int, int]]]]:

@@ -8,7 +8,8 @@ from torch.nn.functional import scaled_dot_product_attention as attention
 from hcp import attention_grad
 from hcp.attention import human_attention, map_columns
 from hcp.attention_grad import attention_in_training
-from hcp.token_state import RowPlan, TokenState
+from hcp.row_plan import RowPlan
+from hcp.token_state import TokenState
 
 MASK = torch.tensor([[0, 1, 1, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 1]], dtype=torch.bool)
 CASES = {

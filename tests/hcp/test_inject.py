@@ -15,6 +15,7 @@ from hcp.config import AlignmentConfig, HcpConfig, StageTable
 from hcp.inject import Injection
 from hcp.layer import HcpLayer
 from hcp.objective import aligned_stages, alignment_terms
+from hcp.processor import HcpProcessor
 from hcp.sites import find_sites
 
 CONFIG = HcpConfig(width=32)
@@ -258,8 +259,6 @@ class Unknown(AttnProcessor):
 def test_other_attention_processors_are_refused(unet: UNet2DConditionModel) -> None:
     adapter = HcpAdapter.create(unet, CONFIG)
     first = adapter.inject(unet)
-    with pytest.raises(ValueError, match="HcpProcessor"):
-        adapter.inject(unet)
     first.reinstall()
     unet.set_attn_processor(Unknown())
     with pytest.raises(ValueError, match="was replaced"):
@@ -272,12 +271,11 @@ def test_other_attention_processors_are_refused(unet: UNet2DConditionModel) -> N
 
 def test_a_changed_standard_processor_is_taken_over(unet: UNet2DConditionModel) -> None:
     injection = HcpAdapter.create(unet, CONFIG).inject(unet)
-    ours = dict(unet.attn_processors)
     unet.set_attn_processor(AttnProcessor())
     injection.reinstall()
     sites = {f"{site.name}.processor" for site in find_sites(unet, CONFIG)}
     now = unet.attn_processors
-    assert {name for name in now if now[name] is ours[name]} == sites
+    assert {name for name in now if isinstance(now[name], HcpProcessor)} == sites
     injection.remove()
     assert all(type(p) is AttnProcessor for p in unet.attn_processors.values())
 

@@ -19,20 +19,21 @@ def injection(pipeline: StableDiffusionPipeline) -> Injection:
     return HcpAdapter.create(pipeline.unet, HcpConfig(width=8)).inject(pipeline.unet)
 
 
-def encode(pipeline: StableDiffusionPipeline, repeats: int, *, guided: bool) -> int:
-    """Encode the prompts as a call would; the number of prompt rows."""
-    return len(pipeline.encode_prompt(PROMPTS, "cpu", repeats, guided)[0])
+def encode(pipeline: StableDiffusionPipeline, repeats: int, *, guided: bool) -> list[torch.Tensor]:
+    """Encode the prompts as a call would: prompts, and negative ones where guided."""
+    encoded = pipeline.encode_prompt(PROMPTS, "cpu", repeats, guided)
+    return [part for part in encoded if part is not None]
 
 
 def test_encoding_announces_a_row_per_picture(
     pipeline: StableDiffusionPipeline, injection: Injection
 ) -> None:
     PipelineTokens(pipeline, injection)
-    rows = encode(pipeline, 2, guided=True)
+    prompts, negative = encode(pipeline, 2, guided=True)
     expected = human_token_mask(pipeline.tokenizer, PROMPTS).repeat_interleave(2, dim=0)
-    assert len(expected) == rows == 4
+    assert len(expected) == len(prompts) == 4
     assert torch.equal(injection.selection().valid.any(dim=1), expected.any(dim=1))
-    plan = injection.state.plan(torch.zeros(2 * rows, expected.shape[1], 32))
+    plan = injection.state.plan(torch.cat([negative, prompts]))
     assert plan is not None
     assert plan.index is not None
     assert plan.index.tolist() == [6, 7]
@@ -51,8 +52,8 @@ def test_the_end_of_a_call_forgets_its_prompts(
 def test_a_given_mask_replaces_the_extractor(
     pipeline: StableDiffusionPipeline, injection: Injection
 ) -> None:
-    tokens = PipelineTokens(pipeline, injection)
-    tokens.explicit = as_mask(torch.eye(2, pipeline.tokenizer.model_max_length))
+    PipelineTokens(pipeline, injection)
+    injection.state.given = as_mask(torch.eye(2, pipeline.tokenizer.model_max_length))
     encode(pipeline, 1, guided=False)
     assert injection.selection().columns.tolist() == [[0], [1]]
 

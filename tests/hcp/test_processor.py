@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hcp.attention import fused_attention, human_attention, wide_attention
 from hcp.config import HcpConfig
+from hcp.human_term import HumanTerm
 from hcp.layer import HcpLayer
 from hcp.processor import HcpProcessor
 from hcp.sites import Site
@@ -35,7 +36,7 @@ def _processor(*, gamma: float, mask: Tensor) -> HcpProcessor:
     layer = HcpLayer(12, 16, HcpConfig(width=8, activation="gelu", gate="fixed"))
     state = TokenState()
     state.set(mask)
-    return HcpProcessor(SITE, layer, gamma=gamma, state=state)
+    return HcpProcessor(HumanTerm(SITE, layer, gamma=gamma, state=state))
 
 
 def _inputs() -> tuple[Tensor, Tensor, Tensor]:
@@ -80,7 +81,7 @@ def test_it_computes_the_fused_attention() -> None:
         heads(attn.to_q(hidden)),
         heads(attn.to_k(text)),
         heads(attn.to_v(text)),
-        heads(processor.layer(text)),
+        heads(processor.terms[0].layer(text)),
         mask,
         gamma=0.6,
     )
@@ -113,7 +114,7 @@ def test_half_precision_rounds_the_sum_once_and_leaves_other_rows_alone(masked: 
         heads(attn.to_q(hidden))[some],
         heads(attn.to_k(text))[some],
         heads(attn.to_v(text))[some],
-        heads(processor.layer(text[some].float()).bfloat16()),
+        heads(processor.terms[0].layer(text[some].float()).bfloat16()),
         mask[some],
         gamma=0.7,
         attention_mask=None if attention_mask is None else attention_mask[some][:, None].float(),
@@ -130,7 +131,7 @@ def test_keys_are_never_cached_where_gradients_flow() -> None:
     with torch.no_grad():
         processor(attn, hidden, text)
     processor(attn, hidden, text).sum().backward()
-    assert all(p.grad is not None for p in processor.layer.parameters())
+    assert all(p.grad is not None for p in processor.terms[0].layer.parameters())
 
 
 @torch.no_grad()
@@ -174,7 +175,7 @@ def test_variants_are_their_formulas(variant: str, grad: bool, beside: bool) -> 
     state = TokenState()
     state.set(mask)
     base = AttnProcessor() if beside else None
-    processor = HcpProcessor(SITE, layer, gamma=0.6, state=state, base=base)
+    processor = HcpProcessor(HumanTerm(SITE, layer, gamma=0.6, state=state), base=base)
 
     def heads(x: Tensor) -> Tensor:
         return x.unflatten(-1, (2, 8)).transpose(1, 2)
@@ -205,9 +206,9 @@ def test_strength_scales_the_human_term_and_zero_gives_the_base_s_bits() -> None
     processor = _processor(gamma=1.0, mask=mask)
     base = AttnProcessor2_0()(attn, hidden, text)
     full = processor(attn, hidden, text) - base
-    processor.state.strength = 0.5
+    processor.terms[0].state.strength = 0.5
     assert torch.allclose(processor(attn, hidden, text) - base, full / 2, atol=1e-6)
-    processor.state.strength = 0.0
+    processor.terms[0].state.strength = 0.0
     assert torch.equal(processor(attn, hidden, text), base)
 
 
@@ -219,14 +220,14 @@ def test_the_text_is_projected_once_for_all_steps_unless_something_changed() -> 
 
     def same_as_fresh() -> bool:
         fresh = _processor(gamma=1.0, mask=mask)
-        fresh.layer.load_state_dict(processor.layer.state_dict())
+        fresh.terms[0].layer.load_state_dict(processor.terms[0].layer.state_dict())
         return torch.equal(processor(attn, hidden, text), fresh(attn, hidden, text))
 
     first = processor(attn, hidden, text)
-    kept = dict(processor.state._made)
+    kept = dict(processor.terms[0].state._made)
     assert torch.equal(processor(attn, hidden, text), first)
-    assert all(processor.state._made[name] is made for name, made in kept.items())
-    for weight in (attn.to_k.weight, attn.to_v.weight, *processor.layer.parameters()):
+    assert all(processor.terms[0].state._made[name] is made for name, made in kept.items())
+    for weight in (attn.to_k.weight, attn.to_v.weight, *processor.terms[0].layer.parameters()):
         weight.add_(0.1)
         assert same_as_fresh()
 

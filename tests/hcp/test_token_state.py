@@ -4,14 +4,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from hcp.token_state import RowPlan, TokenState
+from hcp.row_plan import RowPlan
+from hcp.token_state import TokenState
 
 MASK = torch.tensor([[0, 1, 0, 1], [0, 0, 0, 0], [0, 0, 1, 0]], dtype=torch.bool)
 
 
-def state_of(mask: Tensor, *, guided: bool = False, kinds: Tensor | None = None) -> TokenState:
+def state_of(mask: Tensor, *, kinds: Tensor | None = None) -> TokenState:
     state = TokenState()
-    state.set(mask, guided=guided, kinds=kinds)
+    state.set(mask, kinds=kinds)
     return state
 
 
@@ -54,14 +55,6 @@ def test_a_plan_of_all_rows_needs_no_index() -> None:
     assert torch.equal(plan.add(rows, rows), 2 * rows)
     assert plan.put(rows, taken := 3 * rows) is taken
     assert plan.spread(rows) is rows
-
-
-def test_guidance_puts_rows_without_human_tokens_first() -> None:
-    guided = state_of(MASK, guided=True)
-    plan = plan_of(guided, 6)
-    assert plan.index is not None
-    assert plan.index.tolist() == [3, 5]
-    assert plan_of(guided, 3).batch == 3  # a pipeline may run the halves one by one
 
 
 def test_nobody_human_is_no_plan_and_silence_is_an_error() -> None:

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from hcp.attention import map_columns, normed, split_heads
 from hcp.config import Stage
 from hcp.inject import LayerMap, layer_maps
+from hcp.row_plan import TokenSelection
 from hcp.sites import Site, attention_at
-from hcp.token_state import TokenSelection, TokenState
+from hcp.token_state import TokenState
 
 
 class BaseMaps:

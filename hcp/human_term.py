@@ -1,0 +1,121 @@
+"""The human term of one adapter at one cross-attention: gamma g (M_h o m) V_h.
+
+B batch, H heads, Q latent pixels, K text tokens, d head width; R rows of B with human tokens.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hcp.attention import human_attention, map_columns, normed, split_heads
+from hcp.layer import HcpLayer
+from hcp.row_plan import DensePlan, RowPlan
+from hcp.sites import Site
+from hcp.token_state import TokenState
+from hcp.traced import dense_plan, numbered
+
+Plan = RowPlan | DensePlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Projected:
+    """What the base's attention made of a plan's rows."""
+
+    query: Tensor  # [R, H, Q, d]
+    value: Tensor  # [R, H, K, d]
+    mask: Tensor | None  # [R, H, ., K], of the attention
+    keys: Callable[[], Tensor]  # W_k C of those rows, [R, K, H d]
+
+
+class HumanTerm:
+    """One HcP layer where it stands, with the state that says which tokens are human."""
+
+    def __init__(self, site: Site, layer: HcpLayer, *, gamma: float, state: TokenState) -> None:
+        self.site = site
+        self.layer = layer
+        self.gamma = gamma
+        self.state = state
+        self._number = numbered(state)
+        self._weights = list(layer.parameters())
+
+    def plan(self, text: Tensor) -> Plan | None:
+        """The rows to work on, for text embeddings [B, K, C]; None: none of them.
+
+        Raises:
+            ValueError: as ``TokenState.plan``.
+        """
+        if torch.compiler.is_compiling() and not (torch.is_grad_enabled() or self.state.record):
+            return dense_plan(text, self._number)
+        return self.state.plan(text)
+
+    def update(self, attn: Any, text: Tensor, plan: Plan, projected: Projected) -> Tensor:
+        """The term in the plan's rows, [R, H, Q, d], in ``hcp.attention.map_dtype``."""
+        query, value = projected.query, projected.value
+        key_h, more = self.tokens(attn, text, plan, projected.keys)
+        key_h = key_h.to(query.dtype)
+        if isinstance(plan, RowPlan) and self.site.name in self.state.record:
+            self.keep(plan, map_columns(query, key_h, plan.columns))
+        value = plus(value, more)
+        update = human_attention(
+            query, key_h, value, plan.token_mask, attention_mask=projected.mask
+        )
+        return self.weight(plan) * update
+
+    def keep(self, plan: RowPlan, columns: Tensor) -> None:
+        """Keep the columns [R, Q, J] of M_h where somebody asked for this site's."""
+        if self.site.name in self.state.record:
+            self.state.maps[self.site.name] = plan.spread(columns)
+
+    def weight(self, plan: Plan) -> float | Tensor:
+        """gamma g, times the strength."""
+        weight = self.layer.strength(self.gamma)
+        scale = plan.scale if isinstance(plan, DensePlan) else self.state.scale
+        return weight if scale is None else weight * scale
+
+    def tokens(
+        self, attn: Any, text: Tensor, plan: Plan, frozen_keys: Callable[[], Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        """K_h, and what is added to V in the human term; [R, H, K, d] each."""
+        weights = self._weights
+
+        def make() -> tuple[Tensor, ...]:
+            rows = plan.take(text).to(weights[0].dtype)
+            keys = self.layer(rows, frozen_keys() if self.layer.residual else None)
+            key_h = normed(attn.norm_k, split_heads(keys, attn.heads))
+            values = self.layer.values(rows)
+            return (key_h,) if values is None else (key_h, split_heads(values, attn.heads))
+
+        if torch.compiler.is_compiling() and isinstance(plan, DensePlan):
+            key_h, *more = make()
+        else:
+            if weights[0].device != text.device:  # the base was moved or offloaded
+                self.layer.to(text.device)
+            if self.layer.residual:
+                weights = [*weights, *attn.to_k.parameters()]
+            name = f"{self.site.name}/human"
+            key_h, *more = made_once(self.state, name, [text, *weights], make)
+        return key_h, more[0] if more else None
+
+
+def made_once(
+    state: TokenState,
+    name: str,
+    sources: Sequence[Tensor | None],
+    make: Callable[[], tuple[Tensor, ...]],
+) -> tuple[Tensor, ...]:
+    """What is made of the sources, from an earlier step where they have not changed since."""
+    if torch.is_grad_enabled():
+        return make()
+    found = state.remembered(name, sources)
+    if found is None:
+        found = make()
+        state.remember(name, sources, found)
+    return found
+
+
+def plus(values: Tensor, more: Tensor | None) -> Tensor:
+    """V_h: V, and what a learned value adds to it."""
+    return values if more is None else values + more.to(values.dtype)
