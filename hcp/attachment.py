@@ -6,6 +6,7 @@ its parts, is wrapped; the last one to leave unwraps it.
 """
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 from weakref import WeakSet
 
@@ -17,7 +18,7 @@ from hcp.pipeline_tokens import PipelineTokens, can_watch
 from hcp.sites import plain
 
 _followers: WeakSet["_Following"] = WeakSet()  # a follower that nobody keeps is gone
-_register_modules = DiffusionPipeline.register_modules
+_MARK = "_before_hcp"
 
 
 class Attachment:
@@ -83,18 +84,29 @@ class _Following:
         self.unet = plain(unet)
         self.found = found
         _followers.add(self)
-        DiffusionPipeline.register_modules = _register_and_tell
+        if _unwrapped(DiffusionPipeline.register_modules) is None:
+            DiffusionPipeline.register_modules = _telling(DiffusionPipeline.register_modules)
 
     def stop(self) -> None:
         """Follow no more."""
         _followers.discard(self)
-        if not _followers:
-            DiffusionPipeline.register_modules = _register_modules
+        before = _unwrapped(DiffusionPipeline.register_modules)
+        if not _followers and before is not None:  # another's wrapper around ours stays
+            DiffusionPipeline.register_modules = before
 
 
-def _register_and_tell(pipeline: Any, **modules: Any) -> None:
-    _register_modules(pipeline, **modules)
-    unet = modules.get("unet")
-    for follower in tuple(_followers):
-        if isinstance(unet, nn.Module) and plain(unet) is follower.unet:
-            follower.found(pipeline)
+def _telling(register: Any) -> Any:
+    @wraps(register)
+    def register_modules(pipeline: Any, **modules: Any) -> None:
+        register(pipeline, **modules)
+        unet = modules.get("unet")
+        for follower in tuple(_followers):
+            if isinstance(unet, nn.Module) and plain(unet) is follower.unet:
+                follower.found(pipeline)
+
+    register_modules.__dict__[_MARK] = register
+    return register_modules
+
+
+def _unwrapped(register: Any) -> Any | None:
+    return register.__dict__.get(_MARK)

@@ -112,8 +112,9 @@ class RecognisedRows:
                 continue
             found = _match(text, prompts)
             for row in unknown:
-                if found[row] is not None:
-                    mask[row] = found[row]
+                human = found[row]
+                if human is not None:
+                    mask[row] = human
             unknown = [row for row in unknown if found[row] is None]
         if unknown:
             raise ValueError(self._unknown(text, unknown))

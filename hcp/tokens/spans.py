@@ -181,6 +181,8 @@ def _read(
         surface = _PIECE_MARKS.sub("", piece)
         if piece.startswith(("Ġ", "▁")) and text:
             text += " "
+        if surface.startswith("'"):  # "man's" is two pieces
+            text = text.removesuffix(" ")
         places.append((len(text), len(text) + len(surface)))
         text += f"{surface} " if piece.endswith("</w>") else surface
     return text, places

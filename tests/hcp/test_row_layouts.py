@@ -14,6 +14,7 @@ from diffusers import (
     AutoPipelineForImage2Image,
     AutoPipelineForInpainting,
     DDIMScheduler,
+    DiffusionPipeline,
     StableDiffusionImg2ImgPipeline,
     StableDiffusionPAGPipeline,
     StableDiffusionPanoramaPipeline,
@@ -444,3 +445,28 @@ def test_c09_one_adapter_on_two_pipelines(tiny_tokenizer: CLIPTokenizer) -> None
     adapter.detach()
     assert np.array_equal(draw(other, HUMAN), base)
     assert adapter.pipeline is None
+
+
+def test_c03_diffusers_is_as_it_was_once_nobody_is_attached(tiny_tokenizer: CLIPTokenizer) -> None:
+    before = DiffusionPipeline.register_modules
+    pipeline = layout_pipeline("sd1", tiny_tokenizer)
+    one, two = loud(pipeline).attach(pipeline), second(pipeline).attach(pipeline)
+    assert DiffusionPipeline.register_modules is not before
+    one.detach()
+    assert two.is_attached(remade(StableDiffusionPipeline, pipeline))
+    assert not one.is_attached(pipeline)
+    two.detach()
+    assert DiffusionPipeline.register_modules is before
+
+
+def test_c03_what_replaces_hcp_during_a_call_is_named(tiny_tokenizer: CLIPTokenizer) -> None:
+    pipeline = layout_pipeline("sd1", tiny_tokenizer)
+    loud(pipeline).attach(pipeline)
+
+    def replace(_p: Any, _i: int, _t: Any, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        pipeline.unet.set_attn_processor(AttnProcessor2_0())
+        return state
+
+    with pytest.raises(ValueError, match=r"was replaced at .* by AttnProcessor2_0"):
+        draw(pipeline, HUMAN, callback_on_step_end=replace)
+    draw(pipeline, HUMAN)  # and the next call stands beside it

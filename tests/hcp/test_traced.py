@@ -35,7 +35,8 @@ def compiled(pipeline: Any, how: str, backend: str) -> None:
 @contextmanager
 def never_again() -> Generator[None]:
     """Whatever compiles anew inside is an error."""
-    with torch._dynamo.config.patch(error_on_recompile=True):
+    dynamo: Any = torch._dynamo.config  # pyright: ignore[reportPrivateUsage] - no public one
+    with dynamo.patch(error_on_recompile=True):
         yield
 
 

@@ -14,7 +14,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer, PreTrainedTokenizer, PreTrainedTokenizerFast
 
-from hcp.tokens import human_spans, human_token_kinds, human_token_mask
+from hcp.tokens import human_mask_of_ids, human_spans, human_token_kinds, human_token_mask
 
 LABELLED = Path(__file__).parents[2] / "data" / "human_spans.jsonl"
 MARK = re.compile(r"\[([^\]|]*)\|([pab])\]")
@@ -195,6 +195,29 @@ def test_words_cut_off_by_truncation_are_absent(tiny_tokenizer: CLIPTokenizer) -
     caption = "red " * (length - 3) + "woman jumping"
     mask = human_token_mask(tiny_tokenizer, [caption])[0]
     assert mask.nonzero().flatten().tolist() == [length - 2]  # "woman"; then the end token
+
+
+@pytest.mark.parametrize("caption", ["a woman doing yoga", "a dog", "", "a man's dog, running"])
+def test_ids_give_the_mask_of_their_caption(caption: str, tiny_tokenizer: CLIPTokenizer) -> None:
+    ids = tiny_tokenizer(caption, padding="max_length", truncation=True)["input_ids"]
+    expected = human_token_mask(tiny_tokenizer, [caption])
+    assert torch.equal(human_mask_of_ids(tiny_tokenizer, [ids]), expected)
+    assert torch.equal(human_mask_of_ids(tiny_tokenizer, torch.tensor([ids])), expected)
+
+
+def test_ids_of_several_windows_read_on_as_one_text(tiny_tokenizer: CLIPTokenizer) -> None:
+    words = tiny_tokenizer("a man in the park and a woman jumping", add_special_tokens=False)
+    first, last = tiny_tokenizer.bos_token_id, tiny_tokenizer.eos_token_id
+    ids: list[int] = words["input_ids"]
+    rows = [[first, *ids[:split], last, last, first, *ids[split:], last] for split in (2, 7, 8)]
+    masks = human_mask_of_ids(tiny_tokenizer, [*rows, rows[0][:4]], length=20)
+    assert masks.shape == (4, 20)
+    for row, mask in zip(rows, masks, strict=False):
+        marked = [token for token, yes in zip(row, mask.tolist(), strict=False) if yes]
+        pieces = tiny_tokenizer.convert_ids_to_tokens(marked)
+        assert pieces == ["man</w>", "woman</w>", "jumping</w>"]
+    with pytest.raises(ValueError, match="length is 5, but a row has"):
+        human_mask_of_ids(tiny_tokenizer, rows, length=5)
 
 
 def test_no_captions(tiny_tokenizer: CLIPTokenizer) -> None:
