@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from hcp.inject import Injection
-from hcp.prompt_rows import Prompts, RecognisedRows
+from hcp.prompt_rows import Prompts, RecognisedRows, rows_beside
 from hcp.tokens import human_token_mask
 
-_HOOKED = ("encode_prompt", "maybe_free_model_hooks")
+_ENCODERS = ("encode_prompt", "_encode_prompt")  # the second alone: InstructPix2Pix
+_END = "maybe_free_model_hooks"
 
 
 class PipelineTokens:
@@ -46,34 +47,34 @@ class PipelineTokens:
         """Listen no more; the last one gives the pipeline its own methods back."""
         if self in self._watch.listeners:
             self._watch.listeners.remove(self)
-        if not self._watch.listeners:
-            self._watch.remove()
+            if not self._watch.listeners:
+                self._watch.remove()
 
 
 def can_watch(pipeline: Any) -> bool:
     """Whether the pipeline has what tells of its prompts and of the end of a call."""
-    return all(callable(getattr(pipeline, name, None)) for name in _HOOKED)
+    return _encoder(pipeline) is not None and callable(getattr(pipeline, _END, None))
 
 
 class _Watch:
     """The shadows of one pipeline's methods."""
 
     def __init__(self, pipeline: Any) -> None:
-        if not can_watch(pipeline):
+        encoder = _encoder(pipeline)
+        if encoder is None or not can_watch(pipeline):
             raise ValueError(
-                f"{type(pipeline).__name__} has no {_HOOKED[0]}(), which tells HcP of its "
-                "prompts: cannot attach HcP"
+                f"{type(pipeline).__name__} has no encode_prompt() and {_END}(), which tell HcP of "
+                "its prompts and of the end of a call: cannot attach HcP"
             )
         self.pipeline = pipeline
         self.listeners: list[PipelineTokens] = []
-        self._before = {name: pipeline.__dict__.get(name) for name in _HOOKED}
-        self._originals: dict[str, Callable[..., Any]] = {
-            name: getattr(pipeline, name) for name in _HOOKED
-        }
-        self._signature = inspect.signature(self._originals["encode_prompt"])
+        self._before = {name: pipeline.__dict__.get(name) for name in (encoder, _END)}
+        self._encode: Callable[..., Any] = getattr(pipeline, encoder)
+        self._end: Callable[[], Any] = getattr(pipeline, _END)
+        self._signature = inspect.signature(self._encode)
         self._rows = RecognisedRows()  # shared: one plan for all adapters
-        pipeline.encode_prompt = self._encode_prompt
-        pipeline.maybe_free_model_hooks = self._end_call
+        setattr(pipeline, encoder, self._encode_prompt)
+        setattr(pipeline, _END, self._end_call)
 
     def remove(self) -> None:
         """Give the pipeline its own methods back."""
@@ -93,8 +94,13 @@ class _Watch:
             if listener.injection.state.given is None and own is None:
                 own = self._mask_of(call)
         with _clip_skip_works(self.pipeline, call.get("clip_skip")):
-            encoded = self._originals["encode_prompt"](*args, **kwargs)
-        self._announce(encoded, own, repeats=int(call.get("num_images_per_prompt") or 1))
+            encoded = self._encode(*args, **kwargs)
+        known = encoded
+        if isinstance(encoded, Tensor):  # prompts and negative ones in one, in whatever order
+            call["do_classifier_free_guidance"] = False
+            prompts = self._encode(*bound.args, **bound.kwargs)
+            known = (prompts, rows_beside(encoded, prompts))
+        self._announce(known, own, repeats=int(call.get("num_images_per_prompt") or 1))
         return encoded
 
     def _announce(self, encoded: Any, own: Tensor | None, *, repeats: int) -> None:
@@ -148,7 +154,7 @@ class _Watch:
         for listener in self.listeners:
             listener.rows = RecognisedRows()
             listener.injection.state.clear()
-        result = self._originals["maybe_free_model_hooks"]()
+        result = self._end()
         for listener in self.listeners:
             listener.injection.check()
         return result
@@ -166,8 +172,12 @@ def as_mask(token_mask: Tensor) -> Tensor:
 
 
 def _watch_of(pipeline: Any) -> _Watch | None:
-    found = getattr(pipeline.__dict__.get("encode_prompt"), "__self__", None)
+    found = getattr(pipeline.__dict__.get(_encoder(pipeline)), "__self__", None)
     return found if isinstance(found, _Watch) else None
+
+
+def _encoder(pipeline: Any) -> str | None:
+    return next((name for name in _ENCODERS if callable(getattr(pipeline, name, None))), None)
 
 
 def _embeddings(pipeline: Any, encoded: Any) -> tuple[Tensor, Tensor | None]:

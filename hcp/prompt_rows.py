@@ -136,6 +136,17 @@ class RecognisedRows:
         )
 
 
+def rows_beside(batch: Tensor, known: Tensor) -> Tensor | None:
+    """The rows of a batch [B, K, C] that are none of the known ones [N, K, C].
+
+    Where a known one stands there more often than once, a row may be either: then it is all.
+    """
+    others = [row for row, found in enumerate(_equal_rows(batch, known)) if found.known is None]
+    if len(batch) - len(others) > len(known):
+        return batch
+    return batch[others] if others else None
+
+
 def version(tensor: Tensor | None) -> int:
     """How often a tensor was written to, as far as torch tells."""
     return -1 if tensor is None or tensor.is_inference() else tensor._version  # pyright: ignore[reportPrivateUsage] - torch has no public one
