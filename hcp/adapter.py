@@ -214,7 +214,7 @@ class HcpAdapter(WithStrength, nn.Module):
         """
         if self.is_attached(pipeline):
             raise ValueError(
-                "the adapter is attached to this pipeline already: detach() it first (other "
+                "the adapter is attached already to this pipeline: detach() it first (other "
                 "pipelines can be attached beside it)"
             )
         here = next((found for found in self._attachments if found.is_for(pipeline)), None)
