@@ -1,11 +1,17 @@
 """The human term of one adapter at one cross-attention: gamma g (M_h o m) V_h.
 
+Inside ``torch.compile`` which rows are human is asked by an operator that the compiler cannot look
+into, when the graph runs; what comes out has the same shapes for all prompts. So nothing that a
+prompt or a strength changes is part of the graph, and nothing of it is guarded.
+
 B batch, H heads, Q latent pixels, K text tokens, d head width; R rows of B with human tokens.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -15,9 +21,10 @@ from hcp.layer import HcpLayer
 from hcp.row_plan import DensePlan, RowPlan
 from hcp.sites import Site
 from hcp.token_state import TokenState
-from hcp.traced import dense_plan, numbered
 
 Plan = RowPlan | DensePlan
+_STATES: WeakValueDictionary[int, TokenState] = WeakValueDictionary()
+_numbers = count()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +45,7 @@ class HumanTerm:
         self.layer = layer
         self.gamma = gamma
         self.state = state
-        self._number = numbered(state)
+        self._number = _numbered(state)
         self._weights = list(layer.parameters())
 
     def plan(self, text: Tensor) -> Plan | None:
@@ -48,7 +55,7 @@ class HumanTerm:
             ValueError: as ``TokenState.plan``.
         """
         if torch.compiler.is_compiling() and not (torch.is_grad_enabled() or self.state.record):
-            return dense_plan(text, self._number)
+            return _dense_plan(text, self._number)
         return self.state.plan(text)
 
     def update(self, attn: Any, text: Tensor, plan: Plan, projected: Projected) -> Tensor:
@@ -119,3 +126,44 @@ def made_once(
 def plus(values: Tensor, more: Tensor | None) -> Tensor:
     """V_h: V, and what a learned value adds to it."""
     return values if more is None else values + more.to(values.dtype)
+
+
+def _numbered(state: TokenState) -> int:
+    """The number by which graphs know a state, for as long as it lives."""
+    number = next(_numbers)
+    _STATES[number] = state
+    return number
+
+
+def _dense_plan(text: Tensor, number: int) -> DensePlan:
+    """The plan for a U-Net batch of text embeddings [B, K, C], by the state of that number.
+
+    Raises:
+        ValueError: when the graph runs, as ``TokenState.plan``.
+    """
+    token_mask, scale = _human_tokens(text, number)
+    return DensePlan(token_mask=token_mask, scale=scale)
+
+
+def _look_up(text: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    mask, scale = _STATES[number].dense(text)
+    # Copies: the compiler may write into what an operator returns.
+    return mask.to(text.device, copy=True), scale.to(text.device)
+
+
+def _shapes(text: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    del number
+    mask = text.new_empty(text.shape[:2], dtype=torch.bool)
+    return mask, text.new_empty((), dtype=torch.float32)
+
+
+_unsafe = getattr(torch.Tag, "cudagraph_unsafe", None)  # it waits for the device; torch 2.9 on
+_tags: dict[str, Any] = {} if _unsafe is None else {"tags": [_unsafe]}
+_human_tokens: Any = torch.library.custom_op(
+    "hcp::human_tokens",
+    _look_up,
+    mutates_args=(),
+    schema="(Tensor text, int number) -> (Tensor, Tensor)",
+    **_tags,
+)
+_human_tokens.register_fake(_shapes)

@@ -9,16 +9,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from diffusers.models.attention_processor import (
+    IPAdapterAttnProcessor,
+    IPAdapterAttnProcessor2_0,
+    IPAdapterXFormersAttnProcessor,
+)
 from torch import Tensor, nn
 
 from hcp.config import Stage
 from hcp.human_term import HumanTerm
 from hcp.layer import HcpLayer
-from hcp.processor import BASE_PROCESSORS
+from hcp.processor import BASE_PROCESSORS, HcpProcessor
 from hcp.row_plan import TokenSelection
-from hcp.seats import STAYING_PROCESSORS, can_sit, get_up, is_seated, sit_down
 from hcp.sites import Site, attention_at
 from hcp.token_state import TokenState
+
+STAYING_PROCESSORS = (
+    IPAdapterAttnProcessor2_0,
+    IPAdapterAttnProcessor,
+    IPAdapterXFormersAttnProcessor,
+)
+"""Processors with weights and settings of their own, which pipelines look for in their place."""
 
 _KNOWN = ", ".join(kind.__name__ for kind in (*BASE_PROCESSORS, *STAYING_PROCESSORS))
 
@@ -88,7 +99,7 @@ class Injection:
         self.state = TokenState()
         for site in self._sites:
             attn = attention_at(unet, site)
-            if not can_sit(attn):
+            if not _can_sit(attn):
                 raise ValueError(
                     f"HcP stands beside diffusers' own attention processors ({_KNOWN}), but "
                     f"{site.name} has {type(attn.processor).__name__}: remove that first"
@@ -98,7 +109,7 @@ class Injection:
             for site in self._sites
         }
         self._seats = {
-            site.name: sit_down(attention_at(unet, site), self._terms[site.name])
+            site.name: _sit_down(attention_at(unet, site), self._terms[site.name])
             for site in self._sites
         }
 
@@ -153,11 +164,11 @@ class Injection:
         """
         for site in self._sites:
             attn, term = attention_at(self._unet, site), self._terms[site.name]
-            if is_seated(attn, term):
+            if _is_seated(attn, term):
                 continue
-            if not can_sit(attn):
+            if not _can_sit(attn):
                 raise ValueError(_replaced(site.name, attn))
-            self._seats[site.name] = sit_down(attn, term, self._seats[site.name])
+            self._seats[site.name] = _sit_down(attn, term, self._seats[site.name])
 
     def to(self, device: torch.device) -> None:
         """Move the layers there, where the U-Net is to run."""
@@ -172,14 +183,14 @@ class Injection:
         """
         for site in self._sites:
             attn = attention_at(self._unet, site)
-            if not is_seated(attn, self._terms[site.name]):
+            if not _is_seated(attn, self._terms[site.name]):
                 raise ValueError(_replaced(site.name, attn))
 
     def remove(self) -> None:
         """Put the original processors back; what others installed since stays."""
         for site in self._sites:
             attn = attention_at(self._unet, site)
-            get_up(attn, self._terms[site.name], self._seats[site.name])
+            _get_up(attn, self._terms[site.name], self._seats[site.name])
         self.state.clear()
 
 
@@ -188,3 +199,64 @@ def _replaced(site: str, attn: Any) -> str:
         f"HcP was replaced at {site} by {type(attn.processor).__name__} after attaching: "
         "detach() the adapter, or remove that"
     )
+
+
+def _can_sit(attn: Any) -> bool:
+    """Whether the attention's processor is one that human terms can be added to."""
+    return type(attn.processor) in (HcpProcessor, *BASE_PROCESSORS, *STAYING_PROCESSORS)
+
+
+def _is_seated(attn: Any, term: HumanTerm) -> bool:
+    """Whether the attention adds the term now, in the way that suits its processor."""
+    processor, guest = attn.processor, _guest(attn)
+    if isinstance(processor, HcpProcessor):
+        return term in processor.terms
+    return type(processor) in STAYING_PROCESSORS and guest is not None and term in guest.terms
+
+
+def _sit_down(attn: Any, term: HumanTerm, seat: HcpProcessor | None = None) -> HcpProcessor:
+    """Let an attention that has a place add the term; return where the term sits.
+
+    Args:
+        seat: where it sat before something else took the processor's place; it gets up there.
+    """
+    processor, guest = attn.processor, _guest(attn)
+    if isinstance(processor, HcpProcessor):
+        place = processor
+    elif type(processor) in BASE_PROCESSORS:
+        place = attn.processor = HcpProcessor(base=processor)
+    elif guest is not None:
+        place = guest
+    else:
+        place = HcpProcessor()
+        attn.register_forward_hook(place.after, with_kwargs=True)
+    if term not in place.terms:
+        place.terms = (*place.terms, term)
+    for other in (seat, guest):
+        if other is not None and other is not place:
+            _leave(attn, other, term)
+    return place
+
+
+def _get_up(attn: Any, term: HumanTerm, seat: HcpProcessor) -> None:
+    """Take the term away; with the last one the attention is as it was."""
+    for place in {id(p): p for p in (seat, attn.processor, _guest(attn))}.values():
+        if isinstance(place, HcpProcessor):
+            _leave(attn, place, term)
+
+
+def _leave(attn: Any, place: HcpProcessor, term: HumanTerm) -> None:
+    place.terms = tuple(other for other in place.terms if other is not term)
+    if place.terms:
+        return
+    if attn.processor is place:
+        attn.processor = place.base
+    for number, hook in list(attn._forward_hooks.items()):
+        if getattr(hook, "__self__", None) is place:
+            del attn._forward_hooks[number]
+            attn._forward_hooks_with_kwargs.pop(number, None)
+
+
+def _guest(attn: Any) -> HcpProcessor | None:
+    places = (getattr(hook, "__self__", None) for hook in attn._forward_hooks.values())
+    return next((place for place in places if isinstance(place, HcpProcessor)), None)
