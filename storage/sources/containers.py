@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 _MAX_DEPTH = 8
 _MAX_FOLDERS = 200
 _MAX_TABLES = 20
+_HEAD_BYTES = 2**16
 _TAR_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
@@ -164,9 +165,10 @@ def begins_list(uri: str) -> bool:
         SourceError: it cannot be opened.
     """
     with open_binary(uri) as file:
-        head = decode_text(file.read(2**12 * 4)).lstrip("\ufeff \t\r\n")
-    first = head.splitlines()[0].strip() if head else ""
-    return head[:1] == "[" or (first[:1] == "{" and first[-1:] == "}" and "\n" in head)
+        head = decode_text(file.read(_HEAD_BYTES)).lstrip("\ufeff \t\r\n")
+    first, *others = head.split("\n")
+    second = next((line.strip() for line in others if line.strip()), "")
+    return head[:1] == "[" or (first.strip()[-1:] == "}" and second[:1] == "{")
 
 
 def _inside(folder: str, *, follow_links: bool) -> tuple[list[str], list[str]]:

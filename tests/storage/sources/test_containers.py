@@ -164,3 +164,17 @@ def test_a20_tars_and_tables_in_folders_of_an_object_store(tmp_path, jpeg):
         assert source.format == here.format == kind
         assert [record.uri for record in records] == [record.uri for record in here.records()]
         assert all(isinstance(data, bytes) for _, data in source.read(records))
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("end", ["", "\n", "\r\n\n"])
+def test_a11_an_annotation_file_is_no_list_of_rows(tmp_path, jpeg, indent, end):
+    _put(tmp_path / "a.jpg", jpeg())
+    coco = {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "annotations": [{"id": 1, "image_id": 1, "caption": "a man"}],
+    }
+    path = _put(tmp_path / "captions.json", json.dumps(coco, indent=indent) + end)
+    source = resolve_source(str(path))
+    assert source.format == "coco"
+    assert [record.caption for record in source.records()] == ["a man"]
