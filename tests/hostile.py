@@ -181,6 +181,11 @@ def caption_cases() -> dict[str, tuple[str, bytes, End]]:
         "emoji": (".txt", "a family \U0001f468\u200d\U0001f469 outside".encode(), "sample"),
         "bom": (".txt", b"\xef\xbb\xbfa man runs", "sample"),
         "latin-1": (".txt", "un garçon court".encode("latin-1"), "sample"),
+        "windows": (".txt", "une femme \u201câgée\u201d court".encode("cp1252"), "sample"),
+        "utf-16": (".caption", "a man runs".encode("utf-16"), "sample"),
+        "utf-16-no-mark": (".json", '{"prompt": "a man"}'.encode("utf-16-le"), "sample"),
+        "other-code-page": (".txt", "женщина бежит".encode("cp1251"), "bad_caption"),
+        "half-utf-16": (".txt", "a man".encode("utf-16") + b"x", "bad_caption"),
         "separators": (".txt", "a man\u2028runs\u2029now\x85".encode(), "sample"),
         "markup": (".txt", b"<script>alert(1)</script> a man", "sample"),
         "long": (".txt", b"word " * 20_000, "bad_caption"),
@@ -305,8 +310,8 @@ def _linked_members(tar: tarfile.TarFile) -> Ends:
     _add(tar, "folder.jpg", b"", type=tarfile.DIRTYPE)
     return {
         "sound.jpg": "sample",
-        "symbolic": "unreadable",
-        "hard": "unreadable",
+        "symbolic.jpg": "unreadable",
+        "hard.jpg": "unreadable",
         "device": "unreadable",
     }
 
@@ -367,7 +372,10 @@ def write_jsonl(root: Path) -> Ends:
     rows += [*broken, '{"image": "\\ud800.jpg", "text": "a man"}']
     rows += ['{"image": "sound.jpg", "text": "\\ud800 a man", "x": NaN}']
     (root / "rows.jsonl").write_text("\n".join(rows), encoding="utf-8")
-    ends: Ends = {encode_path(path): end for path, end in _PATHS.items()}
+    # A place on the web is no file below the table: such a row is named by its number.
+    named = [f"rows.jsonl?row={i}" if "://" in path else encode_path(path)
+             for i, path in enumerate(_PATHS)]  # fmt: skip
+    ends: Ends = dict(zip(named, _PATHS.values(), strict=True))
     first = len(_PATHS)
     ends |= {f"rows.jsonl?row={first + i}": "unreadable" for i in range(len(broken))}
     return ends | {"%3F.jpg": "unreadable", "sound.jpg?occurrence=2": "sample"}
