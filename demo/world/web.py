@@ -17,8 +17,8 @@ class WebWorld:
     """How far the web world is from the people set; shares of pictures."""
 
     with_people: float = 0.4
-    cut: float = 0.6  # of all: a window of the scene
-    unsaid: float = 0.6  # of those with people: the caption leaves the action out
+    cut: float = 0.75  # of all: a window of the scene
+    unsaid: float = 0.75  # of those with people: the caption leaves the action out
     smallest_window: float = 0.5  # side of a window, share of the scene's
 
 
