@@ -10,14 +10,15 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import ValidationError
 
 from flows.evaluate import evaluate_hcp
-from flows.names import model_path, split_dataset
+from flows.names import Model, model_path, split_dataset
 from flows.outcomes import EvaluateOutcome, Outcome, TrainOutcome, VariantOutcome
 from flows.params import ComputeParams, EvaluateParams, EvaluateSettings, TrainParams
 from flows.train import train_hcp
 from flows.variants import settings_digest
+from priors.weights import known_digests
 from storage.canonical import digest_of, plain_json
 from storage.checkpoints import verify_checkpoint
-from storage.errors import HcpError, TrainingStoppedError
+from storage.errors import HcpError, TrainingStoppedError, WeightsError
 from storage.locations import exists, join, read_bytes, write_atomic
 
 RECORD_NAME = "variant.json"
@@ -55,8 +56,27 @@ class VariantRecord(Outcome):
 
 
 def bases_of(train: TrainParams, evaluate: EvaluateSettings) -> dict[str, str]:
-    """What tells the two bases from others of their names; of one that is not here: its name."""
-    return {name: _base(params.base) for name, params in (("train", train), ("evaluate", evaluate))}
+    """What tells the two bases, and the judges' weights, from others of their names.
+
+    Of one that is not here: its name.
+    """
+    bases = {"train": _base(train.base), "evaluate": _base(evaluate.base)}
+    return {**bases, "judges": _judges(evaluate)}
+
+
+def _judges(evaluate: EvaluateSettings) -> str:
+    named: tuple[tuple[str | None, Model], ...] = (
+        (evaluate.judge.weights, "judge"), (evaluate.bodies, "bodies"),
+        (evaluate.mask_model, "masks"), (evaluate.features, "masks"),
+    )  # fmt: skip
+    return digest_of([_weights(model_path(name, kind)) for name, kind in named if name is not None])
+
+
+def _weights(path: str) -> str | tuple[str, ...]:
+    try:
+        return known_digests(path) or path
+    except WeightsError:  # the evaluation says what is wrong with it
+        return path
 
 
 def _base(base: str) -> str:
@@ -98,6 +118,7 @@ def variant_job(
         "settings": plain_json(evaluate.model_dump(mode="json", exclude=_NOT_COUNTED)),
         "dataset": split_dataset(evaluate.dataset or "")[1],
         "base": bases["evaluate"],
+        "judges": bases["judges"],
         "prompts": prompts,
     }
     return VariantJob(

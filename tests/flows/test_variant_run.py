@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from flows.outcomes import VariantOutcome
 from flows.params import EvaluateSettings, TrainParams
@@ -25,7 +27,7 @@ from storage.errors import CheckpointError
 from tests.flows.test_train import GOLDEN_STEP
 from tests.flows.variant_samples import variant_outcome
 
-BASES = {"train": "one", "evaluate": "two"}
+BASES = {"train": "one", "evaluate": "two", "judges": "three"}
 TRAIN = TrainParams(dataset="/data@v1", base="embedded", out="/runs")
 EVALUATE = EvaluateSettings(base="embedded", out="/report", dataset="/data@v1")
 
@@ -59,7 +61,7 @@ def test_each_variant_and_seed_has_a_folder_of_its_own() -> None:
         job(TRAIN.model_copy(update={"dataset": "/data@v2"})),
         job(TRAIN.model_copy(update={"workers": Workers(count=2)})),
         job(TRAIN.model_copy(update={"export": "float32"})),
-        job(bases={"train": "other", "evaluate": "two"}),
+        job(bases={**BASES, "train": "other"}),
     ],
 )
 def test_another_training_is_trained_again(changed: VariantJob) -> None:
@@ -77,7 +79,7 @@ def test_another_way_to_judge_is_only_judged_again(tmp_path: Path) -> None:
         job(evaluate=asked),
         job(evaluate=EVALUATE.model_copy(update={"evaluation": EvaluationConfig(**settings)})),
         job(evaluate=EVALUATE.model_copy(update={"dataset": "/data@v2"})),
-        job(bases={"train": "one", "evaluate": "other"}),
+        job(bases={**BASES, "evaluate": "other"}),
     ]
     before = job(evaluate=asked).digest
     prompts.write_text("a woman")
@@ -166,6 +168,22 @@ def test_a_base_that_only_the_workers_see_counts_by_its_name(
     found = bases_of(TRAIN, elsewhere)
     assert found["evaluate"] == "nobody/base-that-is-not-here"
     assert len(found["train"]) == 32
+
+
+def test_other_weights_under_a_judges_name_judge_again(tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(1)}, tmp_path / "model.safetensors")
+    own = EVALUATE.model_copy(update={"bodies": str(tmp_path)})
+    before = bases_of(TRAIN, own)
+    assert bases_of(TRAIN, own) == before
+    save_file({"weight": torch.ones(1)}, tmp_path / "model.safetensors")
+    after = bases_of(TRAIN, own)
+    assert after["judges"] != before["judges"]
+    jobs = [
+        variant_job("gate-zero", None, train=TRAIN, evaluate=own, bases=bases)
+        for bases in (before, after)
+    ]
+    assert jobs[0].train_digest == jobs[1].train_digest
+    assert jobs[0].digest != jobs[1].digest
 
 
 def test_a_reason_is_one_line() -> None:
