@@ -70,6 +70,8 @@ VARIANTS: Mapping[str, Changes] = {
     "frozen-value": {"hcp.value": "frozen"},
     "learned-value": {"hcp.value": "learned"},
     "residual-and-value": {"hcp.start": "residual", "hcp.value": "learned"},
+    "own-value": {"hcp.start": "residual", "hcp.value": "own", "hcp.gamma": 10.0},
+    "pixel-value": {"hcp.start": "residual", "hcp.value": "pixel", "hcp.gamma": 10.0},
     "gamma-half": {"hcp.gamma": 0.5},
     "gamma-double": {"hcp.gamma": 2.0},
     "width-64": {"hcp.width": 64},
@@ -126,7 +128,7 @@ QUESTIONS: Mapping[str, Question] = {
     "start-and-value": Question(
         title="Where should the layer begin, and may human words say something else?",
         variants=("flat-start", "residual-start", "frozen-value", "learned-value",
-                  "residual-and-value"),
+                  "residual-and-value", "own-value", "pixel-value"),
     ),
     "width": Question(
         title="How wide must the layer be?", variants=("width-64", "width-256", "width-1024")

@@ -51,6 +51,8 @@ class AdapterCard:
         variants = {
             "residual": config.start == "residual",
             "value": config.value == "learned",
+            "own": config.value == "own",
+            "pixel": config.value == "pixel",
             "gate": config.gate == "zero",
         }
         return "+".join(["hcp", *(name for name, on in variants.items() if on)])

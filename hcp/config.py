@@ -9,7 +9,7 @@ Stage = Literal["down", "mid", "up"]
 Activation = Literal["gelu", "silu", "relu"]
 Gate = Literal["fixed", "zero"]
 Start = Literal["flat", "residual"]
-Value = Literal["frozen", "learned"]
+Value = Literal["frozen", "learned", "own", "pixel"]
 Distance = Literal["cosine", "centred_cosine"]
 Schedule = Literal["early", "late", "constant", "off"]
 FileDtype = Literal["float32", "float16", "bfloat16"]
@@ -95,7 +95,7 @@ class HcpConfig:
     gamma: float = 1.0  # M^ = M + gamma g (M_h o m) (our reading)
     gate: Gate = "fixed"  # "fixed": g = 1, the paper; "zero": g is learned from 0 (ours)
     start: Start = "flat"  # K_h = phi(C); "residual": W_k C + phi(C), phi from 0 (ours)
-    value: Value = "frozen"  # of the human term: V; "learned": V + psi(C), psi from 0 (ours)
+    value: Value = "frozen"  # V_h = V; ours: learned V + psi(C), own psi(C), pixel psi(C) + chi(X)
     stages: tuple[Stage, ...] = ("mid", "up")
     map_scales: tuple[int, ...] | None = None  # latent px per map px (1, 2, 4, 8); None: all
     init_seed: int = 0  # of phi's weights

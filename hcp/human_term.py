@@ -32,6 +32,7 @@ class Projected:
     """What the base's attention made of a plan's rows."""
 
     query: Tensor  # [R, H, Q, d]
+    pixels: Tensor  # X that the queries are made of, [R, Q, H d]
     value: Tensor  # [R, H, K, d]
     mask: Tensor | None  # [R, H, ., K], of the attention
     keys: Callable[[], Tensor]  # W_k C of those rows, [R, K, H d]
@@ -65,11 +66,33 @@ class HumanTerm:
         key_h = key_h.to(query.dtype)
         if isinstance(plan, RowPlan) and self.site.name in self.state.record:
             self.keep(plan, map_columns(query, key_h, plan.columns))
-        value = plus(value, more)
+        value = self.value(value, more)
         update = human_attention(
             query, key_h, value, plan.token_mask, attention_mask=projected.mask
         )
-        return self.weight(plan) * update
+        return self.weight(plan) * self.of_pixels(update, key_h, plan, projected)
+
+    def value(self, value: Tensor, more: Tensor | None) -> Tensor:
+        """What V_h is in every pixel: V, V + psi(C) or psi(C)."""
+        if more is None:
+            return value
+        more = more.to(value.dtype)
+        return value + more if self.layer.keeps_value else more
+
+    def of_pixels(self, update: Tensor, key_h: Tensor, plan: Plan, projected: Projected) -> Tensor:
+        """``(M_h o m) V_h`` with the part of V_h that depends on the pixel, chi(X).
+
+        It is the same for all tokens: it comes out of the sum over them, times the attention that
+        human words get in this pixel.
+        """
+        own = self.layer.pixel_values(projected.pixels.to(self._weights[0].dtype))
+        if own is None:
+            return update
+        share = human_attention(
+            projected.query, key_h, torch.ones_like(key_h), plan.token_mask,
+            attention_mask=projected.mask,
+        )  # fmt: skip
+        return update + share[..., :1] * split_heads(own, update.shape[1]).to(update.dtype)
 
     def keep(self, plan: RowPlan, columns: Tensor) -> None:
         """Keep the columns [R, Q, J] of M_h where somebody asked for this site's."""
@@ -121,11 +144,6 @@ def made_once(
         found = make()
         state.remember(name, sources, found)
     return found
-
-
-def plus(values: Tensor, more: Tensor | None) -> Tensor:
-    """V_h: V, and what a learned value adds to it."""
-    return values if more is None else values + more.to(values.dtype)
 
 
 def _numbered(state: TokenState) -> int:

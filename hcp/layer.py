@@ -25,10 +25,13 @@ class HcpLayer(nn.Module):
     slightly stronger than in the base model. The last layer has no bias: it would shift all
     logits of a query alike, which the softmax cannot see.
 
-    Two variants are ours. ``start="residual"``: K_h = W_k C + phi(C) with phi's last layer from 0,
-    so that M_h starts as the base's own map. ``value="learned"``: the human term takes
+    The variants are ours. ``start="residual"``: K_h = W_k C + phi(C) with phi's last layer from
+    0, so that M_h starts as the base's own map. ``value="learned"``: the human term takes
     V + psi(C), psi a second MLP whose last layer starts at 0, so that training can change what a
-    human word says and not only where.
+    human word says and not only where. ``value="own"``: it takes psi(C) alone, so that the first
+    step is the base's, whatever gamma is; a large gamma then makes up for the little attention
+    that human words get. ``value="pixel"``: it takes psi(C) + chi(X), chi an MLP from 0 over the
+    pixel's own features X, so that a human word may do something else in each place.
     """
 
     def __init__(self, text_dim: int, inner_dim: int, config: HcpConfig) -> None:
@@ -36,8 +39,12 @@ class HcpLayer(nn.Module):
         self.residual = config.start == "residual"
         self.phi = _mlp(text_dim, inner_dim, config, from_zero=self.residual)
         self.psi: nn.Module | None = None
-        if config.value == "learned":
+        if config.value != "frozen":
             self.psi = _mlp(text_dim, inner_dim, config, from_zero=True)
+        self.chi: nn.Module | None = None
+        if config.value == "pixel":
+            self.chi = _pixel_mlp(inner_dim, config)
+        self.keeps_value = config.value == "learned"  # V_h = V + psi(C), else without V
         self.gate = nn.Parameter(torch.zeros(())) if config.gate == "zero" else None
 
     def forward(self, encoder_hidden_states: Tensor, frozen_keys: Tensor | None = None) -> Tensor:
@@ -57,8 +64,18 @@ class HcpLayer(nn.Module):
         return frozen_keys + keys
 
     def values(self, encoder_hidden_states: Tensor) -> Tensor | None:
-        """``psi(C)``, what is added to V in the human term, [B, K, inner_dim]; None: nothing."""
+        """``psi(C)`` of the human term's V_h, [B, K, inner_dim]; None: V_h is the frozen V."""
         return None if self.psi is None else self.psi(encoder_hidden_states)
+
+    def pixel_values(self, pixels: Tensor) -> Tensor | None:
+        """``chi(X)``, the part of V_h that depends on the pixel.
+
+        Args:
+            pixels: X, what the queries are made of, [B, Q, inner_dim].
+        Returns:
+            [B, Q, inner_dim]; None: V_h is the same in every pixel.
+        """
+        return None if self.chi is None else self.chi(pixels)
 
     def strength(self, gamma: float) -> float | Tensor:
         """``gamma * g``, the weight of the human map: with a fixed gate g = 1."""
@@ -74,7 +91,17 @@ def _mlp(text_dim: int, inner_dim: int, config: HcpConfig, *, from_zero: bool) -
         act(),
         nn.Linear(width, inner_dim, bias=False),
     )
-    if from_zero:
-        for parameter in mlp[-1].parameters():
-            nn.init.zeros_(parameter)
+    return _from_zero(mlp) if from_zero else mlp
+
+
+def _pixel_mlp(inner_dim: int, config: HcpConfig) -> nn.Sequential:
+    act = _ACTIVATIONS[config.activation]
+    return _from_zero(
+        nn.Sequential(nn.Linear(inner_dim, config.width), act(), nn.Linear(config.width, inner_dim))
+    )
+
+
+def _from_zero(mlp: nn.Sequential) -> nn.Sequential:
+    for parameter in mlp[-1].parameters():
+        nn.init.zeros_(parameter)
     return mlp

@@ -19,7 +19,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from hcp.attention import normed, split_heads, wide_attention
 from hcp.attention_grad import attention_in_training
-from hcp.human_term import HumanTerm, Plan, Projected, made_once, plus
+from hcp.human_term import HumanTerm, Plan, Projected, made_once
 from hcp.row_plan import DensePlan, RowPlan
 
 BASE_PROCESSORS = (
@@ -117,9 +117,9 @@ class HcpProcessor:
         query = normed(attn.norm_q, split_heads(attn.to_q(pixels), attn.heads))
         tokens = self._frozen_tokens(attn, text, active)
         if mask is None and torch.is_grad_enabled() and _alone(active):
-            out = _in_training(attn, text, query, tokens, active)
+            out = _in_training(attn, pixels, text, query, tokens, active)
         else:
-            out = _in_drawing(attn, text, query, tokens, mask, active)
+            out = _in_drawing(attn, pixels, text, query, tokens, mask, active)
         out = attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2).to(query.dtype)))
         out = _as_image(out, hidden_states)
         if attn.residual_connection:
@@ -149,21 +149,31 @@ def _alone(active: Active) -> bool:
 
 
 def _in_training(
-    attn: Any, text: Tensor, query: Tensor, tokens: Sequence[Tensor], active: Active
+    attn: Any,
+    pixels: Tensor,
+    text: Tensor,
+    query: Tensor,
+    tokens: Sequence[Tensor],
+    active: Active,
 ) -> Tensor:
     keys, key, value = tokens
     plan, (term,) = cast(tuple[RowPlan, list[HumanTerm]], active[0])
     key_h, more = term.tokens(attn, text, plan, lambda: plan.take(keys))
-    values = plus(plan.take(value), more)
+    key_h, values = key_h.to(query.dtype), plan.take(value)
     out, human, columns = attention_in_training(
-        query, key, value, key_h.to(query.dtype), plan, value_h=values
+        query, key, value, key_h, plan, value_h=term.value(values, more)
     )
     term.keep(plan, columns)
-    return plan.add(out, term.weight(plan) * human)
+    projected = Projected(
+        query=plan.take(query), pixels=plan.take(pixels), value=values, mask=None,
+        keys=lambda: plan.take(keys),
+    )  # fmt: skip
+    return plan.add(out, term.weight(plan) * term.of_pixels(human, key_h, plan, projected))
 
 
 def _in_drawing(
     attn: Any,
+    pixels: Tensor,
     text: Tensor,
     query: Tensor,
     tokens: Sequence[Tensor],
@@ -175,8 +185,8 @@ def _in_drawing(
     for place, (plan, terms) in enumerate(active):
         rows_mask = None if mask is None else plan.take(mask)
         projected = Projected(
-            query=plan.take(query), value=plan.take(value), mask=rows_mask,
-            keys=lambda plan=plan: plan.take(keys),
+            query=plan.take(query), pixels=plan.take(pixels), value=plan.take(value),
+            mask=rows_mask, keys=lambda plan=plan: plan.take(keys),
         )  # fmt: skip
         update = _sum(term.update(attn, text, plan, projected) for term in terms)
         if update.dtype == out.dtype or place:
@@ -195,9 +205,11 @@ def _beside(
     for plan, terms in active:
         rows = plan.take(text)
         frozen_text = attn.norm_encoder_hidden_states(rows) if attn.norm_cross else rows
-        query = normed(attn.norm_q, split_heads(attn.to_q(plan.take(pixels)), attn.heads))
+        own = plan.take(pixels)
+        query = normed(attn.norm_q, split_heads(attn.to_q(own), attn.heads))
         projected = Projected(
             query=query,
+            pixels=own,
             value=split_heads(attn.to_v(frozen_text), attn.heads),
             mask=None if mask is None else plan.take(mask),
             # to_k's own forward: this is no call of the base's, and those who watch it must not

@@ -62,6 +62,9 @@ def test_each_variant_changes_one_thing_or_says_what_the_default_says() -> None:
     for name in ("all-stages", "down-only"):
         assert ideas.pop(name) == {"hcp.stages", "hcp.alignment.stages"}
     assert ideas.pop("residual-and-value") == {"hcp.start", "hcp.value"}  # the two ideas together
+    # values of ones own begin at nothing, so gamma may be large
+    for name in ("own-value", "pixel-value"):
+        assert ideas.pop(name) == {"hcp.start", "hcp.value", "hcp.gamma"}
     assert max(map(len, ideas.values())) == 1
     different = [config for config in configs.values() if config != default]
     assert all(different.count(config) == 1 for config in different)

@@ -101,12 +101,15 @@ def test_save_load_generate_gives_the_same_image(any_pipeline: Any, tmp_path: Pa
     assert np.array_equal(_draw(any_pipeline, HUMAN), expected)
 
 
-@pytest.mark.parametrize("start", ["flat", "residual"])
+@pytest.mark.parametrize(
+    ("start", "value"),
+    [("flat", "learned"), ("residual", "learned"), ("residual", "own"), ("residual", "pixel")],
+)
 def test_variants_keep_the_base_without_human_words_and_load_again(
-    pipeline: StableDiffusionPipeline, start: Any, tmp_path: Path
+    pipeline: StableDiffusionPipeline, start: Any, value: Any, tmp_path: Path
 ) -> None:
     base = {prompt: _draw(pipeline, prompt) for prompt in (HUMAN, OTHER)}
-    config = HcpConfig(width=32, start=start, value="learned")
+    config = HcpConfig(width=32, start=start, value=value)
     adapter = HcpAdapter.create(pipeline.unet, config)
     with torch.no_grad():
         for parameter in adapter.parameters():
@@ -121,6 +124,15 @@ def test_variants_keep_the_base_without_human_words_and_load_again(
     assert loaded.config == config
     loaded.attach(pipeline)
     assert np.array_equal(_draw(pipeline, HUMAN), drawn)
+
+
+@pytest.mark.parametrize("value", ["own", "pixel"])
+def test_values_of_ones_own_begin_as_the_base_whatever_gamma_is(
+    pipeline: StableDiffusionPipeline, value: Any
+) -> None:
+    base = _draw(pipeline, HUMAN)
+    HcpAdapter.create(pipeline.unet, HcpConfig(width=32, value=value, gamma=30.0)).attach(pipeline)
+    assert np.array_equal(_draw(pipeline, HUMAN), base)
 
 
 def test_strength_goes_from_the_base_to_what_was_trained(

@@ -1,5 +1,7 @@
 """The HcP layer: its sizes, its gate, its activations."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -69,9 +71,10 @@ def test_a_residual_start_is_the_frozen_map_and_learns_from_there() -> None:
         layer(text)
 
 
-def test_learned_values_start_at_nothing_and_learn() -> None:
+@pytest.mark.parametrize("value", ["learned", "own", "pixel"])
+def test_learned_values_start_at_nothing_and_learn(value: Any) -> None:
     assert HcpLayer(6, 8, HcpConfig(width=5)).values(torch.randn(1, 2, 6)) is None
-    layer = HcpLayer(6, 8, HcpConfig(width=5, value="learned"))
+    layer = HcpLayer(6, 8, HcpConfig(width=5, value=value))
     values = layer.values(torch.randn(2, 7, 6))
     assert values is not None
     assert values.shape == (2, 7, 8)

@@ -7,7 +7,7 @@ import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0
 from torch import Tensor
 
-from hcp.attention import fused_attention, human_attention, wide_attention
+from hcp.attention import attention_probs, fused_attention, human_attention, wide_attention
 from hcp.config import HcpConfig
 from hcp.human_term import HumanTerm
 from hcp.layer import HcpLayer
@@ -159,6 +159,8 @@ VARIANTS = {
     "residual": HcpConfig(width=8, start="residual"),
     "value": HcpConfig(width=8, value="learned"),
     "both": HcpConfig(width=8, start="residual", value="learned"),
+    "own": HcpConfig(width=8, start="residual", value="own"),
+    "pixel": HcpConfig(width=8, start="residual", value="pixel"),
 }
 
 
@@ -182,9 +184,14 @@ def test_variants_are_their_formulas(variant: str, grad: bool, beside: bool) -> 
 
     frozen, more = attn.to_k(text), layer.values(text)
     key_h = layer(text, frozen)
-    value_h = attn.to_v(text) if more is None else attn.to_v(text) + more
+    value_h = attn.to_v(text) if more is None else more
+    if more is not None and VARIANTS[variant].value == "learned":
+        value_h = attn.to_v(text) + more
     query, value = heads(attn.to_q(hidden)), heads(attn.to_v(text))
     human = human_attention(query, heads(key_h), heads(value_h), mask)
+    if (own := layer.pixel_values(hidden)) is not None:
+        probs = attention_probs(query, heads(key_h)) * mask[:, None, None, :]
+        human = human + probs.sum(dim=-1, keepdim=True) * heads(own)
     expected = wide_attention(query, heads(frozen), value) + 0.6 * human
     expected = attn.to_out[0](expected.transpose(1, 2).flatten(2))
     with torch.set_grad_enabled(grad):

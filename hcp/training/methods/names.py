@@ -19,6 +19,8 @@ METHODS: Mapping[str, str] = {
 HCP_VARIANTS: Mapping[str, Mapping[str, str]] = {
     "residual": {"start": "residual"},
     "value": {"value": "learned"},
+    "own": {"value": "own"},
+    "pixel": {"value": "pixel"},
     "gate": {"gate": "zero"},
 }
 """What may follow ``hcp+``: the fields of ``HcpConfig`` that it sets."""
@@ -89,6 +91,12 @@ def split_method(method: str) -> tuple[str, tuple[str, ...]]:
         there = ", ".join(f"+{variant}" for variant in VARIANTS[name]) or "none"
         raise ValueError(
             f"method {method!r}: {name} has no variant {wrong[0]!r}; there are: {there}"
+        )
+    values = [suffix for suffix in suffixes if "value" in HCP_VARIANTS.get(suffix, {})]
+    if len(set(values)) > 1:
+        raise ValueError(
+            f"method {method!r}: expected one of {', '.join(map(repr, values))}: each says what "
+            "the value of the human term is"
         )
     return name, tuple(suffixes)
 

@@ -39,8 +39,12 @@ def test_a_name_and_the_fields_that_it_stands_for_are_the_same_settings() -> Non
     [
         ("lorra", "unknown method 'lorra': there are hcp, lora, attention, region, full"),
         ("", "unknown method ''"),
-        ("hcp+values", r"no variant 'values'; there are: \+residual, \+value, \+gate"),
+        (
+            "hcp+values",
+            r"no variant 'values'; there are: \+residual, \+value, \+own, \+pixel, \+gate",
+        ),
         ("hcp+", "no variant ''"),
+        ("hcp+own+value", "expected one of 'own', 'value'"),
         ("lora+value", "lora has no variant 'value'; there are: none"),
         ("region+half", r"region has no variant 'half'; there are: \+full"),
         ("HCP", "unknown method 'HCP'"),
