@@ -30,7 +30,16 @@ def main() -> None:
         except ValueError as error:
             parser.error(str(error))
         result, checks, failed = run(asked)
-    partial = ("arms", "seeds", "steps", "prompts", "prompts_limit", "settings", "dataset")
+    partial = (
+        "arms",
+        "seeds",
+        "steps",
+        "prompts",
+        "prompts_limit",
+        "settings",
+        "dataset",
+        "tuning",
+    )
     if not given.quick and (given.judge_only or any(getattr(given, name) for name in partial)):
         given.out = given.out or work / "evidence.json"  # not in the whole comparison's place
     for text in (arms_lines(result["rows"]), figures_lines(result["rows"], PEOPLE),
@@ -61,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--steps", type=int, help="of each training; else as the settings say")
     add("--prompts", help="file, one a line; else held-out captions")
     add("--prompts-limit", type=int, help="at most so many prompts with people")
+    add("--tuning", action="store_true", help="on the prompts that are never reported: research")
     add("--learning-rates", help="a,b,c: each arm at its best of them, chosen on other prompts")
     add("--judge", help="pose model that judges people, by name or path")
     add("--features", help="feature network of KID")

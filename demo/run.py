@@ -21,11 +21,11 @@ PROMPTS = Path(__file__).parent / "prompts.txt"
 class DemoSize:
     """How much the demo does; the defaults fit eight minutes on two cores."""
 
-    photos: int = 300
+    photos: int = 900
     unit_size: int = 40
-    train_steps: int = 250
-    seeds: int = 3
-    inference_steps: int = 20
+    train_steps: int = 900
+    seeds: int = 2
+    inference_steps: int = 14
     prompts: Path = PROMPTS
 
 

@@ -61,6 +61,7 @@ class Given:
     judge_only: bool = False
     export: Path | None = None
     rejudge: bool = False
+    tuning: bool = False
 
     @classmethod
     def of(cls, given: argparse.Namespace, work: Path) -> "Given":
@@ -93,7 +94,7 @@ class Given:
             arms=tuple(arm for arm in arms if arm != "base"), prompts=given.prompts,
             learning_rates=rates, judge=given.judge, device=resolve_device(given.device),
             workers=given.workers, judge_only=given.judge_only,
-            export=given.export, rejudge=given.rejudge,
+            export=given.export, rejudge=given.rejudge, tuning=given.tuning,
         )  # fmt: skip
 
 
@@ -168,7 +169,8 @@ def _bench(given: Given) -> Bench:
         dataset=f"{dataset.root.uri}@{dataset.id}", device=given.device,
         reference=f"{reference.root.uri}@{reference.id}",
         prompts=PromptChoice(n_people=settings.prompts, n_others=settings.others,
-                             file=given.prompts, drawn_world=drawn),
+                             file=given.prompts, drawn_world=drawn,
+                             purpose="tuning" if given.tuning else "reported"),
         drawing=settings.drawing, judge=judge, bodies=bodies,
         judge_digest=digest_of(
             [content_digest(name) for name in (judge.weights, *([bodies] if bodies else []))],

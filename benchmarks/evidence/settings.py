@@ -17,7 +17,7 @@ from hcp.training.config import TrainConfig
 
 FOLDER = Path(__file__).parent
 BASE_ARM = "base"
-QUICK_ARMS = ("hcp-paper", "hcp+residual+value", "lora", "controlnet")
+QUICK_ARMS = ("hcp-paper", "lora", "controlnet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +79,7 @@ class EvidenceSettings:
             self, training={**self.training, **steps}, drawing=replace(self.drawing, steps=2),
             seeds=2, prompts=8, others=4, tuning_prompts=4, drawn_photos=60, attention_photos=4,
             reference_photos=16, arms={n: a for n, a in self.arms.items() if n in self.quick_arms},
+            learning_rates={n: r for n, r in self.learning_rates.items() if n in self.quick_arms},
         )  # fmt: skip
 
     @property

@@ -30,8 +30,8 @@ from hcp.training.methods import load_trained
 from hcp.training.run_folder import METRICS_NAME, read_metrics
 
 SIDE_PX = 64
-ARMS = ("hcp-paper", "hcp+residual+value", "hcp+residual+value-no-loss", "lora", "full",
-        "controlnet")  # fmt: skip
+ARMS = ("hcp-paper", "hcp+residual+own", "hcp+residual+pixel", "hcp+residual+pixel-no-loss", "lora",
+        "full", "controlnet")  # fmt: skip
 
 
 def tiny_settings() -> EvidenceSettings:
@@ -55,7 +55,7 @@ def test_widths_and_ranks_are_matched_to_the_nearest_number_of_parameters() -> N
     pipeline = random_base("sd15", device=torch.device("cpu"), dtype=torch.float32, tiny=True)
     settings = tiny_settings()
     budget = 40_000
-    for arm in ("hcp-paper", "hcp+residual+value", "lora"):
+    for arm in ("hcp-paper", "hcp+residual+own", "hcp+residual+pixel", "lora"):
         config = settings.train_config(arm, seed=0, changes={})
         found = matched(pipeline, config, budget)
         (part, (field, size)) = next((k, next(iter(v.items()))) for k, v in found.items())
@@ -85,7 +85,7 @@ def test_a_base_of_ones_own_is_compared_and_what_was_done_is_not_done_again(
     assert not failed
     rows = {row["arm"]: row for row in result["rows"]}
     assert set(rows) == {"base", *ARMS, "drawn", "vae"}
-    same, other = rows["hcp-paper"]["parameters"], rows["hcp+residual+value"]["parameters"]
+    same, other = rows["hcp-paper"]["parameters"], rows["hcp+residual+pixel"]["parameters"]
     assert same == pytest.approx(other, rel=0.05)
     assert rows["hcp-paper"]["figures"]["identical"]["mean"]["mean"] == 1
     assert rows["drawn"]["figures"]["people_score"]["mean"]["mean"] > 0.3
@@ -105,7 +105,7 @@ def test_a_base_of_ones_own_is_compared_and_what_was_done_is_not_done_again(
     judged, _, failed = run(replace(given, judge_only=True, work=tmp_path / "elsewhere"))
     assert not failed
     assert {row["arm"] for row in judged["rows"]} == {
-        "base", "hcp-paper", "hcp+residual+value", "lora", "drawn", "vae",
+        "base", "hcp-paper", "hcp+residual+pixel", "lora", "drawn", "vae",
     }  # fmt: skip
 
 
