@@ -135,9 +135,15 @@ def photos_of(version: DatasetVersion, n: int, *, size_px: int) -> list[Image8]:
 
 
 def content_digest(name: str) -> str:
-    """Of a model's files where it is a folder or a file, else of its name."""
+    """Of a model's files where it is a folder or a file, else of its name.
+
+    What tells how it was made (``TRAINING.*``) does not count.
+    """
     place = Path(name).expanduser()
-    files = sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
+    files = [place]
+    if place.is_dir():
+        there = (p for p in place.rglob("*") if p.is_file() and p.stem != "TRAINING")
+        files = sorted(there)
     if not place.exists():
         return digest_of(name, hex_digits=16)
     return digest_of([_file_digest(p, place) for p in files], hex_digits=16)
