@@ -105,7 +105,7 @@ def test_a_base_of_ones_own_is_compared_and_what_was_done_is_not_done_again(
     judged, _, failed = run(replace(given, judge_only=True, work=tmp_path / "elsewhere"))
     assert not failed
     assert {row["arm"] for row in judged["rows"]} == {
-        "base", "hcp-paper", "hcp+residual+pixel", "lora", "drawn", "vae",
+        "base", "hcp+residual+pixel", "lora", "drawn", "vae",
     }  # fmt: skip
 
 
@@ -142,7 +142,7 @@ def test_a_training_that_was_killed_goes_on_from_its_last_checkpoint(
     assert checkpoint.endswith("step-00000003")
     seen = read_metrics(str(job.folder / METRICS_NAME))
     assert [metrics.step for metrics in seen] == [1, 2, 3]
-    with pytest.raises(ValueError, match="hcp-paper, seed 0, was not trained"):
+    with pytest.raises(ValueError, match="hcp\\+residual\\+pixel, seed 0, was not trained"):
         export([job], settings, tmp_path / "adapters", base="embedded")
 
 
