@@ -55,7 +55,7 @@ def test_a_preset_wins_over_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(STEPS, "1")
-    assert steps(tmp_path, preset="demo") == 250
+    assert steps(tmp_path, preset="demo") == 900
 
 
 def test_the_environment_wins_over_the_default(
