@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from demo.embedded import SAM_DIR
 from flows.features import feature_space
@@ -28,7 +29,7 @@ def test_what_cannot_be_had_is_a_reason_and_no_error(
 ) -> None:
     assert "gone" in str(feature_space(str(tmp_path / "gone"), device="cpu"))
     other = tmp_path / "weights-inception.pth"
-    other.write_bytes(b"of somebody")
+    torch.save({"of": "somebody"}, other)
     assert "not in the table" in str(feature_space(str(other), device="cpu"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     row = KNOWN_WEIGHTS["inception"]
