@@ -31,7 +31,10 @@ pytestmark = [
     pytest.mark.ray, pytest.mark.prefect, pytest.mark.slow, pytest.mark.usefixtures("one_ray")
 ]  # fmt: skip
 
-SIZE = DemoSize(photos=1, unit_size=8, train_steps=6, seeds=1, inference_steps=2)
+FEW_PROMPTS = Path(__file__).parent / "few_prompts.txt"
+SIZE = DemoSize(
+    photos=1, unit_size=8, train_steps=6, seeds=1, inference_steps=2, prompts=FEW_PROMPTS
+)
 
 
 def params(drawn: DrawnFolder, out: Path) -> dict:

@@ -6,6 +6,7 @@ HcP, fused projections, several adapters, several pipelines, clip_skip.
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from hcp import HcpAdapter, HcpConfig
+from hcp import HcpAdapter, HcpConfig, attachment
 from hcp.tokens import human_token_mask
 from tests.hcp.layouts import layout_pipeline, layout_unet
 from tests.hcp.test_pipelines import HUMAN, OTHER, draw, loud
@@ -463,8 +464,14 @@ def test_c09_one_adapter_on_two_pipelines(tiny_tokenizer: CLIPTokenizer) -> None
     assert adapter.pipeline is None
 
 
-def test_c03_diffusers_is_as_it_was_once_nobody_is_attached(tiny_tokenizer: CLIPTokenizer) -> None:
-    before = DiffusionPipeline.register_modules
+def test_c03_diffusers_is_as_it_was_once_nobody_is_attached(
+    tiny_tokenizer: CLIPTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Adapters that other tests left attached are nobody here.
+    wrapped: Any = DiffusionPipeline.register_modules
+    before = getattr(wrapped, "_before_hcp", wrapped)
+    monkeypatch.setattr(attachment, "_followers", WeakSet())
+    monkeypatch.setattr(DiffusionPipeline, "register_modules", before)
     pipeline = layout_pipeline("sd1", tiny_tokenizer)
     one, two = loud(pipeline).attach(pipeline), second(pipeline).attach(pipeline)
     assert DiffusionPipeline.register_modules is not before
