@@ -215,7 +215,8 @@ def test_parameters_load_without_torch() -> None:
 
 NO_PLACE = {
     "caption_column", "caption_scripts", "experiment", "image_column", "license", "method",
-    "model_name", "own", "palette", "parent_run", "presentation", "question", "questions", "ray_address", "targets", "variants",
+    "model_name", "own", "palette", "parent_run", "presentation", "question", "questions",
+    "ray_address", "targets", "variants",
 }  # fmt: skip
 """Settings that hold text, and are no paths."""
 NEEDED: dict[type, dict[str, Any]] = {
