@@ -15,7 +15,7 @@ EXTRAS = {
     ),
     "inception": ("torch_fidelity",),
     "lora": ("peft",),
-    "flows": ("httpx", "jinja2", "prefect", "pyarrow", "pydantic", "rich", "typer", "yaml"),
+    "flows": ("httpx", "jinja2", "prefect", "psutil", "pyarrow", "pydantic", "typer", "yaml"),
     "s3": ("s3fs",),
     "bnb": ("bitsandbytes",),
     "heif": ("pi_heif",),

@@ -27,7 +27,7 @@ NOT_IMPORTED = {
     "pillow_jxl": "storage.picture_plugins loads it by its name",
     "s3fs": "fsspec opens it by the URL",
 }
-TOOLS = {"basedpyright", "moto", "pre_commit", "pytest_timeout", "pytest_xdist", "ruff"}
+TOOLS = {"basedpyright", "pre_commit", "pytest_timeout", "pytest_xdist", "ruff"}
 EXTRA_OF_PACKAGE = {
     "hcp": {"train", "bnb", "schedule-free", "inception"},
     "priors": {"extract"},

@@ -1,5 +1,6 @@
 """What an extractor needs of a machine's memory, by its models and batches (D02)."""
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +21,11 @@ def config(folder: Path, mask_model: str) -> ExtractorConfig:
         "mask": folder / f"{mask_model}.safetensors",
     }
     for role, path in paths.items():
+        size = int((SIZES_GIB[mask_model] if role == "mask" else 0.01) * GIB)
+        header = json.dumps({"w": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}})
         with path.open("wb") as file:
-            os.truncate(
-                file.fileno(), int((SIZES_GIB[mask_model] if role == "mask" else 0.01) * GIB)
-            )
+            file.write(len(header).to_bytes(8, "little") + header.encode())
+            os.truncate(file.fileno(), 8 + len(header) + size)
     return ExtractorConfig(
         pose_model=str(paths["pose"]), mask_model=str(paths["mask"]), mask_batch_size=1
     )
