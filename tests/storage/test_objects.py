@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -94,7 +95,8 @@ def prefix() -> Iterator[str]:
             patch.setenv(name, value)
         places = [f"http://127.0.0.1:{server.server_port}" for server in servers]
         patch.setenv("AWS_ENDPOINT_URL", places[0])
-        s3fs.S3FileSystem(skip_instance_cache=True).mkdir("hcp")
+        with suppress(FileExistsError):  # moto's store is one for the whole process
+            s3fs.S3FileSystem(skip_instance_cache=True).mkdir("hcp")
         patch.setenv("AWS_ENDPOINT_URL", places[1])
         s3fs.S3FileSystem.clear_instance_cache()
         yield "s3://hcp/team"
