@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from hcp.config import FileDtype, HcpConfig
+from hcp.config import HCP_VARIANTS, FileDtype, HcpConfig
 from hcp.sites import Site
 from storage.checkpoints import COMPLETE_NAME, listed_files, mark_complete, read_listed
 from storage.errors import CheckpointError
@@ -47,15 +47,12 @@ class AdapterCard:
     @property
     def method(self) -> str:
         """As ``TrainConfig.method`` has it, with the variants of the layers."""
-        config = self.config
-        variants = {
-            "residual": config.start == "residual",
-            "value": config.value == "learned",
-            "own": config.value == "own",
-            "pixel": config.value == "pixel",
-            "gate": config.gate == "zero",
-        }
-        return "+".join(["hcp", *(name for name, on in variants.items() if on)])
+        on = (
+            name
+            for name, fields in HCP_VARIANTS.items()
+            if all(getattr(self.config, field) == value for field, value in fields.items())
+        )
+        return "+".join(["hcp", *on])
 
     @property
     def settings(self) -> dict[str, object]:

@@ -17,6 +17,15 @@ Prior = Literal["heatmap", "mask", "resnet50"]
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
+HCP_VARIANTS: Mapping[str, Mapping[str, str]] = {
+    "residual": {"start": "residual"},
+    "value": {"value": "learned"},
+    "own": {"value": "own"},
+    "pixel": {"value": "pixel"},
+    "gate": {"gate": "zero"},
+}
+"""What may follow ``hcp+``: the fields of ``HcpConfig`` that it sets."""
+
 
 def _check_choice(name: str, value: object, choices: object) -> None:
     allowed = get_args(choices)

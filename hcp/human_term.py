@@ -32,7 +32,7 @@ class Projected:
     """What the base's attention made of a plan's rows."""
 
     query: Tensor  # [R, H, Q, d]
-    pixels: Tensor  # X that the queries are made of, [R, Q, H d]
+    pixels: Callable[[], Tensor]  # X that the queries are made of, [R, Q, H d]
     value: Tensor  # [R, H, K, d]
     mask: Tensor | None  # [R, H, ., K], of the attention
     keys: Callable[[], Tensor]  # W_k C of those rows, [R, K, H d]
@@ -85,9 +85,9 @@ class HumanTerm:
         It is the same for all tokens: it comes out of the sum over them, times the attention that
         human words get in this pixel.
         """
-        own = self.layer.pixel_values(projected.pixels.to(self._weights[0].dtype))
-        if own is None:
+        if self.layer.chi is None:
             return update
+        own = self.layer.chi(projected.pixels().to(self._weights[0].dtype))
         share = human_attention(
             projected.query, key_h, torch.ones_like(key_h), plan.token_mask,
             attention_mask=projected.mask,

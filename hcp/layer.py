@@ -41,7 +41,7 @@ class HcpLayer(nn.Module):
         self.psi: nn.Module | None = None
         if config.value != "frozen":
             self.psi = _mlp(text_dim, inner_dim, config, from_zero=True)
-        self.chi: nn.Module | None = None
+        self.chi: nn.Module | None = None  # X [B, Q, inner_dim] to a part of V_h, the same shape
         if config.value == "pixel":
             self.chi = _pixel_mlp(inner_dim, config)
         self.keeps_value = config.value == "learned"  # V_h = V + psi(C), else without V
@@ -66,16 +66,6 @@ class HcpLayer(nn.Module):
     def values(self, encoder_hidden_states: Tensor) -> Tensor | None:
         """``psi(C)`` of the human term's V_h, [B, K, inner_dim]; None: V_h is the frozen V."""
         return None if self.psi is None else self.psi(encoder_hidden_states)
-
-    def pixel_values(self, pixels: Tensor) -> Tensor | None:
-        """``chi(X)``, the part of V_h that depends on the pixel.
-
-        Args:
-            pixels: X, what the queries are made of, [B, Q, inner_dim].
-        Returns:
-            [B, Q, inner_dim]; None: V_h is the same in every pixel.
-        """
-        return None if self.chi is None else self.chi(pixels)
 
     def strength(self, gamma: float) -> float | Tensor:
         """``gamma * g``, the weight of the human map: with a fixed gate g = 1."""

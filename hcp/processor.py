@@ -164,11 +164,13 @@ def _in_training(
         query, key, value, key_h, plan, value_h=term.value(values, more)
     )
     term.keep(plan, columns)
-    projected = Projected(
-        query=plan.take(query), pixels=plan.take(pixels), value=values, mask=None,
-        keys=lambda: plan.take(keys),
-    )  # fmt: skip
-    return plan.add(out, term.weight(plan) * term.of_pixels(human, key_h, plan, projected))
+    if term.layer.chi is not None:
+        projected = Projected(
+            query=plan.take(query), pixels=lambda: plan.take(pixels), value=values, mask=None,
+            keys=lambda: plan.take(keys),
+        )  # fmt: skip
+        human = term.of_pixels(human, key_h, plan, projected)
+    return plan.add(out, term.weight(plan) * human)
 
 
 def _in_drawing(
@@ -185,8 +187,8 @@ def _in_drawing(
     for place, (plan, terms) in enumerate(active):
         rows_mask = None if mask is None else plan.take(mask)
         projected = Projected(
-            query=plan.take(query), pixels=plan.take(pixels), value=plan.take(value),
-            mask=rows_mask, keys=lambda plan=plan: plan.take(keys),
+            query=plan.take(query), value=plan.take(value), mask=rows_mask,
+            keys=lambda plan=plan: plan.take(keys), pixels=lambda plan=plan: plan.take(pixels),
         )  # fmt: skip
         update = _sum(term.update(attn, text, plan, projected) for term in terms)
         if update.dtype == out.dtype or place:
@@ -209,7 +211,7 @@ def _beside(
         query = normed(attn.norm_q, split_heads(attn.to_q(own), attn.heads))
         projected = Projected(
             query=query,
-            pixels=own,
+            pixels=lambda own=own: own,
             value=split_heads(attn.to_v(frozen_text), attn.heads),
             mask=None if mask is None else plan.take(mask),
             # to_k's own forward: this is no call of the base's, and those who watch it must not

@@ -142,8 +142,7 @@ def content_digest(name: str) -> str:
     place = Path(name).expanduser()
     files = [place]
     if place.is_dir():
-        there = (p for p in place.rglob("*") if p.is_file() and p.stem != "TRAINING")
-        files = sorted(there)
+        files = sorted(p for p in place.rglob("*") if p.is_file() and p.stem != "TRAINING")
     if not place.exists():
         return digest_of(name, hex_digits=16)
     return digest_of([_file_digest(p, place) for p in files], hex_digits=16)

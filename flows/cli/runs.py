@@ -8,6 +8,7 @@ import typer
 
 from flows.cli.console import say, say_table
 from flows.cli.local import Registry
+from flows.cli.sources import CaptionColumn, ImageColumn, Images
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -52,7 +53,7 @@ def rebuild(
     format: Annotated[  # noqa: A002 - the option's name is pinned
         str | None, typer.Option(help="auto, folder, table, webdataset or coco.")
     ] = None,
-    images: Annotated[str | None, typer.Option(help="COCO: the folder of photos.")] = None,
+    images: Images = None,
     skip_unlisted: Annotated[
         bool | None,
         typer.Option("--skip-unlisted", help="Leave out folders that cannot be listed."),
@@ -61,12 +62,8 @@ def rebuild(
         bool | None,
         typer.Option("--follow-links", help="Read what links out of the source lead to."),
     ] = None,
-    image_column: Annotated[
-        str | None, typer.Option(help="Tables: the column of photos or their paths.")
-    ] = None,
-    caption_column: Annotated[
-        str | None, typer.Option(help="Tables: the column of captions.")
-    ] = None,
+    image_column: ImageColumn = None,
+    caption_column: CaptionColumn = None,
     pose_model: Annotated[str | None, typer.Option(help="Name, path, URL or 'embedded'.")] = None,
     mask_model: Annotated[str | None, typer.Option(help="Name, path, URL or 'embedded'.")] = None,
     unit_size: Annotated[int | None, typer.Option(help="Samples of one shard, about.")] = None,

@@ -6,25 +6,28 @@ import typer
 
 from flows.cli.console import fail, say
 
+Images = Annotated[str | None, typer.Option(help="COCO: the folder of photos.")]
+ImageColumn = Annotated[
+    str | None, typer.Option(help="Tables: the column of photos or their paths.")
+]
+CaptionColumn = Annotated[str | None, typer.Option(help="Tables: the column of captions.")]
+"""Options that ``hcp rebuild`` has as well."""
+
 
 def sources(
     source: Annotated[str, typer.Argument(help="Captioned photos, any fsspec URL.")],
     format: Annotated[  # noqa: A002 - named as in `hcp rebuild`
         str, typer.Option(help="auto, folder, table, webdataset or coco.")
     ] = "auto",
-    images: Annotated[str | None, typer.Option(help="COCO: the folder of photos.")] = None,
+    images: Images = None,
     skip_unlisted: Annotated[
         bool, typer.Option("--skip-unlisted", help="Leave out folders that cannot be listed.")
     ] = False,
     follow_links: Annotated[
         bool, typer.Option("--follow-links", help="Read what links out of the source lead to.")
     ] = False,
-    image_column: Annotated[
-        str | None, typer.Option(help="Tables: the column of photos or their paths.")
-    ] = None,
-    caption_column: Annotated[
-        str | None, typer.Option(help="Tables: the column of captions.")
-    ] = None,
+    image_column: ImageColumn = None,
+    caption_column: CaptionColumn = None,
 ) -> None:
     """Say what a source is read as: records, where captions come from, what is left out and why.
 

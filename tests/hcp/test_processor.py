@@ -189,9 +189,9 @@ def test_variants_are_their_formulas(variant: str, grad: bool, beside: bool) -> 
         value_h = attn.to_v(text) + more
     query, value = heads(attn.to_q(hidden)), heads(attn.to_v(text))
     human = human_attention(query, heads(key_h), heads(value_h), mask)
-    if (own := layer.pixel_values(hidden)) is not None:
+    if layer.chi is not None:
         probs = attention_probs(query, heads(key_h)) * mask[:, None, None, :]
-        human = human + probs.sum(dim=-1, keepdim=True) * heads(own)
+        human = human + probs.sum(dim=-1, keepdim=True) * heads(layer.chi(hidden))
     expected = wide_attention(query, heads(frozen), value) + 0.6 * human
     expected = attn.to_out[0](expected.transpose(1, 2).flatten(2))
     with torch.set_grad_enabled(grad):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 
-from hcp.config import HcpConfig
+from hcp.config import HCP_VARIANTS, HcpConfig
 
 METHODS: Mapping[str, str] = {
     "hcp": "HcP layers with the denoising and the alignment loss: the paper",
@@ -15,15 +15,6 @@ METHODS: Mapping[str, str] = {
     "full": "the U-Net's own weights, denoising loss",
 }
 """Every method, with one line for people."""
-
-HCP_VARIANTS: Mapping[str, Mapping[str, str]] = {
-    "residual": {"start": "residual"},
-    "value": {"value": "learned"},
-    "own": {"value": "own"},
-    "pixel": {"value": "pixel"},
-    "gate": {"gate": "zero"},
-}
-"""What may follow ``hcp+``: the fields of ``HcpConfig`` that it sets."""
 
 VARIANTS: Mapping[str, tuple[str, ...]] = {
     "hcp": tuple(HCP_VARIANTS),
