@@ -209,7 +209,7 @@ def test_an_ablation_goes_on_where_a_variant_fails(ablated: AblateOutcome, out: 
         assert float(row["low"]) <= float(row["to base"]) <= float(row["high"])
         assert Path(str(row["report"])).is_file()
     hcp, attention = (each.evaluation.figures for each in ablated.variants)
-    assert (rows[0]["drift"], hcp.methods["candidate"]) == (0.0, "hcp")
+    assert (rows[0]["drift"], hcp.methods["candidate"]) == (0.0, "hcp+residual+pixel")
     assert all(int(row["parameters"]) > 0 for row in rows)
     assert float(rows[1]["drift"]) > 0.0
     assert attention.methods["candidate"] == "attention"
