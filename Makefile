@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 OUT ?= out/demo
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test test-adapter test-lowest check format bench bench-quick clean
+.PHONY: demo test test-adapter test-lowest check format bench bench-quick docs clean
 
 demo: $(STAMP)
 	$(BIN)/hcp demo --out $(OUT)
@@ -34,6 +34,10 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
 
+# Strict: a link or an anchor that leads nowhere is an error. Open out/site/index.html.
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -51,7 +55,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) (about 4 minutes, 8 GB) ..."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all,dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all,dev,docs]'
 	@touch $@
 
 clean:

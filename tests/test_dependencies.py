@@ -27,7 +27,10 @@ NOT_IMPORTED = {
     "pillow_jxl": "storage.picture_plugins loads it by its name",
     "s3fs": "fsspec opens it by the URL",
 }
-TOOLS = {"basedpyright", "pre_commit", "pytest_timeout", "pytest_xdist", "ruff"}
+TOOLS = {
+    "basedpyright", "pre_commit", "pytest_timeout", "pytest_xdist", "ruff",
+    "mkdocs_material", "mkdocstrings_python", "pymdown_extensions",
+}  # fmt: skip
 EXTRA_OF_PACKAGE = {
     "hcp": {"train", "bnb", "schedule-free", "inception"},
     "priors": {"extract"},
@@ -45,9 +48,11 @@ CORE = modules_of(PROJECT["dependencies"])
 OPTIONAL = {
     name: modules_of(lines)
     for name, lines in PROJECT["optional-dependencies"].items()
-    if name not in ("all", "dev")
+    if name not in ("all", "dev", "docs")
 }
-DEV = modules_of(PROJECT["optional-dependencies"]["dev"])
+DEV = modules_of(
+    line for name in ("dev", "docs") for line in PROJECT["optional-dependencies"][name]
+)
 
 
 def imports_of(path: Path, *, lazy: bool = True) -> Iterator[str]:
