@@ -7,12 +7,14 @@ from prefect import flow, get_run_logger
 
 from flows.answers import learnt, question_table, runs_of, table_row
 from flows.artifacts import Cell, publish_markdown, publish_table
+from flows.failed_runs import advised, explain
 from flows.judge import check_before
 from flows.mlflow_run import AblationRun
 from flows.names import split_dataset
 from flows.outcomes import AblateOutcome, VariantOutcome
 from flows.params import AblateParams, EvaluateSettings, TrainParams
 from flows.ray_session import TASK_CPUS, Cluster, ray_session
+from flows.run_names import ablate_name
 from flows.variant_pool import run_all
 from flows.variant_run import VariantJob, bases_of, variant_job
 from flows.variants import (
@@ -44,7 +46,8 @@ class AblationError(HcpError):
         return AblationError, (str(self), self.outcome)
 
 
-@flow(name="ablate-hcp")
+@flow(name="ablate-hcp", flow_run_name=ablate_name, on_failure=[explain], on_crashed=[explain])
+@advised
 def ablate_hcp(params: AblateParams) -> AblateOutcome:
     """Train and evaluate each variant with the same data, seeds and steps; answer the questions.
 

@@ -7,9 +7,11 @@ from prefect import flow, get_run_logger, task
 
 from flows.artifacts import Progress, publish_table
 from flows.caching import CacheJob, CacheReport, shard_units
+from flows.failed_runs import advised, explain
 from flows.names import model_path, split_dataset
 from flows.outcomes import CacheOutcome
 from flows.params import CacheParams
+from flows.run_names import cache_name, cache_title, rename
 from storage.caches import Cache, is_cached, read_cached_shard
 from storage.errors import CacheError
 from storage.versions import DatasetVersion, open_version
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 _NAMED = 20  # bad samples in the table
 
 
-@flow(name="cache-dataset")
+@flow(name="cache-dataset", flow_run_name=cache_name, on_failure=[explain], on_crashed=[explain])
+@advised
 def cache_dataset(params: CacheParams) -> CacheOutcome:
     """Encode a dataset version for a base, so that training needs neither VAE nor text encoder.
 
@@ -32,6 +35,7 @@ def cache_dataset(params: CacheParams) -> CacheOutcome:
             could not be read; the others are cached then.
     """
     logger, version = get_run_logger(), open_version(*split_dataset(params.dataset))
+    rename(cache_title(params, f"{version.root}@{version.id}"))
     job = plan_cache(params, version)
     todo = [name for name in version.shards if not is_cached(job.cache, name)]
     logger.info(

@@ -8,10 +8,12 @@ from prefect import flow, get_run_logger, task
 from flows.artifacts import Cell, publish_link, publish_markdown, publish_table
 from flows.cards import add_evaluation
 from flows.compare_page import beside_report, save_page
+from flows.failed_runs import advised, explain
 from flows.jobs import EvaluationJob, EvaluationResult, run_evaluation
 from flows.mlflow_run import add_report
 from flows.outcomes import EvaluateOutcome
 from flows.params import EvaluateParams
+from flows.run_names import evaluate_name
 from hcp.evaluation.results import EvaluationReport, Scores
 from storage.checkpoints import verify_checkpoint
 from storage.errors import CheckpointError
@@ -28,7 +30,8 @@ REPORT_NAME, SCORES_NAME = "report.html", "scores.json"
 WHY = "not measured"  # column of the reasons
 
 
-@flow(name="evaluate-hcp")
+@flow(name="evaluate-hcp", flow_run_name=evaluate_name, on_failure=[explain], on_crashed=[explain])
+@advised
 def evaluate_hcp(params: EvaluateParams) -> EvaluateOutcome:
     """Compare a checkpoint with its base and the champion on the same prompts and seeds.
 

@@ -10,12 +10,14 @@ from pydantic import BaseModel, ValidationError
 
 from flows.artifacts import publish_markdown
 from flows.evaluate import evaluate_hcp
+from flows.failed_runs import advised, explain
 from flows.judge import check_before
 from flows.names import model_path
 from flows.outcomes import PipelineOutcome
 from flows.params import ComputeParams, EvaluateParams, RebuildAndTrainParams, TrainParams
 from flows.ray_session import ray_session
 from flows.rebuild import rebuild_dataset
+from flows.run_names import pipeline_name
 from flows.train import train_hcp
 from storage.canonical import digest_of, plain_json
 from storage.checkpoints import verify_checkpoint
@@ -29,7 +31,13 @@ _NOT_COUNTED = {
 }  # fmt: skip
 
 
-@flow(name="rebuild-and-train")
+@flow(
+    name="rebuild-and-train",
+    flow_run_name=pipeline_name,
+    on_failure=[explain],
+    on_crashed=[explain],
+)
+@advised
 def rebuild_and_train(params: RebuildAndTrainParams) -> PipelineOutcome:
     """Run rebuild-dataset, train-hcp and evaluate-hcp as subflows over one Ray connection.
 

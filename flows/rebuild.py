@@ -17,7 +17,9 @@ from flows.artifacts import (
     publish_table,
 )
 from flows.extraction import ExtractorFactory, RebuildJob, rebuild_job, sized, version_facts
+from flows.failed_runs import advised, explain
 from flows.params import RebuildParams
+from flows.run_names import rebuild_name, rebuild_title, rename
 from hcp.pages.sample_sheet import sample_sheet
 from storage.errors import SourceError
 from storage.layout import Root
@@ -32,7 +34,14 @@ if TYPE_CHECKING:
     from priors.reports import PoolReport, UnitReport
 
 
-@flow(name="rebuild-dataset", log_prints=False)
+@flow(
+    name="rebuild-dataset",
+    flow_run_name=rebuild_name,
+    log_prints=False,
+    on_failure=[explain],
+    on_crashed=[explain],
+)
+@advised
 def rebuild_dataset(params: RebuildParams) -> str:
     """Extract pose and mask priors from captioned photos; return the dataset version's id.
 
@@ -47,6 +56,7 @@ def rebuild_dataset(params: RebuildParams) -> str:
         n_units = work.plan.n_units
         logger.info("nothing to do: all %d units are committed, no model was run", n_units)
     version = publish(job, work)
+    rename(rebuild_title(params, version.id))
     logger.info(
         "dataset version %s: %d samples in %d shards, %d rejects",
         version.id, version.n_samples, len(version.shards), version.n_rejects,

@@ -8,8 +8,10 @@ from prefect import flow, get_run_logger, task
 
 from flows.artifacts import publish_table
 from flows.extraction import RebuildJob, rebuild_job
+from flows.failed_runs import advised, explain
 from flows.params import RebuildParams, RetryParams
 from flows.rebuild import extract, plan_work, publish, run_extractors
+from flows.run_names import rebuild_title, rename, retry_name
 from storage.errors import HcpError
 from storage.layout import Root
 from storage.locations import read_bytes, remove_folder
@@ -18,7 +20,14 @@ from storage.records import RejectReason
 from storage.retries import merge_retry, units_to_retry
 
 
-@flow(name="retry-failed", log_prints=False)
+@flow(
+    name="retry-failed",
+    flow_run_name=retry_name,
+    log_prints=False,
+    on_failure=[explain],
+    on_crashed=[explain],
+)
+@advised
 def retry_failed(params: RetryParams) -> str:
     """Try rejects of ``params.reasons`` again; return the id of the version that has what works.
 
@@ -32,6 +41,7 @@ def retry_failed(params: RetryParams) -> str:
         extract(job, work)
     tried, gained = retry(job, work.plan, frozenset(params.reasons))
     version = publish(job, work)
+    rename(rebuild_title(params, version.id))
     rows = [{"tried again": tried, "samples now": gained}]
     publish_table("retry", rows, description=f"Rejects tried again for {version.id}")
     get_run_logger().info(

@@ -13,10 +13,12 @@ from prefect.cache_policies import NO_CACHE
 from flows.artifacts import publish_table
 from flows.cards import write_card
 from flows.display import TrainingDisplay
+from flows.failed_runs import advised, explain
 from flows.mlflow_run import TrainingRun
 from flows.names import Dataset, model_path, split_dataset
 from flows.outcomes import TrainOutcome
 from flows.params import TrainParams
+from flows.run_names import rename, train_name, train_title
 from hcp.config import FileDtype
 from storage.checkpoints import verify_checkpoint
 from storage.exports import export_files
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
 LOSSES = ("loss", "denoise", "alignment")
 
 
-@flow(name="train-hcp")
+@flow(name="train-hcp", flow_run_name=train_name, on_failure=[explain], on_crashed=[explain])
+@advised
 def train_hcp(params: TrainParams, dataset: Dataset | None = None) -> TrainOutcome:
     """Fine-tune HcP layers into a frozen base; return the checkpoint and its losses.
 
@@ -45,6 +48,7 @@ def train_hcp(params: TrainParams, dataset: Dataset | None = None) -> TrainOutco
     from hcp.training.run_folder import iter_metrics
 
     version = open_version(*split_dataset(dataset or params.dataset))
+    rename(train_title(params, f"{version.root}@{version.id}"))
     get_run_logger().info("dataset version %s: %d samples", version.id, version.n_samples)
     with TrainingRun(params, version) as run:
         result = fit_layers(starting_point(params), version, run)
