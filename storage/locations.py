@@ -4,6 +4,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -158,8 +159,24 @@ def stems_in(uri: str, suffix: str) -> list[str]:
 def read_bytes(uri: str) -> bytes:
     """Content of a file; OSError where it cannot be read."""
     if is_local(uri):
+        check_regular(uri)
         return local_path(uri).read_bytes()
     return read_object(*fresh_filesystem(uri))
+
+
+def check_regular(uri: str) -> None:
+    """Raise OSError where a local name is absent, or a pipe, a socket or a device.
+
+    To open one of those may never end. Objects pass.
+    """
+    if not is_local(uri):
+        return
+    mode = os.stat(local_path(uri)).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(
+            f"{uri}: neither a file nor a folder, but a pipe, a socket or a device; write what it "
+            "gives into a file first"
+        )
 
 
 def remove(uri: str) -> None:

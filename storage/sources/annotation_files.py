@@ -3,7 +3,7 @@
 import os
 import re
 
-from storage.locations import filesystem, join
+from storage.locations import check_regular, filesystem, join
 from storage.sources.base import has_image_suffix
 from storage.sources.captions import caption_fields, decode_text
 from storage.sources.listing import names_of
@@ -48,6 +48,7 @@ def find_annotations(folder: str) -> tuple[str, ...]:
 def _captions(uri: str) -> bool:
     """Whether an object's beginning and end name photos and have texts of captions."""
     try:
+        check_regular(uri)
         fs, path = filesystem(uri)
         with fs.open(path, "rb") as file:
             head = file.read(_LOOKED_AT_BYTES)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, Literal
 
 from storage.errors import SourceError
-from storage.locations import filesystem
+from storage.locations import check_regular, filesystem
 from storage.sources.captions import decode_text
 from storage.sources.csv_rows import BrokenRow, Row, csv_dialect, csv_rows, decoded_lines
 from storage.sources.parquet_rows import parquet_rows
@@ -58,6 +58,7 @@ def open_binary(uri: str) -> Generator[BinaryIO, None, None]:
         SourceError: it cannot be opened.
     """
     try:
+        check_regular(uri)
         fs, path = filesystem(uri)
         file = fs.open(path, "rb", compression=_compression(uri))
     except Exception as error:  # object stores raise their clients' own errors

@@ -78,6 +78,9 @@ def rank(number: int, store: str, out: str) -> None:
         agreement.settle([1.0])
     except HcpError as error:
         torch.save((means, nan, agreement.stop, agreement.bad, str(error)), f"{out}/{number}")
+    finally:
+        torch.distributed.barrier()  # a rank whose peer has gone is aborted by gloo
+        torch.distributed.destroy_process_group()
 
 
 @pytest.mark.slow
