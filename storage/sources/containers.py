@@ -133,8 +133,10 @@ def _note(found: _Level, path: str, files: Sequence[str]) -> None:
     found.photos = found.photos or bool(photos)
     found.tars = found.tars or any(is_tar_name(name) for name in files)
     tables = [name for name in files if is_table_name(name)]
-    if not photos:
-        tables += [name for name in files if name.lower().endswith(".json")][: _MAX_TABLES // 4]
+    tables += [
+        name for name in files
+        if name.lower().endswith(".json") and os.path.splitext(name)[0] not in photos
+    ][: _MAX_TABLES // 4]  # fmt: skip
     if found.tables is not None:
         found.tables += [f"{path}/{name}" if path else name for name in tables]
     if photos and not found.sidecars:

@@ -113,18 +113,25 @@ def test_folders_in_circles_end(tmp_path):
     assert folder_format(str(tmp_path)) == "folder"
 
 
+@pytest.mark.parametrize(
+    ("table", "content"),
+    [
+        ("set.csv", "image_path,caption\na.jpg,a man\n"),
+        ("set.json", '[{"image": "a.jpg", "conversations": [{"from": "gpt", "value": "men"}]}]'),
+    ],
+)
 def test_photos_beside_a_table_stay_a_folder_and_a_warning_says_how_to_have_the_table(
-    tmp_path, jpeg, caplog
+    tmp_path, jpeg, caplog, table, content
 ):
     _put(tmp_path / "a.jpg", jpeg())
-    _put(tmp_path / "set.csv", "image_path,caption\na.jpg,a man\n")
+    _put(tmp_path / table, content)
     with caplog.at_level(logging.WARNING):
         assert folder_format(str(tmp_path)) == "folder"
-    assert "captions of set.csv count if that file is given" in caplog.text
+    assert f"captions of {table} count if that file is given" in caplog.text
     caplog.clear()
     _put(tmp_path / "a.txt", "a man")
     assert folder_format(str(tmp_path)) == "folder"
-    assert "set.csv" not in caplog.text
+    assert table not in caplog.text
 
 
 def test_a_list_in_json_is_a_table(tmp_path, jpeg):
