@@ -32,8 +32,8 @@ def nested(annotation: Any) -> type | None:
     return annotation if is_config else None
 
 
-def _element(annotation: Any) -> type | None:
-    """The config of which a field holds several."""
+def element(annotation: Any) -> type | None:
+    """The config of which a field holds several; None for any other field."""
     found = get_args(annotation) if get_origin(annotation) is tuple else ()
     return nested(found[0]) if found else None
 
@@ -62,7 +62,7 @@ def check_names(kind: type, data: Any, above: Path = ()) -> None:
         below = nested(branches(kind)[name])
         if below is not None:
             check_names(below, value, (*above, name))
-        each = _element(branches(kind)[name])
+        each = element(branches(kind)[name])
         if each is not None and isinstance(value, list | tuple):
             for entry in value:
                 check_names(each, entry, (*above, name))

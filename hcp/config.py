@@ -40,9 +40,9 @@ class StageTable:
     Our reading: coarse structure is decided early (large t) in the bottleneck, detail late.
     """
 
-    down: Schedule = "off"
-    mid: Schedule = "early"
-    up: Schedule = "late"
+    down: Schedule = "off"  # of lambda(t): early is sin(pi/2 t/T), late is cos(pi/2 t/T)
+    mid: Schedule = "early"  # early: aligned most where it is noisy
+    up: Schedule = "late"  # late: aligned most where it is nearly clean
 
     def __post_init__(self) -> None:
         for stage in STAGES:
@@ -60,9 +60,9 @@ class PriorTable:
     Several priors are averaged after each was scaled to a maximum of 1.
     """
 
-    person: tuple[Prior, ...] = ("heatmap", "mask")
-    action: tuple[Prior, ...] = ("heatmap",)
-    body: tuple[Prior, ...] = ("heatmap",)
+    person: tuple[Prior, ...] = ("heatmap", "mask")  # words such as "woman"
+    action: tuple[Prior, ...] = ("heatmap",)  # words such as "jumping"
+    body: tuple[Prior, ...] = ("heatmap",)  # parts of the body
 
     def __post_init__(self) -> None:
         for kind, priors in self.by_kind().items():
@@ -85,7 +85,7 @@ class AlignmentConfig:
     """The human-centric alignment loss: ``L = L_denoise + alpha * sum_stage lambda(t) * L_l``."""
 
     alpha: float = 0.1  # weight of the whole term, dimensionless (our reading)
-    distance: Distance = "cosine"
+    distance: Distance = "cosine"  # of a word's map from its prior; centred: without their means
     stages: StageTable = field(default_factory=StageTable)
     priors: PriorTable = field(default_factory=PriorTable)
 
@@ -105,7 +105,7 @@ class HcpConfig:
     gate: Gate = "fixed"  # "fixed": g = 1, the paper; "zero": g is learned from 0 (ours)
     start: Start = "flat"  # K_h = phi(C); "residual": W_k C + phi(C), phi from 0 (ours)
     value: Value = "frozen"  # V_h = V; ours: learned V + psi(C), own psi(C), pixel psi(C) + chi(X)
-    stages: tuple[Stage, ...] = ("mid", "up")
+    stages: tuple[Stage, ...] = ("mid", "up")  # of the U-Net, whose cross-attentions get a layer
     map_scales: tuple[int, ...] | None = None  # latent px per map px (1, 2, 4, 8); None: all
     init_seed: int = 0  # of phi's weights
     alignment: AlignmentConfig = field(default_factory=AlignmentConfig)

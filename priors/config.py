@@ -42,7 +42,7 @@ class JudgeConfig(ModelConfig):
 class MaskMending:
     """Small faults of a person's mask that are mended before it is stored."""
 
-    enabled: bool = True
+    enabled: bool = True  # False: masks as the model gives them
     max_hole_fraction: float = 0.002  # of the mask's area: such holes are filled; larger ones,
     #                                   as between an arm and the body, stay
     max_speck_fraction: float = 0.005  # of the mask's area: such pieces are removed where ...
@@ -71,7 +71,7 @@ class ExtractorConfig:
     batch_size: int = 8  # photos
     mask_batch_size: int = 8  # photos
     trust_weights: bool = False  # load pickles of unknown digest
-    decode_threads: int = 2
+    decode_threads: int = 2  # photos decoded at a time, beside the models
     mending: MaskMending = field(default_factory=MaskMending)
 
     def __post_init__(self) -> None:
@@ -104,7 +104,7 @@ class PoolConfig:
     """How many extractors there are, and what each of them gets."""
 
     count: int = 0  # at most so many; 0: as many as fit
-    cpus_each: float = 1.0
+    cpus_each: float = 1.0  # of the cluster, for one extractor
     gpus_each: float | None = None  # None: the flow gives 1 where the cluster has any, else 0
     memory_gib_each: float | None = None  # of the machine's; None: estimated; 0: not looked at
     decode_cpus: int = 0  # of the cluster, that decode for the extractors; 0: their own

@@ -17,18 +17,18 @@ _FORMER_CAPTION_CHARS = 1000  # the limit by default, in earlier versions
 class GateConfig:
     """What a photo must have to become a sample."""
 
-    min_side_px: int = 256
+    min_side_px: int = 256  # of the shorter side
     max_pixels: int = MAX_PIXELS  # of any format; checked before a pixel is decoded
     max_aspect: float = 4.0  # longer side / shorter side
     min_caption_chars: int = 1  # after clean-up, as all of the caption's limits
     max_caption_chars: int = MAX_CAPTION_CHARS  # against rubbish: encoders cut what is too long
-    min_caption_words: int = 1
+    min_caption_words: int = 1  # what blanks part
     min_letter_fraction: float = 0.0  # of what is not blank; refuses numbers, emoji, wrong bytes
     caption_scripts: tuple[str, ...] = ()  # Unicode's names, such as LATIN, ARABIC, CJK; empty: any
     min_script_fraction: float = 0.8  # of the letters, in one of caption_scripts
     min_score: float = 0.35  # of the person's detection
     min_area_fraction: float = 0.02  # of the person's box, of the photo
-    min_keypoints: int = 6
+    min_keypoints: int = 6  # of 17, on one person at least
     min_keypoint_confidence: float = 0.3  # for a keypoint to count
     max_people: int = 8  # detections of any score
 

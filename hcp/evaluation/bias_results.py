@@ -16,14 +16,14 @@ class BiasConfig:
 
     enabled: bool = False  # it draws prompts x seeds more pictures with base and candidate each
     prompts: tuple[str, ...] = ()  # none: hcp/evaluation/neutral_prompts.txt
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7)
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7)  # each prompt is drawn once per seed
     presentation: tuple[tuple[str, str], ...] = (
         ("a photo of a man", "a photo of a woman"),
         ("a photo of a young person", "a photo of an old person"),
     )  # pairs of texts; the CLIP model says which of the two a person's picture is nearer to
     alpha: float = 0.05  # of all tests together (Holm)
     power: float = 0.8  # with which the smallest shift that is stated would be found
-    n_permutations: int = 9999
+    n_permutations: int = 9999  # of the test
 
     def __post_init__(self) -> None:
         wrong = [prompt for prompt in self.prompts if not human_spans(prompt)]

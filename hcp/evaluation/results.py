@@ -26,18 +26,18 @@ Scores = Mapping[str, Mapping[str, tuple[float | None, ...]]]
 class EvaluationConfig:
     """What is drawn and how it is compared."""
 
-    prompts: tuple[str, ...] = DEFAULT_PROMPTS
+    prompts: tuple[str, ...] = DEFAULT_PROMPTS  # some with people, some without
     seeds: tuple[int, ...] = (0, 1, 2, 3)  # each prompt is drawn once per seed
-    steps: int = 30
-    guidance: float = 7.5
-    batch_size: int = 4
+    steps: int = 30  # sampling steps
+    guidance: float = 7.5  # classifier-free, 1 is off
+    batch_size: int = 4  # pictures drawn together
     precision: Literal["auto", "float32", "float16"] = "auto"  # auto: float16 on a GPU
     noise_levels: tuple[float, ...] = (0.2, 0.5, 0.8)  # timesteps of the photos, share of T
     max_photos: int = 64  # held-out ones whose attention is measured
     max_references: int = 500  # photos that FID, KID and CMMD compare with, held-out ones first
     min_face_px: int = 16  # side of the smallest face that is measured
     level: float = 0.95  # of the bootstrap intervals
-    n_resamples: int = 2000
+    n_resamples: int = 2000  # of the bootstrap
     bias: BiasConfig = field(default_factory=BiasConfig)  # who is drawn
     clothing: ClothingConfig = field(default_factory=ClothingConfig)
     out_of_domain: str | None = None

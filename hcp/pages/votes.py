@@ -42,7 +42,7 @@ class PicturePair:
 class ComparePageConfig:
     """What a compare page asks, and of how many pairs."""
 
-    question: str = "Which picture shows the better drawn person?"
+    question: str = "Which picture shows the better drawn person?"  # above each pair
     limit: int = 100  # pairs, at most
     repeats: int = 8  # of them are shown twice, sides swapped: does a rater say the same again?
     checks: int = 0  # further pairs of a picture and its scrambled self: does a rater look?

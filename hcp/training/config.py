@@ -48,10 +48,10 @@ class DataConfig:
     resolution_px: int | None = None  # side of a square crop, and the root of other aspects' area;
     #                                   None: the base model's own
     aspects: tuple[float, ...] = (1.0,)  # width / height of the buckets; 1.0 must be one of them
-    flip_probability: float = 0.5
+    flip_probability: float = 0.5  # share of photos that are mirrored, where the caption allows it
     caption_dropout: float = 0.1  # share of captions replaced by "" (classifier-free guidance)
     min_crop_scale: float = 1.0  # 1: always the largest crop of the bucket's aspect
-    decode_threads: int = 4
+    decode_threads: int = 4  # of each worker, for the next two batches
     also: tuple[Mixed, ...] = ()  # further dataset versions, mixed with the training's `dataset`
 
     def __post_init__(self) -> None:
@@ -115,21 +115,21 @@ class TrainConfig:
     steps: int = 2000  # optimizer steps
     batch_size: int = 8  # samples per worker and forward pass
     accumulate: int = 1  # forward passes per optimizer step
-    learning_rate: float = 1e-4
+    learning_rate: float = 1e-4  # after the warm-up; `full` wants about a tenth
     warmup_steps: int = 50  # linear, then as optimizer.schedule says
-    weight_decay: float = 1e-2
-    max_grad_norm: float = 1.0
+    weight_decay: float = 1e-2  # AdamW's, beside the gradient
+    max_grad_norm: float = 1.0  # longer gradients are cut to it
     ema_decay: float | None = 0.999  # None: no moving average; else it is what a checkpoint holds
     min_snr_gamma: float | None = None  # min-SNR weighting of the denoising loss; None: off
     noise_offset: float = 0.0  # standard deviations by which each channel's noise is shifted
     precision: Precision = "auto"  # auto: bfloat16 on a GPU, else float32
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: bool = False  # less memory, more time
     compile: bool = False  # torch.compile of the base's blocks: slow first steps, faster ones then
     checkpoint_every: int = 500  # optimizer steps
     export_step: Literal["last", "best"] = "last"  # best: the checkpoint of least validation loss
     max_skipped_in_row: int = 100  # steps that are not finite; more is no accident, and ends it
     max_bad_fraction: float = 0.01  # of the train split that cannot be read; more ends the run
-    seed: int = 0
+    seed: int = 0  # of the order, the noise, the flips and the dropped captions
     init_from: str | None = None  # checkpoint to begin with: folder, registry URI, "champion"
     any_base: bool = False  # it may be of a base with other weights and the same layout
     resnet_weights: str | None = "IMAGENET1K_V2"  # only read where the priors name "resnet50"
@@ -192,8 +192,8 @@ class TrainConfig:
 class Workers:
     """What Ray Train runs on."""
 
-    count: int = 1
-    cpus_each: float = 0.9
+    count: int = 1  # processes that train together
+    cpus_each: float = 0.9  # of the cluster, for one worker
     gpus_each: float | None = None  # None: the flow gives 1 where the cluster has any, else 0
     max_failures: int = 2  # restarts of the whole group after a killed worker
     keep_checkpoints: int = 2  # the last so many; that of the lowest validation loss stays too

@@ -35,9 +35,9 @@ class OptimizerConfig:
     """Which optimizer, and how the learning rate goes on after the warm-up."""
 
     name: OptimizerName = "adamw"  # adamw-8bit needs hcp[bnb], schedule-free hcp[schedule-free]
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    schedule: Schedule = "constant"
+    betas: tuple[float, float] = (0.9, 0.999)  # shares of the old in the two moving averages
+    eps: float = 1e-8  # added to the divisor
+    schedule: Schedule = "constant"  # after the warm-up: constant, or down to `final_fraction`
     final_fraction: float = 0.0  # of the learning rate, at the end of cosine and linear
     decay_steps: int | None = None  # step at which they end; None: the training's `steps`
     decay_share: float = 1.0  # of the steps after the warm-up that they take, the last ones

@@ -40,10 +40,10 @@ class SamplesConfig:
         "a woman doing yoga in a park",
         "two people dancing on a stage",
         "a man riding a bicycle down a street",
-    )
-    seeds: tuple[int, ...] = (0, 1, 2, 3)
+    )  # one row each
+    seeds: tuple[int, ...] = (0, 1, 2, 3)  # each prompt is drawn once per seed
     steps: int = 30  # sampling steps
-    guidance: float = 7.5
+    guidance: float = 7.5  # classifier-free, 1 is off
     size_px: int | None = None  # side of the square pictures; None: the training's resolution
 
     def __post_init__(self) -> None:

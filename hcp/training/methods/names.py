@@ -33,10 +33,10 @@ NEEDS_PEOPLE = ("hcp", "attention", "region")
 class LoraConfig:
     """LoRA matrices of the methods that train them."""
 
-    rank: int = 16
+    rank: int = 16  # of the two factors
     alpha: float | None = None  # the update is scaled by alpha / rank; None: the rank, so by 1
     targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")  # ends of the layers' names
-    init_seed: int = 0
+    init_seed: int = 0  # of the first factor
 
     def __post_init__(self) -> None:
         if self.rank < 1:
@@ -57,7 +57,7 @@ class RegionConfig:
     """How much more people count in the denoising loss of ``region``; only the ratio matters."""
 
     inside: float = 3.0  # weight inside the person masks
-    outside: float = 1.0
+    outside: float = 1.0  # weight outside them
 
     def __post_init__(self) -> None:
         weights = (self.inside, self.outside)
