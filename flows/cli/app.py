@@ -1,59 +1,89 @@
 """The ``hcp`` command: its subcommands, and how a user's mistake ends."""
 
 import os
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
 from flows.cli import adapters, local, people, runs, sources
-from flows.cli.console import fail, show_any_name
+from flows.cli.console import fail, say, settle_streams
+from flows.cli.examples import EXAMPLES
 from flows.cli.failures import server_is_away
+from flows.cli.help import HelpCommand, HelpGroup
 from storage.errors import HcpError
 
-COMMANDS = (
-    local.demo,
-    sources.sources,
-    runs.rebuild,
-    runs.retry_failed,
-    runs.cache,
-    runs.train,
-    runs.evaluate,
-    runs.ablate,
-    local.promote,
-    local.rollback,
-    adapters.generate,
-    adapters.push,
-    people.compare_page,
-    people.votes,
-    local.inspect,
-    local.verify,
-    local.gc,
-    local.weights,
-    local.doctor,
-)
-"""In the order of the help; a function's name is its command's."""
+COMMANDS = {
+    "Start": (local.demo, local.doctor),
+    "Data": (
+        sources.sources,
+        runs.rebuild,
+        runs.retry_failed,
+        runs.cache,
+        local.inspect,
+        local.verify,
+        local.gc,
+    ),
+    "Models": (
+        runs.train,
+        runs.evaluate,
+        runs.ablate,
+        local.promote,
+        local.rollback,
+        local.weights,
+    ),
+    "Pictures": (adapters.generate, adapters.push, people.compare_page, people.votes),
+}
+"""By heading, in the order of the help; a function's name is its command's."""
+
+_ENVIRONMENT = {
+    # A first start of Prefect's own in-process server takes longer than its default allows.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # Tries of a request, two minutes in all: a server that restarts ends no run at its last step.
+    "PREFECT_CLIENT_MAX_RETRIES": "6",
+}
 
 app = typer.Typer(
     name="hcp",
-    help="Human-centric Prior fine-tuning: priors at scale, training, evaluation, registry.",
+    cls=HelpGroup,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,  # its boxes wrap paths, and take brackets for markup
     pretty_exceptions_enable=False,
 )
-for command in COMMANDS:
-    app.command(command.__name__.replace("_", "-"))(command)
+for heading, commands in COMMANDS.items():
+    for command in commands:
+        name = command.__name__.replace("_", "-")
+        add = app.command(name, cls=HelpCommand, epilog=EXAMPLES[name], rich_help_panel=heading)
+        add(command)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and end, where it is wanted."""
+    if wanted:
+        say(f"hcp {version('hcp')}")
+        raise typer.Exit
+
+
+@app.callback()
+def hcp(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=show_version, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Human-centric Prior fine-tuning: priors at scale, training, evaluation, registry."""
 
 
 def main() -> None:
     """Run the command line; a user's mistake ends with one clear message and exit code 2."""
-    show_any_name()
-    # A first start of Prefect's own in-process server takes longer than its default allows.
-    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    # Tries of a request, two minutes in all: a server that restarts ends no run at its last step.
-    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "6")
+    settle_streams()
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
-        app()
+        app(prog_name="hcp")
     except HcpError as error:
         fail(str(error))
     except Exception as error:

@@ -1,41 +1,33 @@
 """The commands that run a flow: every option is also a field of its parameters (flows.params)."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from flows.cli.console import say, say_table
 from flows.cli.local import Registry
+from flows.cli.options import (
+    AnyBase,
+    Base,
+    Config,
+    Device,
+    Duplicates,
+    Format,
+    Method,
+    Preset,
+    RayAddress,
+    Reasons,
+    Set,
+    Trust,
+    UseCache,
+)
 from flows.cli.sources import CaptionColumn, ImageColumn, Images
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
 P = TypeVar("P", bound="BaseModel")
-
-Config = Annotated[
-    Path | None, typer.Option(help="YAML file of any settings; --set and options win over it.")
-]
-Preset = Annotated[
-    str | None, typer.Option(help="Settings that go together: sd15, sdxl, paper or demo.")
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="path.to.field=value: any setting; may be repeated."),
-]
-RayAddress = Annotated[str | None, typer.Option(help="Ray cluster; default RAY_ADDRESS, or local.")]
-Device = Annotated[str | None, typer.Option(help="Of all models: auto, cpu or cuda.")]
-Trust = Annotated[
-    bool | None, typer.Option("--trust-weights", help="Load unknown pickled weights.")
-]
-Base = Annotated[
-    str | None, typer.Option(help="Diffusers id, folder, .safetensors file or 'embedded'.")
-]
-AnyBase = Annotated[
-    bool | None, typer.Option("--any-base", help="Take a fine-tune of the checkpoint's base too.")
-]
 
 _REBUILD = {name: f"extractor.{name}" for name in ("pose_model", "mask_model", "trust_weights")}
 _CACHE = {"workers": "workers.count"}
@@ -50,9 +42,7 @@ _EVALUATE = {"pose_model": "judge.weights", "trust_weights": "judge.trust_weight
 def rebuild(
     source: Annotated[str | None, typer.Option(help="Captioned photos, any fsspec URL.")] = None,
     root: Annotated[str | None, typer.Option(help="Where shards and versions live.")] = None,
-    format: Annotated[  # noqa: A002 - the option's name is pinned
-        str | None, typer.Option(help="auto, folder, table, webdataset or coco.")
-    ] = None,
+    format: Format = None,  # noqa: A002 - the option's name is pinned
     images: Images = None,
     skip_unlisted: Annotated[
         bool | None,
@@ -68,9 +58,7 @@ def rebuild(
     mask_model: Annotated[str | None, typer.Option(help="Name, path, URL or 'embedded'.")] = None,
     unit_size: Annotated[int | None, typer.Option(help="Samples of one shard, about.")] = None,
     trust_weights: Trust = None,
-    duplicates: Annotated[
-        str | None, typer.Option(help="Repeats the version leaves out: keep, exact, perceptual.")
-    ] = None,
+    duplicates: Duplicates = None,
     device: Device = None,
     ray_address: RayAddress = None,
     config: Config = None,
@@ -88,10 +76,7 @@ def rebuild(
 
 def retry_failed(
     root: Annotated[str, typer.Argument(help="Where shards and versions live.")],
-    reasons: Annotated[
-        list[str] | None,
-        typer.Option("--reason", help="Reject reason to try again; may be repeated."),
-    ] = None,
+    reasons: Reasons = None,
     device: Device = None,
     ray_address: RayAddress = None,
     config: Config = None,
@@ -132,9 +117,7 @@ def train(
     base: Base = None,
     out: Annotated[str | None, typer.Option(help="Where checkpoints are written.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps.")] = None,
-    method: Annotated[
-        str | None, typer.Option(help="hcp, hcp+value and so on, lora, attention, region, full.")
-    ] = None,
+    method: Method = None,
     workers: Annotated[int | None, typer.Option(help="Ray Train workers.")] = None,
     resume: Annotated[
         bool | None, typer.Option("--resume", help="Go on from the last checkpoint.")
@@ -143,9 +126,7 @@ def train(
         str | None, typer.Option(help="Weights to begin with: folder, registry URI or 'champion'.")
     ] = None,
     any_base: AnyBase = None,
-    cache: Annotated[
-        str | None, typer.Option(help="Read what `hcp cache` wrote: off, auto or required.")
-    ] = None,
+    cache: UseCache = None,
     registry: Registry = None,
     device: Device = None,
     ray_address: RayAddress = None,

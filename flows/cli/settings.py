@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from flows.cli.choices import PRESETS, presets
 from flows.cli.console import fail, note
 from flows.legacy import moved
 from flows.tree import branches, check_names, leaves, nested
@@ -22,7 +23,6 @@ P = TypeVar("P", bound=BaseModel)
 Layer = Mapping[str, Any]
 
 ENVIRONMENT_PREFIX = "HCP_"
-PRESETS = Path(__file__).parents[1] / "presets"
 _SECTIONS = {
     "RebuildParams": "rebuild",
     "CacheParams": "train",
@@ -85,9 +85,8 @@ def from_preset(kind: type, name: str | None) -> Layer:
     """
     if name is None:
         return {}
-    names = sorted(path.stem for path in PRESETS.glob("*.yaml"))
-    if name not in names:
-        raise ValueError(f"--preset {name}: there are {', '.join(names)}")
+    if name not in presets():
+        raise ValueError(f"--preset {name}: there are {', '.join(presets())}")
     sections: Layer = yaml.safe_load((PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))
 
     def section(below: type | None) -> str | None:
