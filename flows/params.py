@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from flows.legacy import moved
 from flows.names import Dataset, File, Name, Place, Registry, with_datasets, with_places
 from flows.tree import check_names
+from flows.variables import filled
 from hcp.config import FileDtype
 from hcp.evaluation.promotion import PromotionConfig
 from hcp.evaluation.results import EvaluationConfig
@@ -33,7 +34,7 @@ class Params(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _known_names(cls, data: Any) -> Any:
-        data = moved(cls, data)
+        data = moved(cls, filled(data))
         check_names(cls, data)
         return data
 

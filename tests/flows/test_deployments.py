@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from demo.world.dataset import DrawnFolder, write_folder
+from flows.provision import provision
 from tests.flows.flow_samples import ROOT, rebuild_params
 
 pytestmark = [pytest.mark.prefect, pytest.mark.slow]
@@ -29,28 +30,21 @@ DEPLOYMENTS = {
 
 @pytest.fixture(scope="module")
 def deployed(environment: dict[str, str], prefect_api: str, tmp_path_factory) -> dict[str, str]:
-    """The environment after ``prefect deploy --all``."""
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.actions import WorkPoolCreate
-
+    """The environment after ``provision``, and the places that its variables name."""
     folder = tmp_path_factory.mktemp("deployed")
     places = {
-        "HCP_SOURCE": str(folder / "photos"),
-        "HCP_ROOT": str(folder / "data"),
-        "HCP_BASE": "embedded",
-        "HCP_RUNS": str(folder / "runs"),
-        "HCP_REPORTS": str(folder / "reports"),
-        "HCP_CHECKPOINT": str(folder / "runs" / "latest"),
+        "source": str(folder / "photos"),
+        "root": str(folder / "data"),
+        "base": "embedded",
+        "runs": str(folder / "runs"),
+        "reports": str(folder / "reports"),
+        "checkpoint": str(folder / "runs" / "latest"),
     }
-    with get_client(sync_client=True) as client:
-        client.create_work_pool(WorkPoolCreate(name="hcp", type="process"))
-    done = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
-        env=environment | places, cwd=ROOT, capture_output=True, text=True, timeout=200,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return environment | places
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        lines = provision(places=places)
+    assert {f"deployment {name}: made" for name in DEPLOYMENTS} <= set(lines)
+    return environment | {f"HCP_{name.upper()}": value for name, value in places.items()}
 
 
 def test_all_flows_are_deployed_with_valid_parameters(deployed: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from flows import provision, variables
 from flows.params import (
     AblateParams,
     CacheParams,
@@ -19,6 +20,7 @@ from flows.params import (
 )
 
 TEXT = (Path(__file__).parents[2] / "prefect.yaml").read_text()
+PLACES = {f"hcp_{name}" for name in provision.PLACES}
 KINDS = {
     "rebuild_dataset": RebuildParams,
     "retry_failed": RetryParams,
@@ -31,33 +33,41 @@ KINDS = {
 NAMES = sorted(KINDS)
 
 
-def parameters(name: str, variables: dict[str, str]) -> Any:
-    """As Prefect fills the template: an unset variable is an empty string."""
-    text = re.sub(r"\{\{ \$(\w+) \}\}", lambda m: variables.get(m.group(1), ""), TEXT)
-    found = [d for d in yaml.safe_load(text)["deployments"] if d["entrypoint"].endswith(f":{name}")]
-    assert len(found) == 1
-    return found[0]["parameters"]["params"]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_with_its_variables_a_deployment_fits_its_flow(name: str) -> None:
-    variables = {v: f"/data/{v.lower()}" for v in set(re.findall(r"\$(HCP_\w+)", TEXT))}
-    KINDS[name].model_validate(parameters(name, variables))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_without_them_every_place_is_refused_by_its_name(name: str) -> None:
-    with pytest.raises(ValidationError) as refused:
-        KINDS[name].model_validate(parameters(name, {}))
-    errors = refused.value.errors()
-    assert all("is empty: a variable that is not set" in e["msg"] for e in errors)
-    places = {"source", "root", "base", "out", "dataset", "checkpoint"}
-    assert {str(e["loc"][-1]) for e in errors} <= places
-    n_variables = len(re.findall(r"\{\{ \$HCP", yaml.safe_dump(template(name))))
-    assert len(errors) == n_variables
-
-
-def template(name: str) -> Any:
+def parameters(name: str) -> Any:
     loaded = yaml.safe_load(TEXT)["deployments"]
-    (found,) = [d for d in loaded if d["entrypoint"].endswith(f":{name}")]
-    return yaml.safe_load(yaml.safe_dump(found["parameters"]["params"]))
+    (found,) = [d for d in loaded if d["entrypoint"].endswith(f".{name}")]
+    return found["parameters"]["params"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_with_its_variables_a_deployment_fits_its_flow(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(variables, "server_value", lambda variable: f"/data/{variable}")
+    filled = KINDS[name].model_validate(parameters(name)).model_dump_json()
+    for variable in named(name):
+        assert f"/data/{variable}" in filled
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_them_the_variable_and_what_sets_it_are_named(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(variables, "server_value", lambda variable: None)
+    with pytest.raises(ValidationError, match=r"variable hcp_\w+ is not set.*prefect variable set"):
+        KINDS[name].model_validate(parameters(name))
+
+
+def test_a_deployment_reads_no_variable_that_provision_does_not_know() -> None:
+    assert set(re.findall(r"variable:(\w+)", TEXT)) == PLACES
+    assert all(named(name) for name in NAMES)
+
+
+def named(name: str) -> set[str]:
+    return set(re.findall(r"variable:(\w+)", yaml.safe_dump(parameters(name))))
+
+
+def test_the_file_beside_the_readme_is_the_one_that_is_installed() -> None:
+    root = Path(__file__).parents[2]
+    assert (root / "prefect.yaml").resolve() == root / "flows" / "prefect.yaml"
+    assert (root / "deploy/automations").resolve() == root / "flows" / "automations"
