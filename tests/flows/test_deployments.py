@@ -117,7 +117,7 @@ def test_a_new_dataset_version_starts_training_on_it(deployed: dict[str, str]) -
         (new,) = _runs_of(client, training.id) - before
         run = client.read_flow_run(new)
         assert run.parameters["dataset"] == published
-        assert run.parameters["params"]["base"] == "embedded"
+        assert run.parameters["params"]["base"] == "variable:hcp_base"  # read when it starts
 
 
 @pytest.fixture
