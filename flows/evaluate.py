@@ -88,6 +88,10 @@ def compare(job: EvaluationJob) -> EvaluationResult:
 
     params = job.params
     with ray_session(params.ray_address) as cluster:
+        cluster = cluster.wait_for(
+            gpus=params.gpus, device=params.device, limit_s=params.nodes_wait_s,
+            say=get_run_logger().info,
+        )  # fmt: skip
         gpus = cluster.gpus_each(params.gpus, device=params.device)
         return run_remote(run_evaluation, job, num_gpus=gpus)
 

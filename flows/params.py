@@ -49,6 +49,12 @@ class ComputeParams(Params):
         Literal["auto", "cpu", "cuda"],
         Field(description="of all models; auto: cuda where a worker has a GPU"),
     ] = "auto"
+    nodes_wait_s: Annotated[
+        float,
+        Field(
+            ge=0, description="seconds in which a cluster of ray_address may still get its nodes"
+        ),
+    ] = 900.0
 
 
 class RebuildParams(ComputeParams):

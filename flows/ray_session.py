@@ -10,22 +10,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from math import inf
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flows.machine import Machine, this_machine
+from flows.suspension import raise_if_suspended
+from storage.errors import ClusterError
 from storage.extras import explained_imports
+
+if TYPE_CHECKING:
+    from flows.autoscaler import Room
 
 logger = logging.getLogger(__name__)
 
 _ROUNDING = 1e-6  # 0.3 GPUs are a third of 0.9
+NODES_WAIT_S = 900.0  # for nodes that a cluster does not have yet
+_POLL_S = 0.5
 
 T = TypeVar("T")
 
 GIB = 2**30
 _STORE_BYTES, _LEAST_STORE_BYTES = 2 * GIB, 100 * 2**20
+_SETTER = "set_sigterm_handler"
 _UV_HOOK = "RAY_ENABLE_UV_RUN_RUNTIME_ENV"
 TASK_CPUS = 1.0  # of a task of ``run_remote``
 _RUNNING: list[Any] = []
+_IS_LOCAL = [True]  # the open session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,19 +46,22 @@ class Cluster:
     gpus: float
     nodes: int
     each: tuple[tuple[float, float], ...] = ()  # CPUs and GPUs of each node
-    memory_gib: float = inf  # Ray's resource of that name, of the node that has most
+    memory_gib: float = inf  # Ray's resource of that name, of the node with CPUs that has most
+    local: bool = True  # started by us: no node joins it
 
     def room_for(self, count: int, *, cpus: float, gpus: float = 0.0) -> int:
         """How many groups of so many workers of this size run at a time; 1 at least.
 
         A worker is on one node, a group may be on several.
         """
+        return max(1, self._workers(cpus, gpus) // count)
+
+    def _workers(self, cpus: float, gpus: float) -> int:
         nodes = self.each or ((self.cpus, self.gpus),)
-        workers = sum(
+        return sum(
             int(min(node_cpus / cpus + _ROUNDING, node_gpus / gpus + _ROUNDING if gpus else inf))
             for node_cpus, node_gpus in nodes
         )
-        return max(1, workers // count)
 
     def gpus_each(self, asked: float | None, *, device: str = "auto") -> float:
         """GPUs of one worker: none on ``cpu``, else as asked, else 1 where the cluster has any."""
@@ -58,6 +70,59 @@ class Cluster:
         if asked is not None:
             return asked
         return 1.0 if self.gpus or device == "cuda" else 0.0
+
+    def wait_for(
+        self,
+        count: int = 1,
+        *,
+        cpus: float = TASK_CPUS,
+        gpus: float | None = None,
+        device: str = "auto",
+        limit_s: float = NODES_WAIT_S,
+        say: Callable[[str], None] = logger.info,
+    ) -> "Cluster":
+        """The cluster as it is once so many workers of this size have room in it at a time.
+
+        Nodes that are not there are asked for, and waited for; those that are there and busy are
+        waited for without limit. Where nobody says whether workers get GPUs (``gpus`` none and
+        ``device`` auto), and the cluster has none, an autoscaler is asked for one: what it starts
+        is waited for, and without an answer there are none.
+
+        Args:
+            count: of workers.
+            cpus: of each.
+            gpus: of each, as :meth:`gpus_each` takes them.
+            device: as :meth:`gpus_each` takes it.
+            limit_s: of the wait for nodes, in seconds.
+            say: takes a sentence on the wait, every 15 seconds.
+        Raises:
+            ClusterError: they never fit, or not before the limit.
+        """
+        from flows.autoscaler import Room, gpu_comes, wait_for_room
+
+        def now() -> Cluster:
+            return _cluster(local=False)
+
+        cluster = self
+        if gpus is None and device == "auto" and not self.gpus and not self.local:
+            gpu_comes(cpus, there=lambda: bool(now().gpus), limit_s=limit_s, say=say)
+            cluster = now()
+        room = Room(count=count, cpus=cpus, gpus=cluster.gpus_each(gpus, device=device))
+        if not self.local:
+            wait_for_room(room, lacking=lambda: now()._lacking(room), limit_s=limit_s, say=say)
+            return now()
+        if has := self._lacking(room):
+            raise ClusterError(
+                f"{room} never fit: this machine offers {has}; ask for fewer or smaller workers "
+                "(workers.*, gpus), or give a larger cluster (ray_address)"
+            )
+        return self
+
+    def _lacking(self, room: "Room") -> str | None:
+        """What there is, where the room is larger."""
+        if self._workers(room.cpus, room.gpus) >= room.count:
+            return None
+        return f"{self.nodes} nodes with {self.cpus:g} CPUs and {self.gpus:g} GPUs in all"
 
 
 @contextmanager
@@ -76,19 +141,22 @@ def ray_session(address: str | None = None) -> Generator[Cluster]:
         import ray
 
     if ray.is_initialized():
-        yield _cluster(ray)
+        yield _cluster(local=_IS_LOCAL[0])
         return
     target = address or os.environ.get("RAY_ADDRESS") or "local"
     options: dict[str, Any] = {"address": target, "log_to_driver": False, "namespace": "hcp"}
     if target == "local":
         options |= {"include_dashboard": False} | local_resources(this_machine())
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    with _keep_sigterm_handler():
-        ray.init(**options)
+    _IS_LOCAL[0] = target == "local"
     try:
-        yield _cluster(ray)
+        with _keep_sigterm_handler():
+            ray.init(**options)
+        cluster = _cluster(local=_IS_LOCAL[0])
+        logger.info("ray: %s", cluster)
+        yield cluster
     finally:
-        ray.shutdown()
+        ray.shutdown()  # what was started, also where a signal came in the middle of it
 
 
 def local_resources(machine: Machine) -> dict[str, int]:
@@ -105,14 +173,23 @@ def local_resources(machine: Machine) -> dict[str, int]:
 
 
 def run_remote(function: Callable[..., T], *args: object, num_gpus: float = 0) -> T:
-    """Run one function as one Ray task and return what it returns; its exception is raised here."""
+    """Run one function as one Ray task and return what it returns; its exception is raised here.
+
+    Raises:
+        Pause: the flow run was paused; the task has ended.
+    """
     import ray
 
     remote: Any = ray.remote(num_cpus=TASK_CPUS, num_gpus=num_gpus, max_retries=0)(function)
     reference = remote.remote(*args)
     _RUNNING.append(reference)
     try:
+        while not ray.wait([reference], timeout=_POLL_S)[0]:
+            raise_if_suspended()
         result: T = ray.get(reference)
+    except BaseException:
+        ray.cancel(reference, force=True)  # a signal, Ctrl-C: in a session that others go on with
+        raise
     finally:
         _RUNNING.remove(reference)
     return result
@@ -143,26 +220,37 @@ def _leave_uv_alone() -> None:
 
 @contextmanager
 def _keep_sigterm_handler() -> Generator[None]:
+    """Whatever comes while Ray starts meets the handler that was there before, and so after it.
+
+    ``ray.init`` sets its own at its very beginning, and takes seconds.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # handlers can be read and set in the main thread only, and ray.init leaves them too
         return
     handler = signal.getsignal(signal.SIGTERM)
+    private: Any = import_module("ray._private.utils")
+    setter = getattr(private, _SETTER, None)
+    setattr(private, _SETTER, lambda handler: None)
     try:
         yield
     finally:
+        setattr(private, _SETTER, setter)
         signal.signal(signal.SIGTERM, handler)
 
 
-def _cluster(ray: Any) -> Cluster:
-    total: dict[str, float] = ray.cluster_resources()
-    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    cluster = Cluster(
+def _cluster(*, local: bool) -> Cluster:
+    import ray
+
+    total: Any = ray.cluster_resources()
+    nodes: Any = ray.nodes()
+    alive: list[dict[str, float]] = [node["Resources"] for node in nodes if node["Alive"]]
+    workers = [node for node in alive if node.get("CPU")] or alive  # a head may have none
+    return Cluster(
         address=ray.get_runtime_context().gcs_address,
         cpus=total.get("CPU", 0.0),
         gpus=total.get("GPU", 0.0),
         nodes=len(alive),
         each=tuple((node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in alive),
-        memory_gib=max((node.get("memory", inf) / GIB for node in alive), default=inf),
+        memory_gib=max((node.get("memory", inf) / GIB for node in workers), default=inf),
+        local=local,
     )
-    logger.info("ray: %s", cluster)
-    return cluster

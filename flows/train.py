@@ -108,20 +108,24 @@ def fit_layers(params: TrainParams, version: DatasetVersion, run: TrainingRun) -
     from flows.ray_session import ray_session
     from hcp.training.ray import fit
 
-    display = TrainingDisplay(total=params.training.steps, link=run.place)
+    display, workers = TrainingDisplay(total=params.training.steps, link=run.place), params.workers
 
     def on_event(event: "Event") -> None:
         run(event)
         display(event)
 
     with ray_session(params.ray_address) as cluster, closing(display):
-        gpus = cluster.gpus_each(params.workers.gpus_each, device=params.device)
+        cluster = cluster.wait_for(
+            workers.count, cpus=workers.cpus_each, gpus=workers.gpus_each, device=params.device,
+            limit_s=params.nodes_wait_s, say=get_run_logger().info,
+        )  # fmt: skip
+        gpus = cluster.gpus_each(workers.gpus_each, device=params.device)
         return fit(
             params.training,
             dataset=version,
             base=model_path(params.base, "base"),
             out=params.out,
-            workers=replace(params.workers, gpus_each=gpus),
+            workers=replace(workers, gpus_each=gpus),
             resume=params.resume,
             on_event=on_event,
             on_note=get_run_logger().warning,

@@ -37,6 +37,10 @@ class HubError(CheckpointError):
     """The hub does not know a repository, refuses it, or holds no adapter there."""
 
 
+class ClusterError(HcpError, RuntimeError):
+    """A Ray cluster has no room for what is asked of it, and got none in time."""
+
+
 class TrainingStoppedError(HcpError):
     """A training was asked to stop before its last step, and did so with a checkpoint."""
 

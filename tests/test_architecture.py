@@ -35,6 +35,7 @@ OWNERS = {
 }
 RAY_MODULES = {
     "flows/ray_session.py",
+    "flows/autoscaler.py",
     "priors/pool.py",
     "priors/remote_decode.py",
     "hcp/training/ray.py",

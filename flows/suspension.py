@@ -1,0 +1,35 @@
+"""Pause and resume: what a run does when it is paused in the UI, and when it goes on.
+
+Prefect suspends a paused run: its process is to end, and a worker starts it again when somebody
+resumes it. Prefect looks between tasks; a task that takes hours looks itself, by these functions.
+"""
+
+from contextlib import suppress
+
+from prefect.context import FlowRunContext
+from prefect.exceptions import Pause
+
+
+def suspended() -> bool:
+    """Whether this flow run, or the one that it belongs to, was paused since it began."""
+    with suppress(Pause):
+        raise_if_suspended()
+        return False
+    return True
+
+
+def raise_if_suspended() -> None:
+    """End the run, by Prefect's own signal, where it was paused; nothing outside a flow run.
+
+    Raises:
+        Pause: a ``BaseException``, which no handler of errors takes for one.
+    """
+    context = FlowRunContext.get()
+    if context is not None:
+        context.flow_run_suspension_request.raise_if_requested()
+
+
+def begun_before() -> bool:
+    """Whether this flow run was begun before: a retry, or one that was resumed."""
+    context = FlowRunContext.get()
+    return context is not None and context.flow_run is not None and context.flow_run.run_count > 1
