@@ -1,8 +1,5 @@
 """Nodes that are not there yet: waited for, said, and given up at a limit."""
 
-import threading
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +7,7 @@ import pytest
 from flows.autoscaler import Room
 from flows.ray_session import Cluster, ray_session
 from storage.errors import ClusterError
+from tests.ray_nodes import cluster_of_nodes, late_node
 
 
 @pytest.mark.parametrize(
@@ -43,28 +41,16 @@ def test_what_fits_into_a_local_ray_is_not_waited_for() -> None:
     assert here.wait_for(2, cpus=1) is here
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """A head without CPUs; a node that joins is one of this machine's processes."""
-    from ray.cluster_utils import Cluster as Nodes
-
-    nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 0})
-    with ray_session(nodes.address):
-        yield nodes
-    nodes.shutdown()
-
-
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_cluster_is_waited_for_until_it_has_room(cluster: Any) -> None:
+def test_a_cluster_is_waited_for_until_it_has_room() -> None:
     said: list[str] = []
-    with ray_session() as here:
+    with cluster_of_nodes() as nodes, ray_session(nodes.address) as here:
         with pytest.raises(ClusterError, match=r"after 1 s the Ray cluster has .*nodes_wait_s"):
             here.wait_for(2, cpus=1, limit_s=1)
-        threading.Timer(3, cluster.add_node, kwargs={"num_cpus": 2}).start()
-        begun = time.monotonic()
-        grown = here.wait_for(2, cpus=1, limit_s=120, say=said.append)
-        assert (here.cpus, grown.cpus) == (0, 2)
-        assert time.monotonic() - begun > 2
-        assert grown.room_for(1, cpus=1) == 2
-        assert grown.wait_for(1, gpus=None, limit_s=5).gpus == 0  # no autoscaler to be asked
+        with late_node(nodes.address, after_s=16, cpus=2):
+            grown = here.wait_for(2, cpus=1, limit_s=200, say=said.append)
+            assert (here.cpus, grown.cpus) == (0, 2)
+            assert said[0].startswith("waiting for 2 workers of 1 CPUs: the Ray cluster has 1 node")
+            assert grown.room_for(1, cpus=1) == 2
+            assert grown.wait_for(1, gpus=None, limit_s=5).gpus == 0  # no autoscaler to be asked

@@ -1,0 +1,45 @@
+"""Machines of a Ray cluster as processes of this one: a head without CPUs, and nodes that join."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+
+
+@contextmanager
+def cluster_of_nodes(*, cpus: float = 0) -> Generator[Any]:
+    """A head of so many CPUs; ``add_node`` of what is given adds others, in the main thread."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus})
+    try:
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+@contextmanager
+def late_node(address: str, *, after_s: float, cpus: int = 1, gpus: int = 0) -> Generator[None]:
+    """A node that joins so many seconds from now, until the block ends."""
+    command = [
+        sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={address}", "--block",
+        f"--num-cpus={cpus}", f"--num-gpus={gpus}", "--object-store-memory=100000000",
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        ["bash", "-c", f'sleep {after_s}; exec "$@"', "-", *command],
+        env=environment, start_new_session=True, stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(30)
