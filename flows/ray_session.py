@@ -13,7 +13,9 @@ from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flows.machine import Machine, this_machine
+from flows.run_log import collected, inside_session, sink_name
 from flows.suspension import raise_if_suspended
+from flows.worker_logs import NAMESPACE, runtime_env
 from storage.errors import ClusterError
 from storage.extras import explained_imports
 
@@ -141,10 +143,12 @@ def ray_session(address: str | None = None) -> Generator[Cluster]:
         import ray
 
     if ray.is_initialized():
-        yield _cluster(local=_IS_LOCAL[0])
+        with inside_session():
+            yield _cluster(local=_IS_LOCAL[0])
         return
     target = address or os.environ.get("RAY_ADDRESS") or "local"
-    options: dict[str, Any] = {"address": target, "log_to_driver": False, "namespace": "hcp"}
+    options: dict[str, Any] = {"address": target, "log_to_driver": False, "namespace": NAMESPACE}
+    options["runtime_env"] = runtime_env(sink := sink_name())
     if target == "local":
         options |= {"include_dashboard": False} | local_resources(this_machine())
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -154,7 +158,8 @@ def ray_session(address: str | None = None) -> Generator[Cluster]:
             ray.init(**options)
         cluster = _cluster(local=_IS_LOCAL[0])
         logger.info("ray: %s", cluster)
-        yield cluster
+        with collected(ray, sink):
+            yield cluster
     finally:
         ray.shutdown()  # what was started, also where a signal came in the middle of it
 

@@ -36,6 +36,7 @@ OWNERS = {
 RAY_MODULES = {
     "flows/ray_session.py",
     "flows/autoscaler.py",
+    "flows/worker_logs.py",
     "priors/pool.py",
     "priors/remote_decode.py",
     "hcp/training/ray.py",

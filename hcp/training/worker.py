@@ -87,7 +87,7 @@ def train_worker(job: TrainJob, place: Place, tell: Tell) -> RunEnd:
             tell("step", asdict(metrics))
 
     def on_note(text: str) -> None:
-        logger.warning(text)
+        logger.warning(text, extra={"told": True})  # to the driver, on the next line
         tell("note", text)
 
     if place.rank == 0:
