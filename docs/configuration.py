@@ -45,7 +45,7 @@ HEAD = """\
 Made from the code by `python -m docs.configuration`. [Settings](settings.md) says where one can be
 given; the environment variable of `training.learning_rate` is `HCP_TRAINING__LEARNING_RATE`.
 """
-COLUMNS = "| setting | type | default | |\n|---|---|---|---|"
+COLUMNS = "| setting | meaning | default | type |\n|---|---|---|---|"
 
 
 def page() -> str:
@@ -88,7 +88,7 @@ def _sections(
             headings[config] = f"{path}.* of {flow}" if is_taken else f"{path}.*"
             below[path] = config
         said = note(kind, name) or summary(config).rstrip(".")
-        rows.append(f"| `{path}.*` | settings | | {_cell(said)}: {_shown(config, headings)} |")
+        rows.append(f"| `{path}.*` | {_cell(said)}: {_shown(config, headings)} | | settings |")
     yield "\n".join(rows) + "\n"
     for path, config in below.items():
         yield f"### {headings[config]}\n\n{_cell(summary(config))}\n"
@@ -126,7 +126,7 @@ def _is_required(kind: type, name: str) -> bool:
 
 def _row(path: str, kind: type, name: str) -> str:
     type_of = type_text(branches(kind)[name]) + _bounds(kind, name)
-    return f"| `{path}` | {type_of} | {_default(kind, name)} | {_cell(note(kind, name))} |"
+    return f"| `{path}` | {_cell(note(kind, name))} | {_default(kind, name)} | {type_of} |"
 
 
 def type_text(annotation: Any) -> str:

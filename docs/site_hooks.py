@@ -1,13 +1,20 @@
-"""What the site shows beside the pages of this folder: files of the repository's root, as pages."""
+"""What the site shows beside the pages of this folder: files of the root, and notebooks."""
 
 import re
+import sys
 from pathlib import Path
 
+import nbformat
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # mkdocs loads this file by its path
+
+from docs.notebook_pages import FOLDER as NOTEBOOKS  # noqa: E402
+from docs.notebook_pages import as_page as notebook_page  # noqa: E402
+
 ROOT_PAGES = {
     "changelog.md": "CHANGELOG.md",
     "contributing.md": "CONTRIBUTING.md",
@@ -25,10 +32,16 @@ def as_page(text: str) -> str:
 
 
 def on_files(files: Files, /, *, config: MkDocsConfig) -> Files:
-    """Add the pages of the root."""
+    """Add the pages of the root and of the notebooks."""
     for page, name in ROOT_PAGES.items():
         content = as_page((ROOT / name).read_text(encoding="utf-8"))
         files.append(File.generated(config, page, content=content))
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        text, pictures = notebook_page(nbformat.read(path, as_version=4), path.stem)
+        made = {f"{path.stem}.md": text, **pictures}
+        for name, content in made.items():
+            place = f"{NOTEBOOKS.name}/{name}"
+            files.append(File.generated(config, place, content=content))
     return files
 
 
@@ -36,4 +49,4 @@ def on_page_markdown(markdown: str, /, *, page: Page, config: MkDocsConfig, file
     """Links to files of the root, as a git host follows them, lead to their pages."""
     for target, name in ROOT_PAGES.items():
         markdown = markdown.replace(f"](../{name}", f"]({target}")
-    return markdown
+    return re.sub(r"\]\((notebooks/\w+)\.ipynb", r"](\1.md", markdown)

@@ -16,7 +16,7 @@ from storage.extras import EXTRAS, explained_imports
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-OWN = {"flows", "priors", "hcp", "storage", "demo", "benchmarks", "tests", "priors_stubs"}
+OWN = {"flows", "priors", "hcp", "storage", "demo", "benchmarks", "docs", "tests", "priors_stubs"}
 MODULE_OF = {
     "opencv-python": "cv2", "pillow": "PIL", "pillow-jxl-plugin": "pillow_jxl",
     "pyyaml": "yaml", "tensorboardx": "tensorboardX",
@@ -29,7 +29,7 @@ NOT_IMPORTED = {
 }
 TOOLS = {
     "basedpyright", "pre_commit", "pytest_timeout", "pytest_xdist", "ruff",
-    "mkdocs_material", "mkdocstrings_python", "pymdown_extensions",
+    "mkdocs_material", "mkdocstrings_python", "pymdown_extensions", "ipykernel",
 }  # fmt: skip
 EXTRA_OF_PACKAGE = {
     "hcp": {"train", "bnb", "schedule-free", "inception"},
