@@ -80,6 +80,12 @@ KNOWN = (
         "the pod's nvidia.com/gpu), or set device to cpu or auto",
     ),
     Known(
+        types=("ClusterError",),
+        do="add nodes to the Ray cluster or let its autoscaler start them, raise nodes_wait_s, or "
+        "ask for fewer workers (workers.count) with less each (workers.cpus_each, "
+        "workers.gpus_each)",
+    ),
+    Known(
         types=("PoolError",),
         words="while starting",
         do="a model does not load or does not fit: the log above has the worker's own words; "

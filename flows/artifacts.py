@@ -25,6 +25,7 @@ from prefect.artifacts import (
 from storage.background import Background
 
 MIN_INTERVAL_S = 2.0  # each update is an API call and an event in the server's database
+LOG_SHARE, LONGEST_LOG_S = 0.05, 60.0  # of the time so far, between two lines of the log
 PATIENCE_S = 90.0  # for a server that is away, of each table and picture
 AFTER_ERROR_S = 5.0  # where the work has failed, or was cancelled
 SERVER = "the Prefect UI"
@@ -41,7 +42,7 @@ class Progress:
 
     def __init__(self, key: str, *, total: int, unit: str) -> None:
         self._key, self._total, self._unit = key, max(total, 1), unit
-        self._start = self._last = time.monotonic()
+        self._start = self._last = self._logged = time.monotonic()
         self._from = 0
         self._artifact: Any = None
         self._sender = Background[tuple[float, str]](
@@ -54,14 +55,19 @@ class Progress:
         self._start, self._from = time.monotonic(), done
 
     def update(self, done: int, note: str = "") -> None:
-        """Show ``done`` of the total; calls closer than two seconds apart are left out."""
+        """Show ``done`` of the total; calls closer than two seconds apart are left out.
+
+        The log has a line of it often at first, and each minute later.
+        """
         now = time.monotonic()
         if now - self._last < MIN_INTERVAL_S and done < self._total:
             return
         self._last = now
         parts = [f"{done}/{self._total} {self._unit}", note, self._left(now, done)]
         text = ", ".join(part for part in parts if part)
-        get_run_logger().info("%s: %s", self._key, text)
+        if done >= self._total or now - self._logged >= self._log_pause(now):
+            self._logged = now
+            get_run_logger().info("%s: %s", self._key, text)
         self._sender.put((100.0 * done / self._total, text))
 
     def close(self, patience_s: float = PATIENCE_S) -> None:
@@ -81,11 +87,25 @@ class Progress:
         else:
             update_progress_artifact(self._artifact, progress=progress, description=text)
 
+    def _log_pause(self, now: float) -> float:
+        return min(max(MIN_INTERVAL_S, LOG_SHARE * (now - self._start)), LONGEST_LOG_S)
+
     def _left(self, now: float, done: int) -> str:
         if done <= self._from and done < self._total:
             return ""
         each_s = (now - self._start) / max(done - self._from, 1)
-        return f"{each_s * (self._total - done):.0f} s left"
+        return f"{duration(each_s * (self._total - done))} left"
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it, to the digit that counts."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours / 24:.1f} days"
 
 
 def publish_table(key: str, rows: Sequence[Mapping[str, Cell]], *, description: str) -> None:

@@ -112,6 +112,7 @@ class TrainingDisplay:
 def note(metrics: "StepMetrics", validation: "Validation | None") -> str:
     """The figures of the progress line."""
     parts = [f"loss {metrics.loss:.4f}", f"alignment {metrics.alignment:.4f}"]
+    parts.append(f"{metrics.images_per_s:.1f} photos/s each worker")
     if metrics.attention_share is not None:
         parts.append(f"attention on people {100 * metrics.attention_share:.1f} %")
     if validation is not None:

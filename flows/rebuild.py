@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from prefect import flow, get_run_logger, task
@@ -9,7 +10,6 @@ from prefect.events import emit_event
 from prefect.runtime import flow_run
 
 from flows.artifacts import (
-    Cell,
     Progress,
     preformatted,
     publish_markdown,
@@ -18,6 +18,7 @@ from flows.artifacts import (
 )
 from flows.extraction import ExtractorFactory, RebuildJob, rebuild_job, sized, version_facts
 from flows.failed_runs import advised, explain
+from flows.figures import extraction_note, reject_rows, speed_row
 from flows.params import RebuildParams
 from flows.run_names import rebuild_name, rebuild_title, rename
 from hcp.pages.sample_sheet import sample_sheet
@@ -116,14 +117,14 @@ def run_extractors(
     from flows.ray_session import ray_session
     from priors.pool import run_units
     from priors.remote_decode import remote_decode
+    from priors.reports import ReportSum
 
-    done, photos, warn = 0, 0, get_run_logger().warning
+    seen, warn = ReportSum(), get_run_logger().warning
 
     def on_report(report: "UnitReport") -> None:
-        nonlocal done, photos
-        done, photos = done + 1, photos + report.n_samples + report.n_rejects
+        seen.add(report)
         log.append("unit", **asdict(report))
-        progress.update(done, f"{photos} photos")
+        progress.update(seen.n_units, extraction_note(seen, perf_counter() - seen.started))
 
     with (
         ray_session(job.params.ray_address) as cluster,
@@ -169,30 +170,3 @@ def publish(job: RebuildJob, work: Work) -> DatasetVersion:
             payload={"dataset": f"{version.root}@{version.id}", "samples": version.n_samples},
         )
     return version
-
-
-def speed_row(pool: "PoolReport") -> dict[str, Cell]:
-    """The run's speed as one row."""
-    stages = {f"{name} s": round(seconds, 2) for name, seconds in pool.stage_seconds.items()}
-    return {
-        "units": pool.n_units,
-        "photos/s": round(pool.images_per_s, 2),
-        "models busy": round(pool.busy_fraction, 3),
-        "actors": pool.n_actors,
-        "replaced": pool.n_deaths,
-        "poison": len(pool.poison),
-        **{name.replace("_", " "): number for name, number in pool.mended.items()},
-        **stages,
-    }
-
-
-def reject_rows(version: DatasetVersion) -> list[dict[str, Cell]]:
-    """One row per reason, most frequent first, and what was kept."""
-    rows: list[dict[str, Cell]] = [{"outcome": "kept", "photos": version.n_samples}]
-    reasons = sorted(version.rejects_by_reason.items(), key=lambda item: (-item[1], item[0]))
-    rows.extend({"outcome": reason, "photos": count} for reason, count in reasons)
-    if version.exclusions:
-        rows.append(
-            {"outcome": "kept, but excluded as duplicates", "photos": len(version.exclusions)}
-        )
-    return rows

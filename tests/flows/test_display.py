@@ -51,7 +51,7 @@ def test_what_an_old_step_lacks_is_left_out() -> None:
 
 
 def test_the_progress_line() -> None:
-    assert note(STEP, None) == "loss 0.5000, alignment 0.3000"
+    assert note(STEP, None) == "loss 0.5000, alignment 0.3000, 2.0 photos/s each worker"
     assert "attention on people 25.0 %" in note(NEW, SEEN)
     assert "validation loss 0.1250 at 1" in note(NEW, SEEN)
 
