@@ -18,7 +18,7 @@ WHAT_TO_DO: Mapping[str, str] = {
     "too_small": "gate.min_side_px lets smaller ones in",
     "aspect_ratio": "gate.max_aspect lets longer ones in",
     "no_caption": "captions lie beside photos (a.txt), in tables, or in metadata files",
-    "bad_caption": "correct the caption that the detail names, or gate.min_caption_chars and its like",
+    "bad_caption": "correct the caption that the detail names, or gate.min_caption_chars",
     "no_person": "as it should be, where there is none; else a larger extractor.pose_model",
     "person_too_small": "gate.min_area_fraction lets smaller people in",
     "too_many_people": "gate.max_people lets more people in",
