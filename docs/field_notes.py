@@ -28,8 +28,11 @@ def summary(kind: type) -> str:
 
 @cache
 def _notes(kind: type) -> Mapping[str, str]:
-    """Of the fields that stand in the class itself."""
-    source = dedent(inspect.getsource(kind))
+    return notes_of(dedent(inspect.getsource(kind)))
+
+
+def notes_of(source: str) -> Mapping[str, str]:
+    """What a class's own text says of its fields; "" where it says nothing."""
     comments = dict(_comments(source))
     body = [*ast.parse(source).body[0].body, None]  # type: ignore[attr-defined]
     said: dict[str, str] = {}
