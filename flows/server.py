@@ -19,12 +19,18 @@ START_LIMIT_S = 300
 STOP_LIMIT_S = 20
 
 
-def server_environment(home: Path, port: int) -> dict[str, str]:
-    """The variables under which a private server and its clients agree, with no telemetry."""
+def server_environment(home: Path, port: int, *, database: str | None = None) -> dict[str, str]:
+    """The variables under which a private server and its clients agree, with no telemetry.
+
+    Args:
+        home: where Prefect keeps its files.
+        port: of the server.
+        database: ``postgresql+asyncpg://...``; None: a SQLite file in ``home``.
+    """
     return {
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home}/prefect.db",
+        "PREFECT_API_DATABASE_CONNECTION_URL": database or f"sqlite+aiosqlite:///{home}/prefect.db",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
@@ -33,15 +39,17 @@ def server_environment(home: Path, port: int) -> dict[str, str]:
 
 
 @contextmanager
-def private_server(home: Path) -> Generator[Mapping[str, str]]:
+def private_server(home: Path, *, database: str | None = None) -> Generator[Mapping[str, str]]:
     """Run a Prefect server whose database and log live in ``home``; yield its environment.
+
+    With ``database``, a ``postgresql+asyncpg://`` URL, only its log lives there.
 
     Raises:
         RuntimeError: the server did not answer in time; the message names its log.
     """
     home.mkdir(parents=True, exist_ok=True)
     port = _free_port()
-    environment = server_environment(home.resolve(), port)
+    environment = server_environment(home.resolve(), port, database=database)
     log = home / "server.log"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
     with log.open("ab") as output:

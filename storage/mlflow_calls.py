@@ -1,9 +1,13 @@
 """MLflow's client, and its errors as ours with the registry's place in the message."""
 
 import os
+import random
 import re
+import ssl
 import time
-from collections.abc import Mapping
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +15,35 @@ from storage.errors import RegistryError
 from storage.extras import explained_imports
 
 _SQLITE = "sqlite:///"
+_DRIVERS = {  # what people write, and what MLflow takes
+    "postgres": "postgresql",
+    "postgresql+asyncpg": "postgresql",  # Prefect's: its server is asynchronous
+    "sqlite+aiosqlite": "sqlite",
+}
+_SERVED = ("postgresql", "mysql", "mssql")  # databases that are servers
+_ANSWER_S = 10.0
+_TRIES = 4
+_LOST_RACE = ("UniqueViolation", "UNIQUE constraint failed", "Duplicate entry")
+"""Somebody else wrote the same row at the same time; nothing of the call was kept."""
+_HERE = "hcp-path://here/-"
+"""Before a path: MLflow's server refuses paths of model versions, and looks at them on its disk."""
 
 
 def check_tracking_uri(uri: str) -> None:
     """See that MLflow could keep a registry there; nothing is asked or made.
 
     Raises:
-        RegistryError: it is a plain folder, or no URI at all.
+        RegistryError: it is a plain folder, no URI at all, or of a scheme that MLflow has not.
     """
     if "://" not in uri or uri.startswith("file:"):
         raise RegistryError(
             f"registry must be sqlite:///PATH, another SQL URL or http(s)://, "
             f"got {uri!r}: MLflow keeps no registry in plain files"
+        )
+    scheme, _, rest = without_secrets(uri).partition("://")
+    if scheme in _DRIVERS:
+        raise RegistryError(
+            f"registry {scheme}://{rest}: MLflow's name of this database is {_DRIVERS[scheme]}://"
         )
 
 
@@ -40,8 +61,20 @@ def is_missing(uri: str) -> bool:
 
 
 def without_secrets(uri: str) -> str:
-    """The URI for people: without the user and password of a database or server."""
-    return re.sub(r"://[^@/]*@", "://***@", uri)
+    """The URI, or a message that holds it, for people: without users and passwords."""
+    named = re.sub(r"://(?:[^@/\s]*|[^@/:\s]*:(?!\d+/)[^\s]*)@", "://***@", uri)
+    return re.sub(r"(?i)([?&](?:password|passfile|sslpassword|token)=)[^&\s'\"]*", r"\1***", named)
+
+
+def model_source(place: str, tracking_uri: str) -> str:
+    """A checkpoint's place as a model version's source, which ``model_place`` reads."""
+    is_path = place.startswith("/") and tracking_uri.startswith(("http://", "https://"))
+    return _HERE + place if is_path else place
+
+
+def model_place(source: str) -> str:
+    """The place of a model version's checkpoint."""
+    return source.removeprefix(_HERE)
 
 
 class MlflowCalls:
@@ -60,11 +93,19 @@ class MlflowCalls:
         if (database := sqlite_file(tracking_uri)) is not None:
             database.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._client: Any = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
-            self._client.search_registered_models(max_results=1)
+            with explained_imports():  # of a database's driver
+                _see_that_it_answers(tracking_uri)
+            self._client: Any = _first_call(
+                lambda: MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+            )
         except Exception as error:  # SQLAlchemy, HTTP and MLflow errors
-            where = without_secrets(tracking_uri)
-            raise RegistryError(f"registry {where} cannot be opened: {error}") from error
+            text = f"registry {tracking_uri} cannot be opened: {error}"
+            raise RegistryError(without_secrets(text)) from error
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return without_secrets(self.where)
 
     def ask(self, call: str, *args: Any, unless: tuple[str, ...] = (), **options: Any) -> Any:
         """Call the client's method of this name; None if it fails with a code of ``unless``.
@@ -74,13 +115,17 @@ class MlflowCalls:
         """
         from mlflow.exceptions import MlflowException
 
-        try:
-            return getattr(self._client, call)(*args, **options)
-        except MlflowException as error:
-            if error.error_code in unless:
-                return None
-            where = without_secrets(self.where)
-            raise RegistryError(f"registry {where}: {error}") from error
+        for attempt in range(1, _TRIES + 1):
+            try:
+                return getattr(self._client, call)(*args, **options)
+            except MlflowException as error:
+                if error.error_code in unless:
+                    return None
+                if attempt < _TRIES and any(sign in str(error) for sign in _LOST_RACE):
+                    time.sleep(random.uniform(0.1, 0.5) * attempt)
+                    continue
+                raise RegistryError(without_secrets(f"registry {self.where}: {error}")) from error
+        raise AssertionError("the last try returns or raises")
 
     def versions(self, name: str) -> list[Any]:
         """Every version of a model, as MLflow has it."""
@@ -136,3 +181,42 @@ class MlflowCalls:
         self.ask("log_batch", run.info.run_id, metrics=logged)
         self.ask("set_terminated", run.info.run_id)
         return str(run.info.run_id)
+
+
+def _first_call(connect: Callable[[], Any]) -> Any:
+    """A client that works; it makes the tables of an empty database, as another may do meanwhile.
+
+    MLflow 3.17 has no lock for that on PostgreSQL: who comes second is refused, once.
+    """
+    for attempt in range(1, _TRIES + 1):
+        try:
+            client = connect()
+            client.search_registered_models(max_results=1)
+            return client
+        except Exception as error:
+            if attempt == _TRIES or "already exists" not in str(error):
+                raise
+            time.sleep(attempt)
+    raise AssertionError("the last try returns or raises")
+
+
+def _see_that_it_answers(uri: str) -> None:
+    """Ask once: MLflow itself asks a database that is away for 102 s, and a server for minutes."""
+    scheme = uri.partition(":")[0]
+    if scheme in ("http", "https"):
+        place = re.sub(r"(?<=://)[^@/]*@", "", uri).rstrip("/")
+        try:
+            urllib.request.urlopen(f"{place}/health", timeout=_ANSWER_S).close()
+        except urllib.error.HTTPError:
+            pass  # somebody is there: what it wants is told by MLflow's own calls
+        except urllib.error.URLError as error:
+            if not isinstance(error.reason, ssl.SSLError):  # MLflow has settings of its own
+                raise
+    elif scheme.partition("+")[0] in _SERVED:
+        from mlflow.store.db.utils import create_sqlalchemy_engine
+
+        engine: Any = create_sqlalchemy_engine(uri)
+        try:
+            engine.connect().close()
+        finally:
+            engine.dispose()

@@ -1,6 +1,7 @@
 """MLflow's runs: what one is told at its start, how it is found again, what is added to it."""
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from storage.canonical import digest_of
+from storage.locations import join
 from storage.mlflow_calls import MlflowCalls, sqlite_file
 
 MAX_PARAMS, MAX_METRICS = 100, 1000  # of one request, as MLflow takes them
 MAX_KEY, MAX_VALUE, MAX_TAG = 250, 6000, 8000  # characters
 MAX_NAME, MAX_DIGEST, MAX_PROFILE = 500, 36, 60_000  # of a dataset
 
+ARTIFACTS_VARIABLE = "MLFLOW_DEFAULT_ARTIFACT_ROOT"  # the name that `mlflow server` gives it
 _KEY_TAG = "hcp.run_key"
 _LOGGED_TAG = "hcp.logged."  # + series
 
@@ -174,8 +177,16 @@ def add_evaluation(
 
 
 def _artifacts(calls: MlflowCalls, facts: RunFacts) -> str | None:
-    # MLflow's own default for a database file is ./mlruns of whoever came first.
+    """Where the files of a new experiment go, which every machine must reach; None: MLflow knows.
+
+    MLflow's own default without a server is ./mlruns of whoever came first.
+    """
+    given = os.environ.get(ARTIFACTS_VARIABLE)
+    if calls.where.startswith(("http://", "https://")):
+        return None  # its server has a place of its own
+    if given:
+        return join(given, facts.experiment)
     database = sqlite_file(calls.where)
-    if database is None:
-        return None
-    return str(database.with_name(f"{database.stem}-artifacts") / facts.experiment)
+    if database is not None:
+        return str(database.with_name(f"{database.stem}-artifacts") / facts.experiment)
+    return join(facts.key.rstrip("/").rpartition("/")[0], "mlflow-artifacts", facts.experiment)

@@ -15,7 +15,7 @@ from storage.errors import CheckpointError, RegistryError
 from storage.exports import follow, kept_place
 from storage.hub import hub_place, is_hub_id
 from storage.locations import exists
-from storage.mlflow_calls import MlflowCalls, is_missing
+from storage.mlflow_calls import MlflowCalls, is_missing, model_place, model_source
 
 DEFAULT_NAME = "hcp"
 CHAMPION = "champion"
@@ -144,14 +144,14 @@ class Registry:
         }
         for entry in self._mlflow.versions(name):
             same = all(entry.tags.get(tag) == value for tag, value in facts.items())
-            if same and entry.source == place:
+            if same and model_place(entry.source) == place:
                 return _entry(entry)
         run_id = self._mlflow.log_metrics(name, metrics)
         self._mlflow.ask("create_registered_model", name, unless=("RESOURCE_ALREADY_EXISTS",))
         version = self._mlflow.ask(
             "create_model_version",
             name,
-            source=place,
+            source=model_source(place, self._mlflow.where),
             run_id=run_id,
             tags={key: str(value) for key, value in tags.items()} | facts,
         )
@@ -166,7 +166,7 @@ class Registry:
         if version == CHAMPION:
             entry = self.champion(name)
             if entry is None:
-                raise RegistryError(f"model {name!r} in {self._mlflow.where} has no champion")
+                raise RegistryError(f"model {name!r} in {self._mlflow.place} has no champion")
             return entry
         if not str(version).isdecimal():
             raise RegistryError(f"version must be a number or {CHAMPION!r}, got {version!r}")
@@ -202,7 +202,7 @@ class Registry:
             former.pop()
         if not former:
             raise RegistryError(
-                f"model {name!r} in {self._mlflow.where} has no former champion: version "
+                f"model {name!r} in {self._mlflow.place} has no former champion: version "
                 f"{now.version} is the first; `hcp promote {name}/VERSION` chooses another"
             )
         entry = self.verified(self.get(name, former[-1]))
@@ -261,7 +261,7 @@ def _entry(version: Any) -> ModelEntry:
     return ModelEntry(
         name=version.name,
         version=int(version.version),
-        uri=version.source,
+        uri=model_place(version.source),
         digest=tags.get(_DIGEST_TAG, ""),
         metrics={k: math.nan if v is None else v for k, v in metrics.items()},
         tags={key: value for key, value in tags.items() if key not in _OWN_TAGS},

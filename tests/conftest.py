@@ -18,6 +18,7 @@ from storage.layout import Root
 from storage.plan import make_unit
 from storage.records import Person, Reject, Sample, SourceRecord, Span, Unit
 from tests.hub_server import WRITE_TOKEN, Hub, serve_hub
+from tests.postgres import NoPostgresError, Postgres, serve_postgres
 
 _SERVERS = {"ray": ("raylet", "gcs_server"), "prefect": ("prefect server start", "prefect.server")}
 _markers: set[str] = set()  # of the test that runs
@@ -48,6 +49,16 @@ def assets() -> Path:
     if not (root / "index.json").is_file():
         pytest.skip(f"real photos not found: {root} (set HCP_ASSETS)")
     return root
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL server; the test is skipped where none can be started."""
+    try:
+        with serve_postgres() as server:
+            yield server
+    except NoPostgresError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture

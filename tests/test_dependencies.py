@@ -19,13 +19,17 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OWN = {"flows", "priors", "hcp", "storage", "demo", "benchmarks", "docs", "tests", "priors_stubs"}
 MODULE_OF = {
     "opencv-python": "cv2", "pillow": "PIL", "pillow-jxl-plugin": "pillow_jxl",
-    "pyyaml": "yaml", "tensorboardx": "tensorboardX",
+    "psycopg2-binary": "psycopg2", "pyyaml": "yaml", "tensorboardx": "tensorboardX",
 }  # fmt: skip
 NOT_IMPORTED = {
     "fastapi": "a bound on what prefect takes",
     "sqlalchemy": "a bound on what prefect takes",
     "pillow_jxl": "storage.picture_plugins loads it by its name",
     "s3fs": "fsspec opens it by the URL",
+    "boto3": "MLflow loads it for s3://",
+    "psycopg2": "MLflow opens it by the URL",
+    "prefect_docker": "the worker and the build step of docker work pools",
+    "prefect_kubernetes": "the worker of kubernetes work pools",
 }
 TOOLS = {
     "basedpyright", "pre_commit", "pytest_timeout", "pytest_xdist", "ruff",
