@@ -52,7 +52,7 @@ KNOWN = (
         types=("OSError", "HcpError"),
         words=r"permission denied|access ?denied|forbidden|\b403\b|InvalidAccessKey|SignatureDoes",
         do="give the user or the key that the workers run with the right to read the source and "
-        "to write the root: docs/operations.md lists which",
+        "to write the root: docs/cluster.md lists which",
     ),
     Known(
         words="NoCredentials|unable to locate credentials|credentials (could|were) not",
