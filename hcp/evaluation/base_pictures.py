@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hcp.evaluation.results import EvaluationConfig
+from hcp.evaluation.results import EvaluationConfig, PictureSet
 from storage.canonical import digest_of, plain_json
 from storage.locations import exists, join, read_bytes, write_atomic
 from storage.provenance import library_versions
@@ -29,7 +29,7 @@ _LIBRARIES = ("hcp", "torch", "diffusers", "transformers")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BasePictures:
-    """One file of pictures in ``folder``, named by all that they depend on."""
+    """A file for each set of pictures in ``folder``, named by all that they depend on."""
 
     folder: str  # path or URL
     base: str  # digest of the base's files: hcp.training.cache.base_digest
@@ -39,28 +39,40 @@ class BasePictures:
 
     @property
     def place(self) -> str:
-        """The file."""
+        """The file of the evaluation's own prompts and seeds."""
+        return self.place_of(self.config.picture_set())
+
+    def place_of(self, wanted: PictureSet) -> str:
+        """The file of a set."""
         config = self.config
         named = {
             "base": self.base,
-            "prompts": config.prompts,
-            "seeds": config.seeds,
+            "prompts": wanted.prompts,
+            "seeds": wanted.seeds,
             "steps": config.steps,
             "guidance": config.guidance,
             "batch_size": config.batch_size,
             "dtype": str(self.dtype),
-            "device": _device(self.device),
+            "device": device_facts(self.device),
             "libraries": library_versions(_LIBRARIES),
         }
         return join(self.folder, f"{digest_of(plain_json(named))}.npz")
 
-    def or_drawn(self, draw: Callable[[], Sequence[Image8]]) -> list[Image8]:
+    def has(self, wanted: PictureSet) -> bool:
+        """Whether a set was kept already; its file may still turn out to be broken."""
+        return exists(self.place_of(wanted))
+
+    def or_drawn(
+        self, draw: Callable[[], Sequence[Image8]], wanted: PictureSet | None = None
+    ) -> list[Image8]:
         """The pictures of an earlier evaluation; else what ``draw`` makes, kept for the next one.
+
+        Of the evaluation's own prompts and seeds where no other set is named.
 
         Pictures that cannot be read are drawn again, and those that cannot be written are warned
         of: neither ends an evaluation.
         """
-        place = self.place
+        place = self.place_of(wanted or self.config.picture_set())
         if exists(place):
             try:
                 with np.load(io.BytesIO(read_bytes(place)), allow_pickle=False) as found:
@@ -77,7 +89,8 @@ class BasePictures:
         return drawn
 
 
-def _device(device: str) -> list[Any]:
+def device_facts(device: str) -> list[Any]:
+    """What of a device may round a picture otherwise than another."""
     if torch.device(device).type == "cuda":
         return [torch.cuda.get_device_name(device)]
     return [str(torch.backends.cpu.get_cpu_capability()), torch.get_num_threads()]

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hcp.base import BasePipeline
 from hcp.evaluation.bias import Resampling, compare_people
-from hcp.evaluation.bias_results import BiasReport
+from hcp.evaluation.bias_results import BiasConfig, BiasReport
 from hcp.evaluation.bias_traits import (
     TRUNK,
     Seen,
@@ -17,11 +18,19 @@ from hcp.evaluation.bias_traits import (
     presented,
 )
 from hcp.evaluation.comparison import Pictures
-from hcp.evaluation.generation import Image8, attached, generate
+from hcp.evaluation.drawing import Drawing, DrawnHere
+from hcp.evaluation.generation import Image8
 from hcp.evaluation.inputs import check_inputs
 from hcp.evaluation.measures import Measure, not_measured, with_figures
 from hcp.evaluation.people import counted_people
-from hcp.evaluation.results import BASE, CANDIDATE, EvaluationConfig, EvaluationReport, MeasureCard
+from hcp.evaluation.results import (
+    BASE,
+    CANDIDATE,
+    EvaluationConfig,
+    EvaluationReport,
+    MeasureCard,
+    PictureSet,
+)
 from hcp.evaluation.similarity import TextScorer
 from hcp.training.methods.trained import Trained
 from storage.records import Person
@@ -77,18 +86,24 @@ class BiasTools:
             for each, values in zip(seen, shown, strict=True)
         ]
 
-    def measure(
-        self, pipeline: BasePipeline, candidate: Trained, config: EvaluationConfig
-    ) -> Measure:
-        """``bias_measure`` with these tools."""
-        return bias_measure(pipeline, candidate, self, config)
+
+def bias_set(bias: BiasConfig) -> PictureSet:
+    """What base and candidate draw."""
+    return PictureSet(prompts=bias.drawn_prompts(), seeds=bias.seeds)
 
 
 def bias_measure(
-    pipeline: BasePipeline, candidate: Trained, tools: BiasTools, config: EvaluationConfig
+    pipeline: BasePipeline,
+    candidate: Trained,
+    tools: BiasTools,
+    config: EvaluationConfig,
+    *,
+    drawing: Drawing | None = None,
 ) -> Measure:
     """The measure: base and candidate draw the neutral prompts of ``config.bias``.
 
+    Args:
+        drawing: where the pictures come from; None: the pipeline draws them.
     Raises:
         HcpError: the base cannot draw them.
     """
@@ -102,11 +117,12 @@ def bias_measure(
     )
     if tools.scorer is None:
         bias = replace(bias, presentation=())
+    source = drawing or DrawnHere(pipeline=pipeline, trained={CANDIDATE: candidate}, config=config)
 
     def measure(report: EvaluationReport, _: Pictures) -> EvaluationReport:
         people = {
-            name: list(_drawn_people(pipeline, adapter, tools, replace(config, bias=bias)))
-            for name, adapter in ((BASE, None), (CANDIDATE, candidate))
+            name: list(_drawn_people(source, name, tools, replace(config, bias=bias)))
+            for name in (BASE, CANDIDATE)
         }
         resampling = Resampling(level=config.level, n_resamples=config.n_resamples)
         found = compare_people(people, bias, resampling=resampling, lacking=tools.lacking())
@@ -116,21 +132,14 @@ def bias_measure(
 
 
 def _drawn_people(
-    pipeline: BasePipeline, adapter: Trained | None, tools: BiasTools, config: EvaluationConfig
+    drawing: Drawing, arm: str, tools: BiasTools, config: EvaluationConfig
 ) -> Iterator[Seen]:
-    prompts, seeds = config.bias.drawn_prompts(), config.bias.seeds
-    wanted = [(i, seed) for i in range(len(prompts)) for seed in seeds]
-    # Whole batches: a picture depends on its batch's size.
+    wanted = bias_set(config.bias)
+    numbers = (i for i in range(len(wanted.prompts)) for _ in wanted.seeds)
     step = max(1, AT_ONCE // config.batch_size) * config.batch_size
-    with attached(pipeline, adapter):
-        for start in range(0, len(wanted), step):
-            part = wanted[start : start + step]
-            images = generate(
-                pipeline, [prompts[i] for i, _ in part], seeds=[seed for _, seed in part],
-                steps=config.steps, guidance=config.guidance, adapter=adapter,
-                batch_size=config.batch_size,
-            )  # fmt: skip
-            yield from tools.look(images, [i for i, _ in part], config.bias.presentation)
+    left = drawing.pictures(arm, wanted)
+    while images := list(islice(left, step)):
+        yield from tools.look(images, list(islice(numbers, len(images))), config.bias.presentation)
 
 
 def with_bias(report: EvaluationReport, found: BiasReport) -> EvaluationReport:

@@ -29,6 +29,9 @@ from hcp.training.examples import make_example
 from hcp.training.methods.trained import Trained
 from storage.records import Sample
 
+PHOTOS_AT_ONCE = 4
+"""Photos of a batch, which share their noise: other batches have other maps."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhotoMaps:
@@ -63,7 +66,7 @@ def probe_photos(
     adapter: Trained | None,
     timesteps: Sequence[int],
     seed: int = 0,
-    batch_size: int = 4,
+    batch_size: int = PHOTOS_AT_ONCE,
 ) -> list[PhotoMaps]:
     """Attention maps of held-out photos; photos without human words or masks are left out.
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from hcp.base import BasePipeline
-from hcp.evaluation.comparison import Image8, Pictures, pixel_difference
-from hcp.evaluation.generation import generate
+from hcp.evaluation.comparison import Pictures, pixel_difference
+from hcp.evaluation.drawing import Drawing, DrawnHere
 from hcp.evaluation.inputs import check_inputs
 from hcp.evaluation.interval import Interval, mean_of_known, paired_interval
 from hcp.evaluation.measures import Measure, not_measured, with_figures
@@ -22,6 +22,7 @@ from hcp.evaluation.results import (
     EvaluationConfig,
     EvaluationReport,
     MeasureCard,
+    PictureSet,
     check_prompts,
 )
 from hcp.evaluation.similarity import TextScorer
@@ -102,28 +103,24 @@ def draw_out_of_domain(
     *,
     config: EvaluationConfig,
     text_scorer: TextScorer | None = None,
+    drawing: Drawing | None = None,
 ) -> dict[str, dict[str, Drift]]:
     """Draw each prompt once, from the config's first seed, with the base and with each model.
 
     Args:
         pipeline: the base, without an adapter.
         trained: arm -> what was trained, of any method.
+        drawing: where the pictures come from; None: the pipeline draws them.
     Returns:
         arm, the base's too -> category -> its pictures' differences from the base.
     Raises:
         CheckpointError: something trained does not fit the pipeline.
     """
-    order = [prompt for own in prompts.values() for prompt in own]
+    wanted = out_of_domain_set(prompts, config)
+    order = wanted.prompts
     check_inputs(pipeline, order, steps=config.steps)
-
-    def draw(adapter: Trained | None) -> list[Image8]:
-        return generate(
-            pipeline, order, seeds=[config.seeds[0]] * len(order), steps=config.steps,
-            guidance=config.guidance, adapter=adapter, batch_size=config.batch_size,
-        )  # fmt: skip
-
-    arms: dict[str, Trained | None] = {BASE: None, **trained}
-    images = {name: draw(adapter) for name, adapter in arms.items()}
+    source = drawing or DrawnHere(pipeline=pipeline, trained=trained, config=config)
+    images = {name: list(source.pictures(name, wanted)) for name in (BASE, *trained)}
     differences = {
         name: [pixel_difference(ours, base) for ours, base in zip(own, images[BASE], strict=True)]
         for name, own in images.items()
@@ -143,6 +140,12 @@ def draw_out_of_domain(
     }
 
 
+def out_of_domain_set(prompts: PromptSet, config: EvaluationConfig) -> PictureSet:
+    """Each prompt once, from the config's first seed."""
+    order = tuple(prompt for own in prompts.values() for prompt in own)
+    return PictureSet(prompts=order, seeds=config.seeds[:1])
+
+
 def _of(prompts: PromptSet, category: str, values: Sequence[float]) -> Sequence[float]:
     first = 0
     for name, own in prompts.items():
@@ -158,6 +161,7 @@ def out_of_domain_measure(
     *,
     config: EvaluationConfig,
     text_scorer: TextScorer | None = None,
+    drawing: Drawing | None = None,
 ) -> Measure:
     """The measure of ``config.out_of_domain``; where that is None, it says that it is off.
 
@@ -173,7 +177,7 @@ def out_of_domain_measure(
             why = f"evaluation.out_of_domain is off: a file, or one of {', '.join(BUILT_IN)}"
             return not_measured(report, out_of_domain=why)
         drifts = draw_out_of_domain(
-            pipeline, trained, prompts, config=config, text_scorer=text_scorer
+            pipeline, trained, prompts, config=config, text_scorer=text_scorer, drawing=drawing
         )
         for category in prompts:
             own = {name: drifts[name][category] for name in report.arms if name in drifts}

@@ -23,6 +23,18 @@ Scores = Mapping[str, Mapping[str, tuple[float | None, ...]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PictureSet:
+    """Pictures that are asked for together: each prompt once a seed."""
+
+    prompts: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+    def pictures(self) -> list[tuple[str, int]]:
+        """Prompt and seed of each picture, in the order in which they are drawn."""
+        return [(prompt, seed) for prompt in self.prompts for seed in self.seeds]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationConfig:
     """What is drawn and how it is compared."""
 
@@ -77,9 +89,13 @@ class EvaluationConfig:
                 f"{self.noise_levels}"
             )
 
+    def picture_set(self) -> PictureSet:
+        """What every model draws."""
+        return PictureSet(prompts=self.prompts, seeds=self.seeds)
+
     def pictures(self) -> list[tuple[str, int]]:
         """Prompt and seed of each picture, in the order in which they are drawn."""
-        return [(prompt, seed) for prompt in self.prompts for seed in self.seeds]
+        return self.picture_set().pictures()
 
     def numbers_of(self, prompts: Iterable[str]) -> list[int]:
         """Which of ``self.prompts`` each one is: the groups of a bootstrap over prompts."""

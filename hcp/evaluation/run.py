@@ -7,16 +7,16 @@ cannot be measured is reported as not measured, with the reason.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from hcp.base import BasePipeline
 from hcp.evaluation.base_pictures import BasePictures
 from hcp.evaluation.bodies import BodyJudge
 from hcp.evaluation.comparison import Pictures, compare
-from hcp.evaluation.generation import Image8, Recording, generate, record_picture
+from hcp.evaluation.drawing import Drawing, DrawnHere
+from hcp.evaluation.generation import Image8, Recording, record_picture
 from hcp.evaluation.inputs import check_inputs
 from hcp.evaluation.measures import Measure
-from hcp.evaluation.mechanism import PhotoMaps, probe_photos
+from hcp.evaluation.mechanism import PhotoMaps
 from hcp.evaluation.pose_comparison import with_poses
 from hcp.evaluation.poses import PoseBook
 from hcp.evaluation.results import BASE, CANDIDATE, CHAMPION, EvaluationConfig, EvaluationReport
@@ -55,6 +55,7 @@ def evaluate(
     bodies: BodyJudge | None = None,
     measures: Sequence[Measure] = (),
     base_pictures: BasePictures | None = None,
+    drawing: Drawing | None = None,
     on_progress: OnProgress | None = None,
 ) -> Evaluation:
     """Draw, detect, probe and compare.
@@ -69,31 +70,31 @@ def evaluate(
         bodies: says how sound bodies are; None: the people score goes without.
         measures: further ones, in the report's order.
         base_pictures: where those of the base may lie already; None: they are drawn.
+        drawing: where pictures and maps come from; None: the pipeline draws and probes.
     Raises:
         CheckpointError: an adapter does not fit the pipeline.
         HcpError: the base cannot draw the prompts; nothing was drawn then.
     """
     notes = check_inputs(pipeline, config.prompts, steps=config.steps)
-    adapters: dict[str, Trained | None] = {BASE: None, CANDIDATE: candidate}
-    if champion is not None:
-        adapters[CHAMPION] = champion
-    images = _draw(pipeline, adapters, config, base_pictures, on_progress)
+    trained = {CANDIDATE: candidate} | ({} if champion is None else {CHAMPION: champion})
+    source = drawing or DrawnHere(
+        pipeline=pipeline, trained=trained, config=config, kept=base_pictures
+    )
+    images = _draw(source, (BASE, *trained), config, on_progress)
     pictures = judged(_pictures(images, config, detector), bodies)
-    photos = _probe(pipeline, adapters, list(val_samples)[: config.max_photos], config)
+    samples = list(val_samples)[: config.max_photos]
+    photos = {name: source.maps(name, samples) for name in trained} if samples else {}
     report = compare(pictures, photos, config=config, text_scorer=text_scorer, poses=poses)
     report = with_soundness(with_poses(report, pictures, poses), pictures, bodies)
     for measure in measures:
         report = measure(report, pictures)
     report = replace(report, notes=(*notes, *report.notes))
-    report = _with_methods(report, adapters)
+    report = _with_methods(report, trained)
     recording = _record_candidate(pipeline, candidate, config)
     return Evaluation(report=report, pictures=pictures, photos=photos, recording=recording)
 
 
-def _with_methods(
-    report: EvaluationReport, adapters: Mapping[str, Trained | None]
-) -> EvaluationReport:
-    trained = {name: each for name, each in adapters.items() if each is not None}
+def _with_methods(report: EvaluationReport, trained: Mapping[str, Trained]) -> EvaluationReport:
     return replace(
         report,
         methods={name: each.card.method for name, each in trained.items()},
@@ -115,43 +116,22 @@ def _record_candidate(
     return None
 
 
-def _probe(
-    pipeline: BasePipeline,
-    adapters: Mapping[str, Trained | None],
-    samples: Sequence[Sample],
-    config: EvaluationConfig,
-) -> dict[str, list[PhotoMaps]]:
-    total_steps = int(pipeline.scheduler.config.num_train_timesteps)
-    timesteps = [int(level * total_steps) for level in config.noise_levels]
-    return {
-        name: probe_photos(pipeline, samples, adapter=adapter, timesteps=timesteps)
-        for name, adapter in adapters.items()
-        if adapter is not None and samples
-    }
-
-
 def _draw(
-    pipeline: BasePipeline,
-    adapters: Mapping[str, Trained | None],
+    drawing: Drawing,
+    arms: Sequence[str],
     config: EvaluationConfig,
-    base_pictures: BasePictures | None,
     on_progress: OnProgress | None,
 ) -> dict[str, list[Image8]]:
-    prompts, seeds = zip(*config.pictures(), strict=True)
+    wanted = config.picture_set()
     images: dict[str, list[Image8]] = {}
-    total = len(adapters) * len(prompts)
-    for i, (name, adapter) in enumerate(adapters.items()):
+    n = len(wanted.pictures())
+    for i, name in enumerate(arms):
 
-        def report(done: int, before: int = i * len(prompts), name: str = name) -> None:
+        def report(done: int, before: int = i * n, name: str = name) -> None:
             if on_progress is not None:
-                on_progress(before + done, total, name)
+                on_progress(before + done, len(arms) * n, name)
 
-        draw = partial(
-            generate, pipeline, prompts, seeds=seeds, steps=config.steps, guidance=config.guidance,
-            adapter=adapter, batch_size=config.batch_size, on_progress=report,
-        )  # fmt: skip
-        kept = base_pictures if adapter is None else None
-        images[name] = draw() if kept is None else kept.or_drawn(draw)
+        images[name] = list(drawing.pictures(name, wanted, on_drawn=report))
     return images
 
 

@@ -1,15 +1,27 @@
 """What an evaluation measures task by task: poses, clothes, and other domains."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from hcp.base import BasePipeline
+from hcp.evaluation.bias_measure import bias_set
 from hcp.evaluation.clothing import colour_measure, text_measure
 from hcp.evaluation.comparison import Pictures
+from hcp.evaluation.drawing import Drawing
 from hcp.evaluation.measures import Measure, not_measured
-from hcp.evaluation.out_of_domain import out_of_domain_measure
+from hcp.evaluation.out_of_domain import (
+    out_of_domain_measure,
+    out_of_domain_set,
+    read_prompt_set,
+)
 from hcp.evaluation.pose_distribution import pose_measures
 from hcp.evaluation.poses import PoseBook
-from hcp.evaluation.results import EvaluationConfig, EvaluationReport
+from hcp.evaluation.results import (
+    BASE,
+    CANDIDATE,
+    EvaluationConfig,
+    EvaluationReport,
+    PictureSet,
+)
 from hcp.evaluation.similarity import TextScorer
 from hcp.training.methods.trained import Trained
 
@@ -21,11 +33,13 @@ def task_measures(
     config: EvaluationConfig,
     text_scorer: TextScorer | None = None,
     poses: PoseBook | None = None,
+    drawing: Drawing | None = None,
 ) -> list[Measure]:
     """The measures, in the report's order.
 
     Args:
         trained: arm -> what was trained.
+        drawing: where pictures of other domains come from; None: the pipeline draws them.
     Raises:
         HcpError: the prompts of other domains cannot be used; nothing was drawn then.
     """
@@ -34,8 +48,26 @@ def task_measures(
         if text_scorer
         else reason(clothing_text="no CLIP model is configured")
     )
-    other = out_of_domain_measure(pipeline, trained, config=config, text_scorer=text_scorer)
+    other = out_of_domain_measure(
+        pipeline, trained, config=config, text_scorer=text_scorer, drawing=drawing
+    )
     return [*pose_measures(poses), colour_measure(config.clothing), by_text, other]
+
+
+def drawn_sets(config: EvaluationConfig, arms: Iterable[str]) -> list[tuple[str, PictureSet]]:
+    """All that an evaluation draws: an arm and a set of pictures each.
+
+    Raises:
+        HcpError: the prompts of other domains cannot be read.
+    """
+    arms, sets = tuple(arms), [config.picture_set()]
+    if config.out_of_domain is not None:
+        sets.append(out_of_domain_set(read_prompt_set(config.out_of_domain), config))
+    found = [(arm, each) for each in sets for arm in arms]
+    if config.bias.enabled:
+        neutral = bias_set(config.bias)
+        found += [(arm, neutral) for arm in arms if arm in (BASE, CANDIDATE)]
+    return found
 
 
 def reason(**reasons: str) -> Measure:
