@@ -3,10 +3,11 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from prefect import flow, get_run_logger
+from prefect import flow, get_run_logger, task
 
 from flows.answers import learnt, question_table, runs_of, table_row
 from flows.artifacts import Cell, publish_markdown, publish_table
+from flows.drawing import keep_base_pictures, tasks_on
 from flows.failed_runs import advised, explain
 from flows.judge import check_before
 from flows.mlflow_run import AblationRun
@@ -16,7 +17,7 @@ from flows.params import AblateParams, EvaluateSettings, TrainParams
 from flows.ray_session import TASK_CPUS, Cluster, ray_session
 from flows.run_names import ablate_name
 from flows.variant_pool import run_all
-from flows.variant_run import VariantJob, bases_of, variant_job
+from flows.variant_run import VariantJob, bases_of, is_evaluated, variant_job
 from flows.variants import (
     Changes,
     asked_questions,
@@ -69,6 +70,8 @@ def ablate_hcp(params: AblateParams) -> AblateOutcome:
         jobs, same = variant_jobs(train, evaluate, changes, params.seeds)
         n = params.parallel or room_for(cluster, train, evaluate)
         get_run_logger().info("%d trainings, %d at a time", len(jobs), n)
+        if any(not is_evaluated(job) for job in jobs):
+            draw_base(evaluate, cluster)
         outcomes, failed = run_all(jobs, at_a_time=n, grace_s=train.workers.stop_grace_s)
         outcome = answer(params, changes, outcomes, failed=failed, same=same)
         publish(outcome, run)
@@ -126,6 +129,12 @@ def variant_jobs(
         if name not in same
     ]  # fmt: skip
     return jobs, same
+
+
+@task(name="base-pictures")
+def draw_base(evaluate: EvaluateSettings, cluster: Cluster) -> None:
+    """Draw the base's pictures once for all variants, while every GPU is free."""
+    keep_base_pictures(evaluate, tasks_on(evaluate, cluster))
 
 
 def room_for(cluster: Cluster, train: TrainParams, evaluate: EvaluateSettings) -> int:

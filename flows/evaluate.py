@@ -9,7 +9,7 @@ from flows.artifacts import Cell, publish_link, publish_markdown, publish_table
 from flows.cards import add_evaluation
 from flows.compare_page import beside_report, save_page
 from flows.failed_runs import advised, explain
-from flows.jobs import EvaluationJob, EvaluationResult, run_evaluation
+from flows.jobs import EvaluationJob, EvaluationResult, plan_evaluation, run_evaluation
 from flows.mlflow_run import add_report
 from flows.outcomes import EvaluateOutcome
 from flows.params import EvaluateParams
@@ -83,17 +83,24 @@ def find_models(params: EvaluateParams) -> EvaluationJob:
 
 @task(name="compare")
 def compare(job: EvaluationJob) -> EvaluationResult:
-    """Draw, detect, probe and decide, as one Ray task with a GPU where there is one."""
-    from flows.ray_session import ray_session, run_remote
+    """Draw and probe on every GPU that Ray has, then detect and decide in one task.
+
+    Where one task is all there is, it draws too.
+    """
+    from flows.drawing import draw_apart, tasks_on
+    from flows.ray_session import TASK_RETRIES, ray_session, run_remote
 
     params = job.params
     with ray_session(params.ray_address) as cluster:
-        cluster = cluster.wait_for(
-            gpus=params.gpus, device=params.device, limit_s=params.nodes_wait_s,
-            say=get_run_logger().info,
-        )  # fmt: skip
-        gpus = cluster.gpus_each(params.gpus, device=params.device)
-        return run_remote(run_evaluation, job, num_gpus=gpus)
+        tasks, drawn = tasks_on(params, cluster), ()
+        if tasks.count > 1:
+            parts = run_remote(
+                plan_evaluation, job, tasks.n_parts, num_gpus=tasks.gpus_each, retries=TASK_RETRIES
+            )
+            drawn = draw_apart(params, job.places, parts, tasks)
+        return run_remote(
+            run_evaluation, job, drawn, num_gpus=tasks.gpus_each, retries=TASK_RETRIES
+        )
 
 
 @task(name="write-report")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flows.bias import bias_prompts_file, with_bias_prompts
 from flows.judge import judge_path
 from flows.names import model_path
-from flows.params import EvaluateParams
+from flows.params import EvaluateParams, EvaluateSettings
 from hcp.evaluation.results import EvaluationConfig
 from storage.errors import HcpError, WeightsError
 
@@ -29,7 +29,7 @@ SCAN_PER_PHOTO = 4  # val photos looked through for one with a human word
 MAX_POSES = 5000  # photos whose people say what an action looks like
 
 
-def evaluation_config(params: EvaluateParams) -> EvaluationConfig:
+def evaluation_config(params: EvaluateSettings) -> EvaluationConfig:
     """The evaluation's own settings, with the prompts of the files where they are given.
 
     Raises:
@@ -128,7 +128,7 @@ def text_scorer(name: str | None, device: str) -> "tuple[TextScorer | None, list
 
 
 def kept_pictures(
-    params: EvaluateParams, config: EvaluationConfig, *, device: str, dtype: Any
+    params: EvaluateSettings, config: EvaluationConfig, *, device: str, dtype: Any
 ) -> "BasePictures | None":
     """Where the base's pictures of earlier evaluations may lie; None: nowhere."""
     from hcp.evaluation.base_pictures import BasePictures

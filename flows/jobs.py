@@ -3,17 +3,16 @@
 They run where the GPU is (a Ray task) and know neither Prefect nor Ray.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flows.bias import bias_tools
 from flows.compare_arms import page_of_arms
+from flows.draw_worker import PartReport, load_drawing
 from flows.evaluation_inputs import (
     body_judge,
-    evaluation_config,
     held_out,
-    kept_pictures,
     load_judge,
     pose_book,
     text_scorer,
@@ -21,17 +20,25 @@ from flows.evaluation_inputs import (
 )
 from flows.features import feature_space
 from flows.judge import judge_tags, marked, note_on_judge
-from flows.names import model_path, split_dataset
+from flows.names import split_dataset
 from flows.params import EvaluateParams
 from hcp.evaluation.results import CANDIDATE, CHAMPION
 
 if TYPE_CHECKING:
+    from hcp.evaluation.bodies import BodyJudge
+    from hcp.evaluation.drawing import Drawing, DrawnHere, Part
+    from hcp.evaluation.fidelity.space import FeatureSpace
     from hcp.evaluation.judge import JudgeNote
+    from hcp.evaluation.measures import Measure
+    from hcp.evaluation.poses import PoseBook
     from hcp.evaluation.promotion import Verdict
     from hcp.evaluation.results import EvaluationReport
     from hcp.evaluation.run import Evaluation
+    from hcp.evaluation.similarity import TextScorer
     from hcp.pages.votes import ComparePage
     from hcp.training.methods.trained import Trained
+    from priors.pose import PoseModel
+    from storage.records import Sample
     from storage.versions import DatasetVersion
 
 
@@ -45,6 +52,11 @@ class EvaluationJob:
     champion: str | None  # where the champion lies; None: compare with the base alone
     reigning: str | None  # the candidate's registry URI, if it is the champion itself
 
+    @property
+    def places(self) -> dict[str, str]:
+        """Where the trained arms lie."""
+        return {CANDIDATE: self.checkpoint} | ({CHAMPION: self.champion} if self.champion else {})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationResult:
@@ -57,56 +69,123 @@ class EvaluationResult:
     compare: "ComparePage | str | None" = None  # or why there is none, where one was asked for
 
 
-def run_evaluation(job: EvaluationJob) -> EvaluationResult:
-    """Load the models, compare, decide, render the report.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """The models and data of an evaluation, loaded."""
+
+    here: "DrawnHere"
+    version: "DatasetVersion | None"
+    photos: "Sequence[Sample]"
+    judge: "PoseModel"
+    bodies: "BodyJudge | None"
+    scorer: "TextScorer | None"
+    poses: "PoseBook | None"
+    before: "Sequence[Measure]"  # say why something has no figure
+    space: "FeatureSpace | str"
+    note: "JudgeNote"
+
+
+def plan_evaluation(job: EvaluationJob, n_parts: int) -> "list[Part]":
+    """What is to be drawn, in about so many parts; every model is loaded, to see that it can be.
 
     Raises:
         HcpError: a model, the checkpoint, the prompts or the dataset cannot be used.
     """
-    from hcp.base import load_base, sampling_dtype
-    from hcp.evaluation.fidelity.measure import fidelity
+    from hcp.evaluation.tasks import plan
+
+    ready = prepared(job)
+    all_measures(job, ready, drawing=ready.here)
+    return plan(ready.here, n_photos=len(ready.photos), n_parts=n_parts)
+
+
+def run_evaluation(job: EvaluationJob, drawn: "Sequence[PartReport]" = ()) -> EvaluationResult:
+    """Load the models, compare, decide, render the report.
+
+    Args:
+        drawn: what other processes drew for it; the rest is drawn here.
+    Raises:
+        HcpError: a model, the checkpoint, the prompts or the dataset cannot be used.
+    """
+    from hcp.evaluation.drawing import DrawnBefore
     from hcp.evaluation.promotion import decide
     from hcp.evaluation.run import evaluate
-    from hcp.evaluation.tasks import task_measures
-    from priors.device import resolve_device
-    from storage.versions import open_version
 
-    params, trained, device = job.params, load_models(job), resolve_device(job.params.device)
-    config = evaluation_config(params)
-    version = open_version(*split_dataset(params.dataset)) if params.dataset else None
-    note = note_on_judge(params, version, trained[CANDIDATE], trained.get(CHAMPION))
-    dtype = sampling_dtype(config.precision, device)
-    pipeline = load_base(model_path(params.base, "base"), device=device, dtype=dtype)
-    scorer, without_text = text_scorer(params.clip_model, device)
-    photos, book = held_out(version, config.max_photos), pose_book(version)
-    judge = load_judge(params, device)
+    params, ready = job.params, prepared(job)
+    here, trained = ready.here, ready.here.trained
+    drawing = DrawnBefore(here=here, done=[report.done() for report in drawn])
     evaluation = evaluate(
-        pipeline,
+        here.pipeline,
         trained[CANDIDATE],
-        config=config,
-        measures=[
-            *without_text,
-            *without_photos(version, photos),
-            fidelity(feature_space(params.features, device=device), version, judge),
-            *task_measures(pipeline, trained, config=config, text_scorer=scorer, poses=book),
-            bias_tools(params, judge, scorer).measure(pipeline, trained[CANDIDATE], config),
-        ],
-        detector=judge,
+        config=here.config,
+        measures=all_measures(job, ready, drawing=drawing),
+        detector=ready.judge,
         champion=trained.get(CHAMPION),
-        val_samples=photos,
-        text_scorer=scorer,
-        poses=book,
-        base_pictures=kept_pictures(params, config, device=device, dtype=dtype),
-        bodies=body_judge(params, device),
+        val_samples=ready.photos,
+        text_scorer=ready.scorer,
+        poses=ready.poses,
+        drawing=drawing,
+        bodies=ready.bodies,
     )
+    note = ready.note
     verdict = marked(judged(job, decide(evaluation.report, config=params.promotion)), note)
     return EvaluationResult(
-        html=render_page(params, evaluation, verdict, version, note),
+        html=render_page(params, evaluation, verdict, ready.version, note),
         figures=evaluation.report,
         verdict=verdict,
         tags={**registry_tags(params, trained[CANDIDATE], verdict), **judge_tags(note)},
         compare=page_of_arms(params, evaluation.pictures),
     )
+
+
+def prepared(job: EvaluationJob) -> Prepared:
+    """Load all that the evaluation needs.
+
+    Raises:
+        HcpError: something cannot be used.
+    """
+    from storage.versions import open_version
+
+    params = job.params
+    here = load_drawing(params, job.places)
+    device = str(here.pipeline.device)
+    version = open_version(*split_dataset(params.dataset)) if params.dataset else None
+    photos = held_out(version, here.config.max_photos)
+    scorer, without_text = text_scorer(params.clip_model, device)
+    return Prepared(
+        here=here,
+        version=version,
+        photos=photos,
+        judge=load_judge(params, device),
+        bodies=body_judge(params, device),
+        scorer=scorer,
+        poses=pose_book(version),
+        before=[*without_text, *without_photos(version, photos)],
+        space=feature_space(params.features, device=device),
+        note=note_on_judge(params, version, here.trained[CANDIDATE], here.trained.get(CHAMPION)),
+    )
+
+
+def all_measures(job: EvaluationJob, ready: Prepared, *, drawing: "Drawing") -> "list[Measure]":
+    """The evaluation's further measures, in the report's order.
+
+    Raises:
+        HcpError: prompts of theirs cannot be used.
+    """
+    from hcp.evaluation.bias_measure import bias_measure
+    from hcp.evaluation.fidelity.measure import fidelity
+    from hcp.evaluation.tasks import task_measures
+
+    pipeline, trained, config = ready.here.pipeline, ready.here.trained, ready.here.config
+    tools = bias_tools(job.params, ready.judge, ready.scorer)
+    return [
+        *ready.before,
+        fidelity(ready.space, ready.version, ready.judge),
+        *task_measures(
+            pipeline, trained, config=config, text_scorer=ready.scorer, poses=ready.poses,
+            drawing=drawing,
+        ),
+        bias_measure(pipeline, trained[CANDIDATE], tools, config, drawing=drawing),
+    ]  # fmt: skip
 
 
 def registry_tags(
@@ -120,24 +199,6 @@ def registry_tags(
         "step": str(candidate.card.step),
         "gate": "passed" if verdict.promote else "not passed",
     }
-
-
-def load_models(job: EvaluationJob) -> "dict[str, Trained]":
-    """The candidate and, where there is one, the champion, by the names of their arms."""
-    from hcp.training.methods import load_trained
-
-    places = {CANDIDATE: job.checkpoint} | ({CHAMPION: job.champion} if job.champion else {})
-    trained = {arm: load_trained(place) for arm, place in places.items()}
-    if job.params.any_base:
-        take_any_base(*trained.values())
-    return trained
-
-
-def take_any_base(*trained: "Trained") -> None:
-    """Without a fingerprint of its own base, any base of its layout will do."""
-    known: Any
-    for known in trained:
-        known.card = replace(known.card, base_fingerprint={})
 
 
 def judged(job: EvaluationJob, verdict: "Verdict") -> "Verdict":

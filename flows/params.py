@@ -232,7 +232,11 @@ class EvaluateSettings(ComputeParams, RegistryParams):
         ComparePageConfig, Field(description="what the compare page asks, and of how many pairs")
     ] = ComparePageConfig()
     gpus: Annotated[
-        float | None, Field(ge=0, description="none: 1 where Ray has a GPU, else 0")
+        float | None, Field(ge=0, description="of each task; none: 1 where Ray has a GPU, else 0")
+    ] = None
+    tasks: Annotated[
+        int | None,
+        Field(ge=1, description="that draw at a time; none: as many as Ray has GPUs, 1 without"),
     ] = None
     register_model: Annotated[bool, Field(description="enter the checkpoint in the registry")] = (
         False

@@ -35,6 +35,7 @@ _STORE_BYTES, _LEAST_STORE_BYTES = 2 * GIB, 100 * 2**20
 _SETTER = "set_sigterm_handler"
 _UV_HOOK = "RAY_ENABLE_UV_RUN_RUNTIME_ENV"
 TASK_CPUS = 1.0  # of a task of ``run_remote``
+TASK_RETRIES = 2  # of a task whose worker died, where the task changes nothing outside
 _RUNNING: list[Any] = []
 _IS_LOCAL = [True]  # the open session
 
@@ -177,15 +178,20 @@ def local_resources(machine: Machine) -> dict[str, int]:
     }
 
 
-def run_remote(function: Callable[..., T], *args: object, num_gpus: float = 0) -> T:
+def run_remote(
+    function: Callable[..., T], *args: object, num_gpus: float = 0, retries: int = 0
+) -> T:
     """Run one function as one Ray task and return what it returns; its exception is raised here.
+
+    Where its worker dies it is run again, ``retries`` times, on another one.
 
     Raises:
         Pause: the flow run was paused; the task has ended.
     """
     import ray
 
-    remote: Any = ray.remote(num_cpus=TASK_CPUS, num_gpus=num_gpus, max_retries=0)(function)
+    options: dict[str, Any] = {"num_cpus": TASK_CPUS, "num_gpus": num_gpus, "max_retries": retries}
+    remote: Any = ray.remote(**options)(function)
     reference = remote.remote(*args)
     _RUNNING.append(reference)
     try:

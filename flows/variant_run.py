@@ -24,8 +24,8 @@ from storage.locations import exists, join, read_bytes, write_atomic
 RECORD_NAME = "variant.json"
 # Where an evaluation runs and what it keeps changes none of its figures.
 _NOT_COUNTED = {
-    *ComputeParams.model_fields, "gpus", "out", "base", "dataset", "training_log", "base_pictures",
-    "registry",
+    *ComputeParams.model_fields, "gpus", "tasks", "out", "base", "dataset", "training_log",
+    "base_pictures", "registry",
 }  # fmt: skip
 
 
@@ -160,6 +160,12 @@ def run_variant(job: VariantJob, stopping: Callable[[], bool]) -> VariantOutcome
 def _write(job: VariantJob, record: VariantRecord) -> None:
     place = join(job.train.out, RECORD_NAME)
     write_atomic(place, record.model_dump_json(indent=1).encode())
+
+
+def is_evaluated(job: VariantJob) -> bool:
+    """Whether an earlier run ended it, so that nothing is drawn for it again."""
+    record = read_record(job)
+    return record is not None and record.evaluation is not None
 
 
 def read_record(job: VariantJob) -> VariantRecord | None:

@@ -6,7 +6,8 @@ from hcp.base import BasePipeline
 from hcp.evaluation.bias_measure import bias_set
 from hcp.evaluation.clothing import colour_measure, text_measure
 from hcp.evaluation.comparison import Pictures
-from hcp.evaluation.drawing import Drawing
+from hcp.evaluation.drawing import Drawing, DrawnHere, Part, parts_of
+from hcp.evaluation.inputs import check_inputs
 from hcp.evaluation.measures import Measure, not_measured
 from hcp.evaluation.out_of_domain import (
     out_of_domain_measure,
@@ -68,6 +69,24 @@ def drawn_sets(config: EvaluationConfig, arms: Iterable[str]) -> list[tuple[str,
         neutral = bias_set(config.bias)
         found += [(arm, neutral) for arm in arms if arm in (BASE, CANDIDATE)]
     return found
+
+
+def plan(here: DrawnHere, *, n_photos: int, n_parts: int) -> list[Part]:
+    """All that an evaluation is to draw and probe, without what is kept, in about so many parts.
+
+    Raises:
+        HcpError: the base cannot draw the prompts, or those of other domains cannot be read.
+    """
+    config, trained = here.config, tuple(here.trained)
+    check_inputs(here.pipeline, config.prompts, steps=config.steps)
+    wanted = [
+        (arm, each)
+        for arm, each in drawn_sets(config, (BASE, *trained))
+        if arm != BASE or here.kept is None or not here.kept.has(each)
+    ]
+    return parts_of(
+        wanted, probed=trained, n_photos=n_photos, batch_size=config.batch_size, n_parts=n_parts
+    )
 
 
 def reason(**reasons: str) -> Measure:

@@ -1,0 +1,141 @@
+"""An evaluation's pictures, drawn by as many workers as there are GPUs.
+
+What goes through the U-Net is split: all pictures, and the attention maps of held-out photos. Who
+judges them is one task, which takes what was drawn.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prefect import get_run_logger
+
+from flows.artifacts import Progress, publish_table
+from flows.draw_worker import DrawJob, PartReport, load_drawing
+from flows.params import EvaluateSettings
+from flows.ray_session import TASK_CPUS, TASK_RETRIES, Cluster, run_remote
+from priors.config import PoolConfig
+
+if TYPE_CHECKING:
+    from hcp.evaluation.drawing import Part
+    from priors.reports import UnitReport
+
+PARTS_PER_TASK = 4  # so that no worker waits long for the last one
+TRIES = TASK_RETRIES + 1  # of a part whose worker dies, before the guilty picture is looked for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tasks:
+    """How many tasks draw at a time, and what each has."""
+
+    count: int
+    gpus_each: float
+
+    @property
+    def n_parts(self) -> int:
+        """Into how many parts what they draw is cut."""
+        return self.count * PARTS_PER_TASK
+
+
+def tasks_of(params: EvaluateSettings, cluster: Cluster) -> Tasks:
+    """As many as were asked for and fit; by default one a GPU, and one where there is none."""
+    gpus = cluster.gpus_each(params.gpus, device=params.device)
+    room = cluster.room_for(1, cpus=TASK_CPUS, gpus=gpus)
+    wanted = params.tasks or (max(1, int(cluster.gpus)) if gpus else 1)
+    if params.tasks is not None and params.tasks > room:
+        get_run_logger().warning(
+            "tasks: %d were asked for, Ray has room for %d of %g CPUs and %g GPUs each",
+            params.tasks, room, TASK_CPUS, gpus,
+        )  # fmt: skip
+    return Tasks(count=min(wanted, room), gpus_each=gpus)
+
+
+def draw_apart(
+    params: EvaluateSettings,
+    places: Mapping[str, str],
+    parts: "list[Part]",
+    tasks: Tasks,
+) -> tuple[PartReport, ...]:
+    """Draw and probe the parts on a pool of Ray actors, with progress in the UI.
+
+    A part whose worker dies is tried again on another one.
+
+    Args:
+        places: arm -> checkpoint, without the base.
+    Raises:
+        HcpError: a model does not fit, workers keep dying, or pictures kill them.
+    """
+    from priors.pool import run_units
+
+    job = DrawJob(params=params, places=places, parts=parts)
+    total, drawn, found = sum(part.size for part in parts), 0, list[PartReport]()
+    if not parts:
+        return ()
+
+    def on_report(report: "UnitReport") -> None:
+        nonlocal drawn
+        assert isinstance(report, PartReport)
+        found.append(report)
+        drawn += report.n_samples
+        progress.update(drawn, report.part.arm)
+
+    log = get_run_logger()
+    log.info("%d pictures and photos in %d parts, by %d workers", total, len(parts), tasks.count)
+    with Progress("draw", total=total, unit="pictures") as progress:
+        pool = run_units(
+            job.units(),
+            make_extractor=job,
+            on_report=on_report,
+            config=PoolConfig(
+                count=tasks.count,
+                cpus_each=TASK_CPUS,
+                gpus_each=tasks.gpus_each,
+                max_attempts=TRIES,
+            ),
+            on_note=log.warning,
+        )
+    if len(devices := sorted({report.device for report in found})) > 1:
+        log.warning("pictures were drawn on %s: these may round differently", "; ".join(devices))
+    row = {
+        "pictures": total,
+        "pictures/s": round(pool.images_per_s, 2),
+        "workers": pool.n_actors,
+        "busy": round(pool.busy_fraction, 3),
+        "replaced": pool.n_deaths,
+    }
+    publish_table("drawing", [row], description="Speed of this run's drawing")
+    return tuple(found)
+
+
+def keep_base_pictures(params: EvaluateSettings, tasks: Tasks) -> None:
+    """Draw all of the base's pictures that are not kept yet, and keep them in ``base_pictures``.
+
+    Raises:
+        HcpError: the base or the prompts cannot be used.
+    """
+    parts = run_remote(plan_base, params, tasks.n_parts, num_gpus=tasks.gpus_each)
+    if parts:
+        apart = tasks.count > 1
+        drawn = draw_apart(params, {}, parts, tasks) if apart else ()
+        run_remote(
+            keep_base, params, drawn, num_gpus=tasks.gpus_each, retries=TASK_RETRIES
+        )  # fmt: skip
+
+
+def plan_base(params: EvaluateSettings, n_parts: int) -> "list[Part]":
+    """The base's pictures that are not kept, in about so many parts; runs where the models are."""
+    from hcp.evaluation.tasks import plan
+
+    return plan(load_drawing(params, {}), n_photos=0, n_parts=n_parts)
+
+
+def keep_base(params: EvaluateSettings, drawn: tuple[PartReport, ...]) -> None:
+    """Keep pictures of the base that were drawn elsewhere, or draw them; runs as ``plan_base``."""
+    from hcp.evaluation.drawing import DrawnBefore
+    from hcp.evaluation.tasks import drawn_sets
+
+    here = load_drawing(params, {})
+    drawing = DrawnBefore(here=here, done=[report.done() for report in drawn])
+    for arm, wanted in drawn_sets(here.config, ("base",)):
+        for _ in drawing.pictures(arm, wanted):
+            pass
