@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.draw_worker import take_any_base
 from flows.evaluation_inputs import read_prompts
-from flows.jobs import take_any_base
 from flows.names import model_path
 from flows.picture_folders import PictureFolders
 from flows.pictures import SamplingDtype

@@ -5,7 +5,7 @@ unpickles must be importable by its real one.
 """
 
 import io
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from threading import Lock
 from time import perf_counter
@@ -70,7 +70,7 @@ class DrawWorker:
     """A base and adapters as the pool of actors uses them."""
 
     def __init__(self, here: "DrawnHere", job: DrawJob) -> None:
-        self._here, self._job = here, job
+        self.here, self._job = here, job
         self._lock = Lock()  # an adapter is attached to the one base for as long as it draws
         self._photos: Sequence[Sample] | None = None
 
@@ -99,7 +99,7 @@ class DrawWorker:
             part=part,
             pngs=tuple(map(_png, images)),
             maps=tuple(maps),
-            device=self._here.device,
+            device=self.here.device,
         )
 
     def probe(self, records: Sequence[SourceRecord]) -> int:
@@ -113,13 +113,13 @@ class DrawWorker:
 
     def _do(self, part: "Part") -> "tuple[list[NDArray[np.uint8]], list[PhotoMaps]]":
         if part.wanted is not None:
-            return list(self._here.draw(part)), []
+            return list(self.here.draw(part)), []
         photos = self._held_out()[part.start : part.stop]
-        return [], self._here.maps(part.arm, photos)
+        return [], self.here.maps(part.arm, photos)
 
     def _held_out(self) -> "Sequence[Sample]":
         if self._photos is None:
-            self._photos = photos_of(self._job.params, self._here.config.max_photos)
+            self._photos = photos_of(self._job.params, self.here.config.max_photos)
         return self._photos
 
 
@@ -140,7 +140,7 @@ def load_drawing(params: EvaluateSettings, places: Mapping[str, str]) -> "DrawnH
     dtype = sampling_dtype(config.precision, device)
     trained = {arm: load_trained(place) for arm, place in places.items()}
     if params.any_base:
-        take_any_base(trained.values())
+        take_any_base(*trained.values())
     return DrawnHere(
         pipeline=load_base(model_path(params.base, "base"), device=device, dtype=dtype),
         trained=trained,
@@ -149,7 +149,7 @@ def load_drawing(params: EvaluateSettings, places: Mapping[str, str]) -> "DrawnH
     )
 
 
-def take_any_base(trained: "Iterable[Trained]") -> None:
+def take_any_base(*trained: "Trained") -> None:
     """Without a fingerprint of its own base, any base of its layout will do."""
     known: Any
     for known in trained:

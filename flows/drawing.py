@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from prefect import get_run_logger
 
-from flows.artifacts import Progress, publish_table
+from flows.artifacts import Cell, Progress, publish_table
 from flows.draw_worker import DrawJob, PartReport, load_drawing
 from flows.params import EvaluateSettings
 from flows.ray_session import TASK_CPUS, TASK_RETRIES, Cluster, run_remote
@@ -18,7 +18,7 @@ from priors.config import PoolConfig
 
 if TYPE_CHECKING:
     from hcp.evaluation.drawing import Part
-    from priors.reports import UnitReport
+    from priors.reports import PoolReport, UnitReport
 
 PARTS_PER_TASK = 4  # so that no worker waits long for the last one
 TRIES = TASK_RETRIES + 1  # of a part whose worker dies, before the guilty picture is looked for
@@ -96,15 +96,19 @@ def draw_apart(
         )
     if len(devices := sorted({report.device for report in found})) > 1:
         log.warning("pictures were drawn on %s: these may round differently", "; ".join(devices))
-    row = {
-        "pictures": total,
+    publish_table("drawing", [speed_row(pool)], description="Speed of this run's drawing")
+    return tuple(found)
+
+
+def speed_row(pool: "PoolReport") -> dict[str, Cell]:
+    """How fast it was drawn, as one row."""
+    return {
+        "pictures": pool.n_samples,
         "pictures/s": round(pool.images_per_s, 2),
         "workers": pool.n_actors,
         "busy": round(pool.busy_fraction, 3),
         "replaced": pool.n_deaths,
     }
-    publish_table("drawing", [row], description="Speed of this run's drawing")
-    return tuple(found)
 
 
 def keep_base_pictures(params: EvaluateSettings, tasks: Tasks) -> None:

@@ -1,11 +1,15 @@
 """The whole product in one flow, small: photos in, an evaluated and registered checkpoint out."""
 
 import json
+import threading
 import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from prefect import flow
@@ -22,6 +26,7 @@ from flows.params import AblateParams, RebuildAndTrainParams, TrainParams
 from flows.pictures import PictureJob, draw_pictures
 from flows.pipeline import finished
 from hcp import HcpAdapter
+from hcp.evaluation.tasks import drawn_sets
 from hcp.training.methods import load_trained
 from storage.errors import RegistryError
 from storage.registry import Registry
@@ -223,10 +228,15 @@ def test_an_ablation_goes_on_where_a_variant_fails(ablated: AblateOutcome, out: 
 
 
 def test_an_ablation_draws_the_base_once(ablated: AblateOutcome, out: Path) -> None:
-    (file,) = (out / "ablation" / "base-pictures").iterdir()
-    with np.load(file) as kept:
-        n = len(ablated.variants[0].evaluation.figures.config.pictures())
-        assert kept["pictures"].shape[0] == n
+    files = list((out / "ablation" / "base-pictures").iterdir())
+    config = ablated.variants[0].evaluation.figures.config
+    n, counts = len(config.pictures()), list[int]()
+    for file in files:
+        with np.load(file) as kept:
+            counts.append(kept["pictures"].shape[0])
+    sets = drawn_sets(config, ["base"])  # the prompts, and those of other domains
+    assert sorted(counts) == sorted(len(wanted.pictures()) for _, wanted in sets)
+    assert n in counts
     written = json.loads((out / "ablation" / "attention" / "report" / "scores.json").read_text())
     assert len(written["pictures"]) == n
 
@@ -252,11 +262,38 @@ def test_an_ablation_trains_and_evaluates_what_is_missing_alone(
         assert one.evaluation.figures == other.evaluation.figures
 
 
-def test_variants_at_a_time_give_the_bits_of_one_after_the_other(
+@contextmanager
+def one_worker_killed() -> Generator[list[int]]:
+    """Kill the first worker that is seen to draw; its process id, once that is done."""
+    killed, over = list[int](), threading.Event()
+
+    def watch() -> None:
+        while not killed and not over.wait(0.02):
+            for process in psutil.Process().children(recursive=True):
+                with suppress(psutil.Error):
+                    if "ray::_Worker.process" in " ".join(process.cmdline()):
+                        process.kill()
+                        killed.append(process.pid)
+                        return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_variants_and_pictures_at_a_time_give_the_bits_of_one_after_the_other(
     ablated: AblateOutcome, outcome: PipelineOutcome, drawn: DrawnFolder, out: Path
 ) -> None:
+    """Also where a worker dies: what it was drawing is drawn by another one."""
     wanted = ablation(outcome, drawn, out / "parallel", variants=["attention"], parallel=2)
-    found = ablate_hcp(wanted)
+    wanted = wanted.model_copy(update={"evaluate": wanted.evaluate.model_copy(update={"tasks": 2})})
+    with one_worker_killed() as killed:
+        found = ablate_hcp(wanted)
+    assert killed
     for one, other in zip(found.variants, ablated.variants, strict=True):
         assert one.variant == other.variant
         assert one.evaluation.figures == other.evaluation.figures

@@ -1,0 +1,74 @@
+"""How an evaluation is split; test_pipeline runs one on several workers, of which one dies."""
+
+import numpy as np
+import pytest
+from prefect.logging import disable_run_logger
+
+from flows.draw_worker import DrawJob
+from flows.drawing import PARTS_PER_TASK, Tasks, tasks_of
+from flows.params import EvaluateSettings
+from flows.ray_session import Cluster
+from hcp.evaluation.drawing import Part
+from hcp.evaluation.results import EvaluationConfig
+from storage.errors import HcpError
+
+CONFIG = EvaluationConfig(prompts=("a man", "a red car"), seeds=(0, 1), steps=1, batch_size=2)
+
+
+def settings(**own: object) -> EvaluateSettings:
+    given = {"base": "embedded", "out": "out", "evaluation": CONFIG}
+    return EvaluateSettings.model_validate(given | own)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "own", "count", "gpus"),
+    [
+        ([(16, 0)], {}, 1, 0),  # CPUs are no reason to load the models many times
+        ([(16, 0)], {"tasks": 3}, 3, 0),
+        ([(2, 0)], {"tasks": 3}, 2, 0),  # what fits
+        ([(16, 8)], {}, 8, 1),
+        ([(16, 4), (16, 4)], {}, 8, 1),
+        ([(2, 4), (2, 4)], {}, 4, 1),  # a CPU each
+        ([(16, 8)], {"tasks": 1}, 1, 1),
+        ([(16, 2)], {"gpus": 0.5}, 2, 0.5),  # one a GPU: two on one are not faster
+        ([(16, 2)], {"gpus": 0.5, "tasks": 4}, 4, 0.5),
+        ([(16, 2)], {"gpus": 2}, 1, 2),
+        ([(16, 8)], {"device": "cpu"}, 1, 0),
+    ],
+)
+def test_as_many_tasks_as_gpus(
+    nodes: list[tuple[float, float]], own: dict[str, object], count: int, gpus: float
+) -> None:
+    cluster = Cluster(
+        address="", nodes=len(nodes), each=tuple(nodes),
+        cpus=sum(cpus for cpus, _ in nodes), gpus=sum(gpus for _, gpus in nodes),
+    )  # fmt: skip
+    with disable_run_logger():
+        assert tasks_of(settings(**own), cluster) == Tasks(count=count, gpus_each=gpus)
+
+
+def test_more_parts_than_workers() -> None:
+    assert Tasks(count=8, gpus_each=1).n_parts == 8 * PARTS_PER_TASK
+
+
+@pytest.mark.parametrize("tasks", [0, -1])
+def test_no_task_at_all_is_an_error(tasks: int) -> None:
+    with pytest.raises(ValueError, match="tasks"):
+        settings(tasks=tasks)
+
+
+def test_a_worker_draws_parts_and_names_the_pictures_that_kill_it() -> None:
+    wanted = CONFIG.picture_set()
+    parts = [Part(arm="base", wanted=wanted, start=i, stop=i + 2) for i in (0, 2)]
+    job = DrawJob(params=settings(device="cpu"), places={}, parts=parts)
+    units, worker = job.units(), job()
+    assert [record.uri for record in units[1].records] == [
+        "'a red car', seed 0", "'a red car', seed 1"
+    ]  # fmt: skip
+    reports = [worker.process(unit, poison=frozenset()) for unit in units]
+    assert sum(report.n_samples for report in reports) == 4
+    images = [image for report in reports for image in report.done().images]
+    assert np.array_equal(images, list(job().here.pictures("base", wanted)))
+    assert worker.probe(units[1].records[1:]) == 1
+    with pytest.raises(HcpError, match=r"1 of 2 pictures of the base kill .*'a red car', seed 1"):
+        worker.process(units[1], poison={"3"})
