@@ -37,15 +37,33 @@ class Tasks:
         return self.count * PARTS_PER_TASK
 
 
+def tasks_on(params: EvaluateSettings, cluster: Cluster) -> Tasks:
+    """What draws on the cluster, once one of its workers has room there.
+
+    Raises:
+        ClusterError: it never has.
+    """
+    ready = cluster.wait_for(
+        gpus=params.gpus, device=params.device, limit_s=params.nodes_wait_s,
+        say=get_run_logger().info,
+    )  # fmt: skip
+    return tasks_of(params, ready)
+
+
 def tasks_of(params: EvaluateSettings, cluster: Cluster) -> Tasks:
-    """As many as were asked for and fit; by default one a GPU, and one where there is none."""
+    """As many as were asked for; by default one a GPU, and one where there is none.
+
+    No more than fit into a local Ray; in a cluster others may join.
+    """
     gpus = cluster.gpus_each(params.gpus, device=params.device)
     room = cluster.room_for(1, cpus=TASK_CPUS, gpus=gpus)
     wanted = params.tasks or (max(1, int(cluster.gpus)) if gpus else 1)
-    if params.tasks is not None and params.tasks > room:
+    if not cluster.local:
+        return Tasks(count=params.tasks or min(wanted, room), gpus_each=gpus)
+    if wanted > room:
         get_run_logger().warning(
-            "tasks: %d were asked for, Ray has room for %d of %g CPUs and %g GPUs each",
-            params.tasks, room, TASK_CPUS, gpus,
+            "tasks: %d are wanted, Ray has room for %d of %g CPUs and %g GPUs each",
+            wanted, room, TASK_CPUS, gpus,
         )  # fmt: skip
     return Tasks(count=min(wanted, room), gpus_each=gpus)
 

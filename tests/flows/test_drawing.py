@@ -47,6 +47,12 @@ def test_as_many_tasks_as_gpus(
         assert tasks_of(settings(**own), cluster) == Tasks(count=count, gpus_each=gpus)
 
 
+def test_in_a_cluster_that_grows_as_many_as_were_asked_for() -> None:
+    cluster = Cluster(address="", cpus=4, gpus=1, nodes=1, local=False)
+    assert tasks_of(settings(tasks=8), cluster).count == 8
+    assert tasks_of(settings(), cluster).count == 1
+
+
 def test_more_parts_than_workers() -> None:
     assert Tasks(count=8, gpus_each=1).n_parts == 8 * PARTS_PER_TASK
 
