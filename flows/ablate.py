@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from prefect import flow, get_run_logger, task
 
 from flows.answers import learnt, question_table, runs_of, table_row
 from flows.artifacts import Cell, publish_markdown, publish_table
-from flows.drawing import keep_base_pictures, tasks_on
+from flows.drawing import keep_base_pictures, tasks_of, tasks_on
 from flows.failed_runs import advised, explain
 from flows.judge import check_before
 from flows.mlflow_run import AblationRun
@@ -69,6 +70,7 @@ def ablate_hcp(params: AblateParams) -> AblateOutcome:
         train = train.model_copy(update={"parent_run": run.child().parent_run})
         jobs, same = variant_jobs(train, evaluate, changes, params.seeds)
         n = params.parallel or room_for(cluster, train, evaluate)
+        jobs = [replace(job, evaluate=shared(job.evaluate, cluster, n)) for job in jobs]
         get_run_logger().info("%d trainings, %d at a time", len(jobs), n)
         if any(not is_evaluated(job) for job in jobs):
             draw_base(evaluate, cluster)
@@ -135,6 +137,17 @@ def variant_jobs(
 def draw_base(evaluate: EvaluateSettings, cluster: Cluster) -> None:
     """Draw the base's pictures once for all variants, while every GPU is free."""
     keep_base_pictures(evaluate, tasks_on(evaluate, cluster))
+
+
+def shared(evaluate: EvaluateSettings, cluster: Cluster, n: int) -> EvaluateSettings:
+    """The GPUs of each of ``n`` evaluations at a time, where nobody says how many they take.
+
+    More of them would wait for each other, each with the models of its own.
+    """
+    if evaluate.tasks is not None:
+        return evaluate
+    tasks = max(1, tasks_of(evaluate, cluster).count // n)
+    return evaluate.model_copy(update={"tasks": tasks})
 
 
 def room_for(cluster: Cluster, train: TrainParams, evaluate: EvaluateSettings) -> int:

@@ -11,6 +11,7 @@ from flows.failed_runs import advised, explain
 from flows.names import model_path, split_dataset
 from flows.outcomes import CacheOutcome
 from flows.params import CacheParams
+from flows.ray_metrics import Metered, UnitMetrics
 from flows.run_names import cache_name, cache_title, rename
 from storage.caches import Cache, is_cached, read_cached_shard
 from storage.errors import CacheError
@@ -76,29 +77,32 @@ def encode_shards(params: CacheParams, job: CacheJob, todo: list[str]) -> dict[s
     from flows.ray_session import ray_session
     from priors.pool import run_units
 
-    done, photos, failed = 0, 0, dict[str, str]()
+    done, photos, failed, meter = 0, 0, dict[str, str](), UnitMetrics()
 
     def on_report(report: "UnitReport") -> None:
         nonlocal done, photos
         done, photos = done + 1, photos + report.n_samples
+        meter(report)
         if isinstance(report, CacheReport) and report.error is not None:
             failed[report.fingerprint] = report.error
         progress.update(done, f"{photos} photos")
 
     with (
         ray_session(params.ray_address) as cluster,
+        meter,
         Progress("cache", total=len(todo), unit="shards") as progress,
     ):
         gpus = cluster.gpus_each(params.workers.gpus_each, device=params.device)
         pool = run_units(
             shard_units(job.cache.root, todo),
-            make_extractor=job,
+            make_extractor=Metered(make=job),
             on_report=on_report,
             config=replace(
                 params.workers, count=min(params.workers.count or len(todo), len(todo)),
                 gpus_each=gpus,
             ),
         )  # fmt: skip
+        meter.ended(pool)
     row = {
         "shards": pool.n_units,
         "photos/s": round(pool.images_per_s, 2),

@@ -13,6 +13,7 @@ from prefect import get_run_logger
 from flows.artifacts import Cell, Progress, publish_table
 from flows.draw_worker import DrawJob, PartReport, load_drawing
 from flows.params import EvaluateSettings
+from flows.ray_metrics import Metered, UnitMetrics
 from flows.ray_session import TASK_CPUS, TASK_RETRIES, Cluster, run_remote
 from priors.config import PoolConfig
 
@@ -89,20 +90,22 @@ def draw_apart(
     total, drawn, found = sum(part.size for part in parts), 0, list[PartReport]()
     if not parts:
         return ()
+    meter = UnitMetrics()
 
     def on_report(report: "UnitReport") -> None:
         nonlocal drawn
         assert isinstance(report, PartReport)
         found.append(report)
+        meter(report)
         drawn += report.n_samples
         progress.update(drawn, report.part.arm)
 
     log = get_run_logger()
     log.info("%d pictures and photos in %d parts, by %d workers", total, len(parts), tasks.count)
-    with Progress("draw", total=total, unit="pictures") as progress:
+    with meter, Progress("draw", total=total, unit="pictures") as progress:
         pool = run_units(
             job.units(),
-            make_extractor=job,
+            make_extractor=Metered(make=job),
             on_report=on_report,
             config=PoolConfig(
                 count=tasks.count,
@@ -112,6 +115,7 @@ def draw_apart(
             ),
             on_note=log.warning,
         )
+        meter.ended(pool)
     if len(devices := sorted({report.device for report in found})) > 1:
         log.warning("pictures were drawn on %s: these may round differently", "; ".join(devices))
     publish_table("drawing", [speed_row(pool)], description="Speed of this run's drawing")

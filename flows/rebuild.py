@@ -20,6 +20,7 @@ from flows.extraction import ExtractorFactory, RebuildJob, rebuild_job, sized, v
 from flows.failed_runs import advised, explain
 from flows.figures import extraction_note, reject_rows, speed_row
 from flows.params import RebuildParams
+from flows.ray_metrics import Metered, UnitMetrics
 from flows.run_names import rebuild_name, rebuild_title, rename
 from hcp.pages.sample_sheet import sample_sheet
 from storage.errors import SourceError
@@ -119,16 +120,18 @@ def run_extractors(
     from priors.remote_decode import remote_decode
     from priors.reports import ReportSum
 
-    seen, warn = ReportSum(), get_run_logger().warning
+    seen, warn, meter = ReportSum(), get_run_logger().warning, UnitMetrics()
 
     def on_report(report: "UnitReport") -> None:
         seen.add(report)
+        meter(report)
         log.append("unit", **asdict(report))
         progress.update(seen.n_units, extraction_note(seen, perf_counter() - seen.started))
 
     with (
         ray_session(job.params.ray_address) as cluster,
         remote_decode(job.params.workers.decode_cpus) as decode,
+        meter,
         RunLog(log_root or job.extraction.root, "rebuild") as log,
         Progress("extract", total=n_units, unit="units") as progress,
     ):
@@ -137,12 +140,13 @@ def run_extractors(
             warn(note)
         pool = run_units(
             units,
-            make_extractor=ExtractorFactory(extraction=extraction, decode=decode),
+            make_extractor=Metered(make=ExtractorFactory(extraction=extraction, decode=decode)),
             on_report=on_report,
             config=config,
             on_note=warn,
         )
         log.append("run", **asdict(pool))
+        meter.ended(pool)
     return pool
 
 

@@ -18,7 +18,9 @@ from flows.mlflow_run import TrainingRun
 from flows.names import Dataset, model_path, split_dataset
 from flows.outcomes import TrainOutcome
 from flows.params import TrainParams
+from flows.ray_metrics import TrainingMetrics
 from flows.run_names import rename, train_name, train_title
+from flows.series import Pace
 from hcp.config import FileDtype
 from storage.checkpoints import verify_checkpoint
 from storage.exports import export_files
@@ -109,12 +111,21 @@ def fit_layers(params: TrainParams, version: DatasetVersion, run: TrainingRun) -
     from hcp.training.ray import fit
 
     display, workers = TrainingDisplay(total=params.training.steps, link=run.place), params.workers
+    training = params.training
+    meter = TrainingMetrics(
+        Pace(
+            steps=training.steps,
+            images=training.batch_size * training.accumulate,
+            workers=workers.count,
+        )
+    )
 
     def on_event(event: "Event") -> None:
         run(event)
         display(event)
+        meter(event)
 
-    with ray_session(params.ray_address) as cluster, closing(display):
+    with ray_session(params.ray_address) as cluster, closing(display), closing(meter):
         cluster = cluster.wait_for(
             workers.count, cpus=workers.cpus_each, gpus=workers.gpus_each, device=params.device,
             limit_s=params.nodes_wait_s, say=get_run_logger().info,

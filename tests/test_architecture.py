@@ -34,6 +34,7 @@ OWNERS = {
     "mlflow": {"storage"},
 }
 RAY_MODULES = {
+    "flows/ray_metrics.py",
     "flows/ray_session.py",
     "flows/autoscaler.py",
     "flows/worker_logs.py",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.ablate import AblationError, ablate_hcp, markdown_table, room_for
+from flows.ablate import AblationError, ablate_hcp, markdown_table, room_for, shared
 from flows.outcomes import AblateOutcome
 from flows.params import AblateParams, EvaluateSettings, TrainParams
 from flows.ray_session import Cluster
@@ -59,6 +59,20 @@ def test_as_many_run_at_a_time_as_the_cluster_has_room_for(
     train = TRAIN.model_copy(update={"workers": workers, "device": device})
     evaluate = EVALUATE.model_copy(update={"device": device})
     assert room_for(cluster, train, evaluate) == expected
+
+
+@pytest.mark.parametrize(
+    ("gpus", "at_a_time", "own", "tasks"),
+    [
+        (8, 8, {}, 1), (8, 2, {}, 4), (8, 3, {}, 2), (8, 1, {}, 8), (2, 4, {}, 1), (0, 2, {}, 1),
+        (8, 8, {"tasks": 3}, 3), (8, 2, {"device": "cpu"}, 1),
+    ],
+)  # fmt: skip
+def test_evaluations_at_a_time_share_the_gpus(
+    gpus: float, at_a_time: int, own: dict[str, object], tasks: int
+) -> None:
+    cluster = Cluster(address="", cpus=32, gpus=gpus, nodes=1)
+    assert shared(EVALUATE.model_copy(update=own), cluster, at_a_time).tasks == tasks
 
 
 def test_rows_become_a_markdown_table() -> None:

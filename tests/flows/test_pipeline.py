@@ -16,13 +16,13 @@ from prefect import flow
 
 from demo.run import DemoSize, demo_params, summary
 from demo.world.dataset import DrawnFolder
-from flows import ablate_hcp, rebuild_and_train, train_hcp
+from flows import ablate_hcp, evaluate_hcp, rebuild_and_train, train_hcp
 from flows.ablate import AblationError
 from flows.answers import table_row
 from flows.cli.settings import merged
 from flows.names import split_dataset
 from flows.outcomes import AblateOutcome, PipelineOutcome
-from flows.params import AblateParams, RebuildAndTrainParams, TrainParams
+from flows.params import AblateParams, EvaluateParams, RebuildAndTrainParams, TrainParams
 from flows.pictures import PictureJob, draw_pictures
 from flows.pipeline import finished
 from hcp import HcpAdapter
@@ -177,6 +177,45 @@ def test_a_training_begins_with_a_registered_version_on_the_version_it_is_told(
         assert torch.allclose(before, after, atol=1e-6)
 
 
+@contextmanager
+def one_worker_killed() -> Generator[list[int]]:
+    """Kill the first worker that is seen to draw; its process id, once that is done."""
+    killed, over = list[int](), threading.Event()
+
+    def watch() -> None:
+        while not killed and not over.wait(0.02):
+            for process in psutil.Process().children(recursive=True):
+                with suppress(psutil.Error):
+                    if "ray::_Worker.process" in " ".join(process.cmdline()):
+                        process.kill()
+                        killed.append(process.pid)
+                        return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_an_evaluation_on_two_workers_says_the_same_to_the_bit_though_one_dies(
+    outcome: PipelineOutcome, drawn: DrawnFolder, out: Path
+) -> None:
+    fields = params(drawn, out)["evaluate"] | {
+        "checkpoint": outcome.train.adapter, "dataset": outcome.dataset, "tasks": 2,
+        "training_log": outcome.train.log, "out": str(out / "apart"), "register_model": False,
+    }  # fmt: skip
+    with one_worker_killed() as killed:
+        apart = evaluate_hcp(EvaluateParams.model_validate(fields))
+    assert len(killed) == 1
+    assert apart.figures == outcome.evaluation.figures
+    of = [Path(each.report).with_name("scores.json").read_bytes() for each in
+          (apart, outcome.evaluation)]  # fmt: skip
+    assert of[0] == of[1]
+
+
 def ablation(outcome: PipelineOutcome, drawn: DrawnFolder, out: Path, **own: Any) -> AblateParams:
     fields = params(drawn, out.parent)
     fields["evaluate"] |= {"register_model": False, "dataset": outcome.dataset}
@@ -262,38 +301,11 @@ def test_an_ablation_trains_and_evaluates_what_is_missing_alone(
         assert one.evaluation.figures == other.evaluation.figures
 
 
-@contextmanager
-def one_worker_killed() -> Generator[list[int]]:
-    """Kill the first worker that is seen to draw; its process id, once that is done."""
-    killed, over = list[int](), threading.Event()
-
-    def watch() -> None:
-        while not killed and not over.wait(0.02):
-            for process in psutil.Process().children(recursive=True):
-                with suppress(psutil.Error):
-                    if "ray::_Worker.process" in " ".join(process.cmdline()):
-                        process.kill()
-                        killed.append(process.pid)
-                        return
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield killed
-    finally:
-        over.set()
-        thread.join()
-
-
-def test_variants_and_pictures_at_a_time_give_the_bits_of_one_after_the_other(
+def test_variants_at_a_time_give_the_bits_of_one_after_the_other(
     ablated: AblateOutcome, outcome: PipelineOutcome, drawn: DrawnFolder, out: Path
 ) -> None:
-    """Also where a worker dies: what it was drawing is drawn by another one."""
     wanted = ablation(outcome, drawn, out / "parallel", variants=["attention"], parallel=2)
-    wanted = wanted.model_copy(update={"evaluate": wanted.evaluate.model_copy(update={"tasks": 2})})
-    with one_worker_killed() as killed:
-        found = ablate_hcp(wanted)
-    assert killed
+    found = ablate_hcp(wanted)
     for one, other in zip(found.variants, ablated.variants, strict=True):
         assert one.variant == other.variant
         assert one.evaluation.figures == other.evaluation.figures
