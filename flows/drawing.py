@@ -4,7 +4,7 @@ What goes through the U-Net is split: all pictures, and the attention maps of he
 judges them is one task, which takes what was drawn.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -116,10 +116,17 @@ def draw_apart(
             on_note=log.warning,
         )
         meter.ended(pool)
-    if len(devices := sorted({report.device for report in found})) > 1:
-        log.warning("pictures were drawn on %s: these may round differently", "; ".join(devices))
+    warn_of_kinds(report.device for report in found)
     publish_table("drawing", [speed_row(pool)], description="Speed of this run's drawing")
     return tuple(found)
+
+
+def warn_of_kinds(devices: Iterable[str]) -> None:
+    """Say where pictures were drawn on machines of several kinds."""
+    if len(kinds := sorted(set(devices))) > 1:
+        get_run_logger().warning(
+            "pictures were drawn on %s: these may round differently", "; ".join(kinds)
+        )
 
 
 def speed_row(pool: "PoolReport") -> dict[str, Cell]:

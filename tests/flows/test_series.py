@@ -1,6 +1,7 @@
 """What the series take from reports and events."""
 
 from math import inf, nan
+from pathlib import Path
 
 import pytest
 
@@ -76,3 +77,10 @@ def test_what_no_series_can_take(name: str, number: float, taken: bool) -> None:
 def test_a_counter_s_name_in_prometheus_ends_as_counters_do() -> None:
     assert UNITS.exported == "ray_hcp_units_total"
     assert SERIES["hcp_loss"].exported == "ray_hcp_loss"
+
+
+def test_the_page_names_every_series() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    for series in SERIES.values():
+        labels = ", ".join(f"`{label}`" for label in series.labels)
+        assert f"| `{series.exported}` | {labels} | {series.description} |" in text
