@@ -17,6 +17,7 @@ from flows.outcomes import AblateOutcome, VariantOutcome
 from flows.params import AblateParams, EvaluateSettings, TrainParams
 from flows.ray_session import TASK_CPUS, Cluster, ray_session
 from flows.run_names import ablate_name
+from flows.unattended import unattended
 from flows.variant_pool import run_all
 from flows.variant_run import VariantJob, bases_of, is_evaluated, variant_job
 from flows.variants import (
@@ -50,6 +51,7 @@ class AblationError(HcpError):
 
 @flow(name="ablate-hcp", flow_run_name=ablate_name, on_failure=[explain], on_crashed=[explain])
 @advised
+@unattended()
 def ablate_hcp(params: AblateParams) -> AblateOutcome:
     """Train and evaluate each variant with the same data, seeds and steps; answer the questions.
 

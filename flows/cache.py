@@ -13,6 +13,7 @@ from flows.outcomes import CacheOutcome
 from flows.params import CacheParams
 from flows.ray_metrics import Metered, UnitMetrics
 from flows.run_names import cache_name, cache_title, rename
+from flows.unattended import unattended
 from storage.caches import Cache, is_cached, read_cached_shard
 from storage.errors import CacheError
 from storage.versions import DatasetVersion, open_version
@@ -25,6 +26,7 @@ _NAMED = 20  # bad samples in the table
 
 @flow(name="cache-dataset", flow_run_name=cache_name, on_failure=[explain], on_crashed=[explain])
 @advised
+@unattended(writes=lambda params: split_dataset(params.dataset)[0])
 def cache_dataset(params: CacheParams) -> CacheOutcome:
     """Encode a dataset version for a base, so that training needs neither VAE nor text encoder.
 

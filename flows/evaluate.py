@@ -14,6 +14,7 @@ from flows.mlflow_run import add_report
 from flows.outcomes import EvaluateOutcome
 from flows.params import EvaluateParams
 from flows.run_names import evaluate_name
+from flows.unattended import unattended
 from hcp.evaluation.results import EvaluationReport, Scores
 from storage.checkpoints import verify_checkpoint
 from storage.errors import CheckpointError
@@ -32,6 +33,7 @@ WHY = "not measured"  # column of the reasons
 
 @flow(name="evaluate-hcp", flow_run_name=evaluate_name, on_failure=[explain], on_crashed=[explain])
 @advised
+@unattended()
 def evaluate_hcp(params: EvaluateParams) -> EvaluateOutcome:
     """Compare a checkpoint with its base and the champion on the same prompts and seeds.
 

@@ -1,38 +1,114 @@
-"""One lock per root: what writes into a data set waits for what already does, wherever it runs."""
+"""One lock per root: what writes into a data set waits for what already does, wherever it runs.
+
+A lock is a global concurrency limit of one slot on the Prefect server, held by a lease that a
+thread renews; a holder that dies gives it back when its lease runs out. Who holds it stands in a
+Prefect variable of the same name, so that those who wait can say for whom.
+"""
 
 import hashlib
+import logging
 import os
 import re
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import replace
 
+import httpx
+from prefect import get_run_logger
+from prefect.exceptions import MissingContextError
+
+from flows.limits import RunLimits
+from flows.lock_server import Holder, LeakFinder, LockServer
+from storage.errors import HcpError
 from storage.layout import Root
 from storage.locations import is_local
 
 LOCK_PREFIX = "hcp-root"
+_SAY_EVERY_S = 600.0
+_ASK_EVERY_S = 5.0
+_HELD: dict[str, int] = {}  # by this process: a flow and its subflows share a lock
 
 
-def lock_name(root: str) -> str:
+class LockedError(HcpError):
+    """Another run has worked on the same data for longer than was to be waited."""
+
+
+def lock_name(place: str, prefix: str = LOCK_PREFIX) -> str:
     """The global concurrency limit of a root: readable, and the same for every spelling of it."""
-    uri = Root.of(root).uri
-    place = os.path.realpath(uri) if is_local(uri) else uri
-    digest = hashlib.sha256(place.encode()).hexdigest()[:8]
-    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", place).strip("-")[-40:].lstrip("-")
-    return f"{LOCK_PREFIX}-{readable}-{digest}"  # Prefect allows no slash in a name
+    uri = Root.of(place).uri
+    there = os.path.realpath(uri) if is_local(uri) else uri
+    digest = hashlib.sha256(there.encode()).hexdigest()[:8]
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", there).strip("-")[-40:].lstrip("-")
+    return f"{prefix}-{readable}-{digest}"  # Prefect allows no slash in a name
 
 
-def make_lock(name: str) -> bool:
-    """Make a lock on the Prefect server; whether it was not there before."""
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
-    from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+@contextmanager
+def root_lock(place: str, limits: RunLimits | None = None, *, what: str = "") -> Generator[None]:
+    """Hold the lock of a root; wait while another run does, and say for whom.
 
-    with get_client(sync_client=True) as client:
-        try:
-            client.read_global_concurrency_limit_by_name(name)
-            return False
-        except ObjectNotFound:
-            pass
-        try:
-            client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
-        except ObjectAlreadyExists:
-            return False
-    return True
+    Inside a block of the same process it is a no-op, so that a flow and its subflows share it.
+
+    Args:
+        place: the root, or another folder that only one may write to.
+        limits: how long to wait.
+        what: a part of the folder, where others may work on other parts.
+
+    Raises:
+        LockedError: the other run has not ended in time; the message names it.
+    """
+    name = lock_name(place) if not what else lock_name(f"{place}/{what}", "hcp-run")
+    if name in _HELD:
+        yield
+        return
+    server = LockServer(name)
+    lease = _acquire(server, place, limits or RunLimits())
+    _HELD[name] = 1
+    try:
+        with server.renewed(lease, say=_log().warning):
+            yield
+    finally:
+        del _HELD[name]
+
+
+def _acquire(server: LockServer, place: str, limits: RunLimits) -> Holder:
+    """Take the lock as soon as it is free."""
+    mine, start, patience_s = Holder.this_run(), time.monotonic(), limits.wait_h * 3600
+    said, leaks = -_SAY_EVERY_S, LeakFinder(server)
+    while True:
+        lease = _patiently(server.acquire, mine, place)
+        waited = time.monotonic() - start
+        if lease is not None:
+            if said >= 0:
+                _log().info("waited %.0f s for %s; it is free now", waited, place)
+            return replace(mine, lease=lease)
+        other = server.holder()
+        if leaks.freed(other):
+            continue
+        named = other.text() if other is not None else "another run, which has not said its name"
+        if waited >= patience_s:
+            raise LockedError(
+                f"{place}: another run works on it, {named}; waited {waited:.0f} s (limits.wait_h "
+                f"{limits.wait_h:g}). Wait for it or cancel it; where it is long dead, set the "
+                f"active slots of the concurrency limit {server.name} to 0"
+            )
+        if waited - said >= _SAY_EVERY_S:
+            said = waited
+            _log().warning("%s: waiting for %s (%.0f s so far)", place, named, waited)
+        time.sleep(min(_ASK_EVERY_S, max(0.2, patience_s - waited)))
+
+
+def _patiently(ask: Callable[[Holder], str | None], mine: Holder, place: str) -> str | None:
+    """None too where the server does not answer: it is asked again, as one that is locked."""
+    try:
+        return ask(mine)
+    except httpx.TransportError as error:
+        _log().warning("%s: the Prefect server, which keeps the locks, is away: %s", place, error)
+        return None
+
+
+def _log() -> "logging.Logger | logging.LoggerAdapter[logging.Logger]":
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return logging.getLogger(__name__)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from flows.legacy import moved
+from flows.limits import RunLimits
 from flows.names import Dataset, File, Name, Place, Registry, with_datasets, with_places
 from flows.tree import check_names
 from flows.variables import filled
@@ -55,6 +56,9 @@ class ComputeParams(Params):
             ge=0, description="seconds in which a cluster of ray_address may still get its nodes"
         ),
     ] = 900.0
+    limits: Annotated[RunLimits, Field(description="how long the run may wait and work")] = (
+        RunLimits()
+    )
 
 
 class RebuildParams(ComputeParams):

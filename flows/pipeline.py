@@ -17,8 +17,10 @@ from flows.outcomes import PipelineOutcome
 from flows.params import ComputeParams, EvaluateParams, RebuildAndTrainParams, TrainParams
 from flows.ray_session import ray_session
 from flows.rebuild import rebuild_dataset
+from flows.retries import will_pass
 from flows.run_names import pipeline_name
 from flows.train import train_hcp
+from flows.unattended import unattended
 from storage.canonical import digest_of, plain_json
 from storage.checkpoints import verify_checkpoint
 from storage.errors import HcpError
@@ -38,6 +40,7 @@ _NOT_COUNTED = {
     on_crashed=[explain],
 )
 @advised
+@unattended()
 def rebuild_and_train(params: RebuildAndTrainParams) -> PipelineOutcome:
     """Run rebuild-dataset, train-hcp and evaluate-hcp as subflows over one Ray connection.
 
@@ -80,6 +83,8 @@ def finished(record: str) -> PipelineOutcome | None:
             Registry(evaluation.tracking_uri).get(name, version)
         return outcome if exists(evaluation.report) else None
     except (HcpError, OSError, ValidationError) as error:
+        if will_pass(error):
+            raise  # it may well be there: nothing is trained for a store that is away
         get_run_logger().warning("%s does not count: %s; training again", record, error)
         return None
 

@@ -9,7 +9,8 @@ import httpx
 import yaml
 
 from flows.deployments import ProvisionError, deploy
-from flows.locks import lock_name, make_lock
+from flows.lock_server import make_lock
+from flows.locks import lock_name
 from flows.notices import Notify, save_blocks
 
 PLACES = ("source", "root", "base", "runs", "reports", "checkpoint")

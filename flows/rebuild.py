@@ -22,6 +22,7 @@ from flows.figures import extraction_note, reject_rows, speed_row
 from flows.params import RebuildParams
 from flows.ray_metrics import Metered, UnitMetrics
 from flows.run_names import rebuild_name, rebuild_title, rename
+from flows.unattended import unattended
 from hcp.pages.sample_sheet import sample_sheet
 from storage.errors import SourceError
 from storage.layout import Root
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     on_crashed=[explain],
 )
 @advised
+@unattended(writes=lambda params: params.root)
 def rebuild_dataset(params: RebuildParams) -> str:
     """Extract pose and mask priors from captioned photos; return the dataset version's id.
 

@@ -12,6 +12,7 @@ from flows.failed_runs import advised, explain
 from flows.params import RebuildParams, RetryParams
 from flows.rebuild import extract, plan_work, publish, run_extractors
 from flows.run_names import rebuild_title, rename, retry_name
+from flows.unattended import unattended
 from storage.errors import HcpError
 from storage.layout import Root
 from storage.locations import read_bytes, remove_folder
@@ -28,6 +29,7 @@ from storage.retries import merge_retry, units_to_retry
     on_crashed=[explain],
 )
 @advised
+@unattended(writes=lambda params: params.root)
 def retry_failed(params: RetryParams) -> str:
     """Try rejects of ``params.reasons`` again; return the id of the version that has what works.
 

@@ -34,6 +34,10 @@ def server_environment(home: Path, port: int, *, database: str | None = None) ->
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
+        # By default leases are kept in memory: a restart would leave the locks' slots taken.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
+            "prefect.server.concurrency.lease_storage.filesystem"
+        ),
         "DO_NOT_TRACK": "1",
     }
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING
@@ -21,7 +21,9 @@ from flows.params import TrainParams
 from flows.ray_metrics import TrainingMetrics
 from flows.run_names import rename, train_name, train_title
 from flows.series import Pace
+from flows.unattended import unattended
 from hcp.config import FileDtype
+from storage.canonical import digest_of, plain_json
 from storage.checkpoints import verify_checkpoint
 from storage.exports import export_files
 from storage.registry import CHAMPION, champion_of, checkpoint_place
@@ -37,6 +39,7 @@ LOSSES = ("loss", "denoise", "alignment")
 
 @flow(name="train-hcp", flow_run_name=train_name, on_failure=[explain], on_crashed=[explain])
 @advised
+@unattended(writes=lambda params: (params.out, training_part(params)))
 def train_hcp(params: TrainParams, dataset: Dataset | None = None) -> TrainOutcome:
     """Fine-tune HcP layers into a frozen base; return the checkpoint and its losses.
 
@@ -76,6 +79,11 @@ def train_hcp(params: TrainParams, dataset: Dataset | None = None) -> TrainOutco
     )
     write_card(params, outcome)
     return outcome
+
+
+def training_part(params: TrainParams) -> str:
+    """Of ``out``: trainings of the same settings share a folder, so one waits for the other."""
+    return digest_of(plain_json(asdict(params.training.plain())))[:12]
 
 
 @task(name="starting-point")

@@ -13,6 +13,10 @@ class SourceError(HcpError):
     """A source of captioned photos cannot be listed or read as a whole."""
 
 
+class StoreAwayError(SourceError):
+    """The place of a source's photos does not answer: no single photo is to blame."""
+
+
 class ShardError(HcpError):
     """A shard cannot be written, or what is on disk is not what its marker says."""
 

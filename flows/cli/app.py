@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import adapters, local, people, runs, sources
+from flows.cli import adapters, local, nights, people, runs, sources
 from flows.cli.console import fail, say, settle_streams
 from flows.cli.examples import EXAMPLES
 from flows.cli.failures import server_is_away
@@ -14,7 +14,7 @@ from flows.cli.help import HelpCommand, HelpGroup
 from storage.errors import HcpError
 
 COMMANDS = {
-    "Start": (local.demo, local.doctor),
+    "Start": (local.demo, local.doctor, nights.provision),
     "Data": (
         sources.sources,
         runs.rebuild,

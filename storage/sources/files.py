@@ -18,6 +18,7 @@ from storage.sources.base import (
     ReadFailure,
     without_root,
 )
+from storage.sources.presence import check_present
 
 OCCURRENCE_MARK = "?occurrence="
 """Ends the URI of the second, third ... record of one photo; ``?`` itself is percent-encoded."""
@@ -43,7 +44,11 @@ def tag_file(
     etag: str | None = None,
     follow_links: bool = False,
 ) -> str:
-    """The content tag of one photo below the root; never raises. Without a cache, ``UNTAGGED``."""
+    """The content tag of one photo below the root. Without a cache, ``UNTAGGED``.
+
+    Raises:
+        StoreAwayError: the root itself does not answer.
+    """
     if cache is None:
         return UNTAGGED
     if etag is not None:
@@ -60,6 +65,7 @@ def tag_file(
         if status.st_size > MAX_IMAGE_BYTES:
             return f"size:{status.st_size}"
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        check_present(root, error)
         return f"unreadable:{type(error).__name__}"
     data = read_photo(root, path, follow_links=follow_links)
     if isinstance(data, ReadFailure):
@@ -74,6 +80,9 @@ def read_photo(root: str, path: str, *, follow_links: bool = False) -> bytes | R
 
     It never leaves the root, whatever the path says; links out of it are read where that is asked
     for.
+
+    Raises:
+        StoreAwayError: the root itself does not answer.
     """
     if path.startswith("/") or ".." in path.split("/"):
         return ReadFailure(f"{path!r} lies outside the source's root")
@@ -84,6 +93,7 @@ def read_photo(root: str, path: str, *, follow_links: bool = False) -> bytes | R
         size = int(fs.info(full)["size"] or 0)
         return too_many_bytes(size) or bytes(fs.cat_file(full))
     except Exception as error:  # object stores raise their clients' own errors
+        check_present(root, error)
         return ReadFailure(without_root(error, root))
 
 

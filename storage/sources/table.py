@@ -15,6 +15,7 @@ from storage.sources.base import Contents, LeftOutSink, ReadFailure, without_roo
 from storage.sources.columns import BY_NAME, NamedColumns
 from storage.sources.containers import begins_list, containers_below, is_table_name
 from storage.sources.files import checked, read_photos, tag_cache
+from storage.sources.presence import check_present
 from storage.sources.rows import TABLE_SUFFIXES
 from storage.sources.table_listing import ROW_MARK, TableListing
 from storage.sources.table_photos import RowPhotos, SeenPhotos, read_cells
@@ -91,6 +92,7 @@ class TableSource:
             uri, column = join(self.root, name), self.columns.image
             cells = read_cells(uri, wanted, reader, column=column) if wanted else {}
         except Exception as error:  # pyarrow and object stores raise errors of their own
+            check_present(self.root, error)
             for record in records:
                 yield record, ReadFailure(f"{name}: {without_root(error, self.root)}")
             return

@@ -23,6 +23,7 @@ from storage.sources.base import (
 )
 from storage.sources.containers import containers_below, is_tar_name
 from storage.sources.files import checked, tag_cache
+from storage.sources.presence import check_present
 from storage.sources.rows import open_binary
 from storage.sources.tar_members import (
     TAR_ERRORS,
@@ -121,6 +122,7 @@ class TarSource:
                     done += 1
                     yield record, checked(record, data)
         except Exception as error:  # object stores raise their clients' own errors
+            check_present(self.root, error)
             detail = f"{tar_name}: {without_root(error, self.root)}"
         for record in records[done:]:
             yield record, ReadFailure(detail)
@@ -131,6 +133,7 @@ class TarSource:
         try:
             return index.read(member)
         except Exception as error:  # as above
+            check_present(self.root, error)
             return ReadFailure(f"{tar_name}: {without_root(error, self.root)}")
 
 

@@ -1,0 +1,51 @@
+"""``hcp provision``: what the flows need on a Prefect server, in one command."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from flows.cli.console import say
+
+Value = str | None
+
+
+def provision(
+    pool: Annotated[str, typer.Option(help="Work pool; made where there is none.")] = "hcp",
+    source: Annotated[Value, typer.Option(help="Variable hcp_source: captioned photos.")] = None,
+    root: Annotated[Value, typer.Option(help="hcp_root: where data sets live.")] = None,
+    base: Annotated[Value, typer.Option(help="hcp_base: what is fine-tuned.")] = None,
+    runs: Annotated[Value, typer.Option(help="hcp_runs: where checkpoints go.")] = None,
+    reports: Annotated[Value, typer.Option(help="hcp_reports: where reports go.")] = None,
+    checkpoint: Annotated[Value, typer.Option(help="hcp_checkpoint: what is evaluated.")] = None,
+    webhook: Annotated[Value, typer.Option(help="URL told of failed runs, as JSON.")] = None,
+    slack: Annotated[Value, typer.Option(help="Slack webhook told of failed runs.")] = None,
+    email: Annotated[
+        list[str] | None,
+        typer.Option(help="Address told of failed runs, through SendGrid; may be repeated."),
+    ] = None,
+    email_from: Annotated[Value, typer.Option(help="Sender known to SendGrid.")] = None,
+    block: Annotated[
+        Value, typer.Option(help="TYPE-SLUG/NAME of a notification block that is there.")
+    ] = None,
+) -> None:
+    """Make pool, variables, locks, automations and deployments on the server of PREFECT_API_URL."""
+    places = {
+        "source": source, "root": root, "base": base, "runs": runs, "reports": reports,
+        "checkpoint": checkpoint,
+    }  # fmt: skip
+    from flows.notices import Notify
+    from flows.provision import provision as make
+
+    key = os.environ.get("SENDGRID_API_KEY") if email else None  # no secret on a command line
+    try:
+        notify = Notify(
+            webhook=webhook, slack=slack, email=tuple(email or ()), email_from=email_from,
+            sendgrid_key=key, block=block,
+        )  # fmt: skip
+        given = {name: value for name, value in places.items() if value is not None}
+        lines = make(pool=pool, places=given, notify=notify or None)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    for line in lines:
+        say(line)
