@@ -1,7 +1,9 @@
 """The commands that start no flow of their own: champions, pages, checks, the demo."""
 
+import os
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -90,10 +92,20 @@ def gc(
     """Delete the shards that no dataset version names."""
     from storage.gc import collect_garbage
 
-    gone = collect_garbage(root, dry_run=dry_run)
+    with nullcontext() if dry_run else _lock(root):
+        gone = collect_garbage(root, dry_run=dry_run)
     for name in gone:
         say(name)
     say(f"{len(gone)} files {'would be ' if dry_run else ''}deleted")
+
+
+def _lock(root: str) -> AbstractContextManager[None]:
+    """Of the root, on the server that the flows use, where one is named."""
+    if not os.environ.get("PREFECT_API_URL"):
+        return nullcontext()
+    from flows.locks import root_lock
+
+    return root_lock(root)
 
 
 def weights() -> None:
