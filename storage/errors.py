@@ -25,6 +25,10 @@ class VersionError(HcpError):
     """A dataset version does not exist or cannot be read."""
 
 
+class ContractError(ShardError, VersionError):
+    """A data set was written by a later version of this package, which this one cannot read."""
+
+
 class CacheError(HcpError):
     """A cache of encoded samples is missing, broken, or of another base or other settings."""
 

@@ -61,6 +61,8 @@ def _useless_notes(root: Root, kept: Set[str]) -> Iterator[str]:
     noted = sorted(retried_units(root))
     unused = set(noted) - kept
     for plan_id in stems_in(root.plans, ".parquet") if noted else ():
+        if not unused:
+            break
         unused.difference_update(open_plan(root, plan_id).fingerprints())
     for unit in noted:
         if unit in unused or noted_shard(root, unit) not in kept:

@@ -1,13 +1,19 @@
 """The marker of a unit's shard: the JSON that is written last and makes it count."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
+from storage.contract import refuse_newer
 from storage.errors import ShardError
 from storage.layout import MARKER_SUFFIX, Root
-from storage.locations import file_size, read_bytes, stems_in
+from storage.locations import file_size, is_local, read_bytes, stems_in
 from storage.records import CONTRACT_VERSION
+
+_AT_A_TIME = 32
+"""Markers that are asked of an object store at a time: each is a request of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +48,7 @@ def read_shard_info(root: Root, fingerprint: str) -> ShardInfo:
     try:
         fields = json.loads(read_bytes(uri))
         contract = fields.pop("contract")
+        refuse_newer(contract, where=uri)
         info = ShardInfo(**fields)
     except FileNotFoundError as error:
         raise ShardError(f"unit {fingerprint} is not committed: no {uri}") from error
@@ -53,3 +60,18 @@ def read_shard_info(root: Root, fingerprint: str) -> ShardInfo:
             f"got {contract} and {info.fingerprint}"
         )
     return info
+
+
+def read_shard_infos(root: Root, fingerprints: Sequence[str]) -> Iterator[ShardInfo]:
+    """What the markers say, in order; those of an object store come many at a time.
+
+    Raises:
+        ShardError: as :func:`read_shard_info`, when its turn comes.
+    """
+    read = partial(read_shard_info, root)
+    if is_local(root.uri):
+        yield from map(read, fingerprints)
+        return
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        for start in range(0, len(fingerprints), _AT_A_TIME):
+            yield from pool.map(read, fingerprints[start : start + _AT_A_TIME])

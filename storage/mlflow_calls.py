@@ -129,10 +129,17 @@ class MlflowCalls:
 
     def versions(self, name: str) -> list[Any]:
         """Every version of a model, as MLflow has it."""
+        return self._pages("search_model_versions", f"name = '{name}'")
+
+    def models(self) -> list[str]:
+        """The names of all models, sorted."""
+        return sorted(str(model.name) for model in self._pages("search_registered_models"))
+
+    def _pages(self, call: str, *args: Any) -> list[Any]:
         found: list[Any] = []
         token: str | None = None
         while True:
-            page = self.ask("search_model_versions", f"name = '{name}'", page_token=token)
+            page = self.ask(call, *args, page_token=token)
             found += page
             token = page.token
             if not token:

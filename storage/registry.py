@@ -157,6 +157,14 @@ class Registry:
         )
         return _entry(version)
 
+    def names(self) -> list[str]:
+        """The registered models."""
+        return self._mlflow.models()
+
+    def entries(self, name: str) -> list[ModelEntry]:
+        """Every version of a model, the newest first; none where there is no such model."""
+        return sorted(map(_entry, self._mlflow.versions(name)), key=lambda each: -each.version)
+
     def get(self, name: str, version: int | str) -> ModelEntry:
         """An entry by number, or the champion.
 

@@ -9,11 +9,12 @@ from typing import Any
 
 from storage.canonical import digest_of
 from storage.codec import split_of
+from storage.contract import refuse_newer
 from storage.errors import ShardError, VersionError
 from storage.extras import explained_imports
 from storage.layout import Place, Root
 from storage.locations import read_bytes, stems_in, write_atomic
-from storage.markers import ShardInfo, read_shard_info
+from storage.markers import ShardInfo, read_shard_infos
 from storage.records import CONTRACT_VERSION, Sample, Split
 from storage.shard_reader import open_rows, open_shard
 from storage.statistics import ShardCount, summarise
@@ -128,14 +129,16 @@ def open_version(root: Place, version: str = "latest") -> DatasetVersion:
 
     Raises:
         VersionError: there is no such version, or its file is broken.
+        ContractError: it was written by a later version of this package.
     """
     place = Root.of(root)
-    version_id = _latest(place) if version == "latest" else version
+    version_id = latest_id(place) if version == "latest" else version
     uri = place.version(version_id)
     try:
-        if not _ID.fullmatch(version_id):
+        if not is_version_id(version_id):
             raise FileNotFoundError(version_id)
         fields = json.loads(read_bytes(uri))
+        refuse_newer(fields.get("contract"), where=uri)
         counts = tuple(ShardCount(train=train, val=val) for train, val in fields["counts"])
         if digest_of(fields, hex_digits=16) != version_id:
             raise ValueError("its content does not give its id; it was changed by hand")
@@ -151,7 +154,7 @@ def open_version(root: Place, version: str = "latest") -> DatasetVersion:
     except FileNotFoundError as error:
         known = ", ".join(list_versions(place)) or "none"
         raise VersionError(f"no version {version_id!r} in {place}; there are: {known}") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise VersionError(f"{uri}: not a readable version: {error}") from error
 
 
@@ -166,7 +169,7 @@ def split_dataset(dataset: str) -> tuple[str, str]:
 def list_versions(root: Place) -> list[str]:
     """Ids of all published versions, sorted."""
     stems = stems_in(Root.of(root).versions, ".json")
-    return [stem for stem in stems if _ID.fullmatch(stem)]
+    return [stem for stem in stems if is_version_id(stem)]
 
 
 def _models(root: Root, version_id: str) -> dict[str, str]:
@@ -180,7 +183,17 @@ def _models(root: Root, version_id: str) -> dict[str, str]:
         raise VersionError(f"{uri}: not readable: {error}") from error
 
 
-def _latest(root: Root) -> str:
+def is_version_id(text: str) -> bool:
+    """Whether it could name a version."""
+    return _ID.fullmatch(text) is not None
+
+
+def latest_id(root: Root) -> str:
+    """The version published last.
+
+    Raises:
+        VersionError: there is none, or the file that names it cannot be read.
+    """
     try:
         return read_bytes(root.latest).decode().strip()
     except FileNotFoundError as error:
@@ -197,6 +210,6 @@ def _infos(root: Root, fingerprints: Sequence[str]) -> list[ShardInfo]:
     if len(set(fingerprints)) != len(fingerprints):
         raise VersionError(f"a version of {root} names a shard twice")
     try:
-        return [read_shard_info(root, fingerprint) for fingerprint in fingerprints]
+        return list(read_shard_infos(root, fingerprints))
     except ShardError as error:
         raise VersionError(f"version of {root} cannot be published: {error}") from error

@@ -10,6 +10,7 @@ from storage.markers import committed
 from storage.plan import Plan, write_plan
 from storage.records import Unit
 from storage.retries import current_shards
+from storage.version_list import refuse_newer_root
 from storage.versions import DatasetVersion, list_versions, publish_version
 
 
@@ -40,8 +41,10 @@ def open_work(
         models: digests of the models that make the shards.
 
     Raises:
+        ContractError: the root was written by a later version of this package.
         ShardError: the plan cannot be written.
     """
+    refuse_newer_root(root)
     plan = write_plan(root, units)
     write_atomic(root.settings, settings.encode())
     # a shard that stands in for a unit is committed, so what is left are units themselves

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, TypeVar
 
 import typer
 
-from flows.cli.console import say
-from flows.cli.local import Registry
+from flows.cli.console import say, say_json
+from flows.cli.options import AsJson, Registry
 from storage.errors import HcpError
 
 N = TypeVar("N", int, float)
@@ -61,6 +61,7 @@ def generate(
     device: Device = "auto",
     dtype: Dtype = "auto",
     maps: Maps = False,
+    as_json: AsJson = False,
 ) -> None:
     """Draw pictures with a base model and an adapter: one, one for each prompt and seed, a grid."""
     from flows.pictures import PictureJob, draw_pictures
@@ -73,11 +74,14 @@ def generate(
         any_base=any_base, strength=strength, strengths=_numbers(float, strengths), width=width,
         height=height, steps=steps, guidance=guidance, device=device, dtype=dtype, maps=maps,
     )  # fmt: skip
-    written = 0
+    written: list[str] = []
     for path in draw_pictures(job):
-        written += 1
-        say(path)
-    if maps and prompt is not None and seeds is None and written == 1:
+        written.append(str(path))
+        if not as_json:  # each as soon as it is there
+            say(path)
+    if as_json:
+        say_json({"pictures": written})
+    elif maps and prompt is not None and seeds is None and len(written) == 1:
         say("no human word in the prompt, so no maps")
 
 
@@ -89,11 +93,16 @@ def push(
     ] = False,
     revision: Annotated[str | None, typer.Option(help="Branch; default main.")] = None,
     registry: Registry = None,
+    as_json: AsJson = False,
 ) -> None:
     """Put an adapter on the Hugging Face hub: its files, marker and model card, in one commit."""
     from flows.cards import push_adapter
 
-    say(push_adapter(checkpoint, repo, private=private, revision=revision, registry=registry))
+    url = push_adapter(checkpoint, repo, private=private, revision=revision, registry=registry)
+    if as_json:
+        say_json({"url": url})
+    else:
+        say(url)
 
 
 def _numbers(kind: Callable[[str], N], text: str | None) -> tuple[N, ...]:

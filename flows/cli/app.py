@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import adapters, local, nights, people, runs, sources
+from flows.cli import adapters, data, flow_runs, local, nights, people, runs, sources
 from flows.cli.console import fail, say, settle_streams
 from flows.cli.examples import EXAMPLES
 from flows.cli.failures import server_is_away
@@ -14,20 +14,22 @@ from flows.cli.help import HelpCommand, HelpGroup
 from storage.errors import HcpError
 
 COMMANDS = {
-    "Start": (local.demo, local.doctor, nights.provision),
+    "Start": (local.demo, flow_runs.runs, local.doctor, nights.provision),
     "Data": (
         sources.sources,
         runs.rebuild,
         runs.retry_failed,
         runs.cache,
-        local.inspect,
-        local.verify,
-        local.gc,
+        data.versions,
+        data.inspect,
+        data.verify,
+        data.gc,
     ),
     "Models": (
         runs.train,
         runs.evaluate,
         runs.ablate,
+        local.models,
         local.promote,
         local.rollback,
         local.weights,

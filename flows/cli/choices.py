@@ -36,6 +36,13 @@ def methods() -> list[str]:
             for name in (method, *(f"{method}+{end}" for end in ends))]  # fmt: skip
 
 
+def states() -> list[str]:
+    """States of a flow run for ``--state``."""
+    from flows.run_list import STATES
+
+    return list(STATES)
+
+
 def fixed(option: str) -> Callable[[], list[str]]:
     """What offers the values of an option that has a fixed list of them."""
     return lambda: list(FIXED[option])

@@ -1,14 +1,16 @@
 """What the commands print: plain lines, as they are, so that a script can read them."""
 
 import io
+import json
 import os
 import sys
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import NoReturn
 
 import typer
 
+_DEPTH = 50  # of a document: deeper than any
 CLOSED_PIPE = 141
 """The exit code where the reader has gone, as of a program that SIGPIPE ends."""
 
@@ -49,6 +51,20 @@ def ends_unread() -> Generator[None]:
         # What is left in its buffer would be told of when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(CLOSED_PIPE) from None
+
+
+def say_json(value: object) -> None:
+    """One JSON document on stdout: what is not a number in JSON (NaN) is null."""
+    from storage.canonical import plain_json
+
+    say(json.dumps(plain_json(value, depth=_DEPTH), indent=1, ensure_ascii=False))
+
+
+@contextmanager
+def result_alone() -> Generator[None]:
+    """Work inside: what it prints goes to stderr, so that stdout has the command's result alone."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def say_table(rows: Sequence[Mapping[str, object]]) -> None:

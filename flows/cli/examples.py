@@ -5,7 +5,8 @@ EXAMPLES = {
 hcp demo
 hcp demo --out /data/try""",
     "doctor": """\
-hcp doctor""",
+hcp doctor
+hcp doctor --json | jq '.checks[] | select(.state != "ok")'""",
     "provision": """\
 # once; again after an upgrade, or for another place: what is there stays
 hcp provision --source s3://bucket/photos --root s3://bucket/data \\
@@ -23,20 +24,24 @@ hcp rebuild --source photos/ --root data/ \\
     --pose-model yolo11n-pose.pt --mask-model sam_vit_h
 # the embedded models, offline; then the same again, which finds nothing to do
 hcp rebuild --source photos/ --root data/ --preset demo
-# on a cluster, any setting by its path
+# on a cluster, any setting by its path, the new version's name for a script
 hcp rebuild --source s3://bucket/photos --root s3://bucket/data \\
-    --ray-address ray://head:10001 --set extractor.batch_size=16""",
+    --ray-address ray://head:10001 --set extractor.batch_size=16 --json""",
     "retry-failed": """\
 hcp retry-failed data/
 hcp retry-failed data/ --reason unreadable --reason poison""",
     "cache": """\
 hcp cache --dataset data/ --base stable-diffusion-v1-5/stable-diffusion-v1-5
 hcp cache --dataset data/ --base embedded --preset demo --workers 2""",
+    "versions": """\
+hcp versions data/
+hcp versions s3://bucket/data --limit 5 --json""",
     "inspect": """\
 hcp inspect data/
 hcp inspect data/@0123456789abcdef --out pages/night.html""",
     "verify": """\
-hcp verify data/""",
+hcp verify data/
+hcp verify data/ --quick    # names, sizes and sums; reads no sample""",
     "gc": """\
 hcp gc data/ --dry-run
 hcp gc data/""",
@@ -50,17 +55,20 @@ hcp train --config train.yaml --init-from champion \\
 hcp evaluate --checkpoint runs/first/latest --dataset data/ \\
     --base stable-diffusion-v1-5/stable-diffusion-v1-5 --out runs/first/report --register
 hcp evaluate --checkpoint hcp-registry:hcp/champion --base embedded --preset demo \\
-    --out reports/ --prompts prompts.txt""",
+    --out reports/ --prompts prompts.txt --json""",
     "ablate": """\
 hcp ablate --config ablation.yaml
 hcp ablate --config ablation.yaml --question loss --parallel 2""",
+    "models": """\
+hcp models
+hcp models --registry sqlite:///data/hcp-registry.db --json""",
     "promote": """\
 hcp promote hcp/3""",
     "rollback": """\
 hcp rollback hcp""",
     "weights": """\
 hcp weights
-hcp weights""",
+hcp weights --json""",
     "generate": """\
 hcp generate --base stable-diffusion-v1-5/stable-diffusion-v1-5 \\
     --checkpoint runs/first/latest --prompt "a woman doing yoga" --out yoga.png
@@ -78,5 +86,8 @@ hcp compare-page --a-pictures before/ --b-pictures after/ --out vote.html""",
     "votes": """\
 hcp votes votes/ --key vote.key.json
 hcp votes anna.json ben.json --key vote.key.json --json""",
+    "runs": """\
+hcp runs
+hcp runs --limit 200 --state failed --json""",
 }
 """By command."""

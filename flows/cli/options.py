@@ -7,6 +7,11 @@ import typer
 
 from flows.cli import choices
 
+AsJson = Annotated[bool, typer.Option("--json", help="For scripts: one JSON document on stdout.")]
+Registry = Annotated[
+    str | None, typer.Option(help="MLflow URI; default MLFLOW_TRACKING_URI, or ./hcp-registry.db.")
+]
+RootPlace = Annotated[str, typer.Argument(help="Where shards and versions live.")]
 Config = Annotated[
     Path | None, typer.Option(help="YAML file of any settings; --set and options win over it.")
 ]

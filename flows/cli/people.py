@@ -1,14 +1,13 @@
 """What people judge: a page for raters, and what their votes say."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows.cli.adapters import AnyBase, Device, Dtype
-from flows.cli.console import note, say
-from flows.cli.local import Registry
+from flows.cli.console import note, say, say_json
+from flows.cli.options import AsJson, Registry
 from storage.errors import HcpError
 
 if TYPE_CHECKING:
@@ -19,6 +18,10 @@ Model = Annotated[
 ]
 Pictures = Annotated[
     Path | None, typer.Option(help="Instead: a folder; equal names in both are a pair.")
+]
+
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Write over an earlier page and its key.")
 ]
 
 
@@ -47,9 +50,8 @@ def compare_page(
     any_base: AnyBase = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Write over an earlier page and its key.")
-    ] = False,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write one offline page on which people choose, blind, between two models' pictures."""
     from flows.compare_page import CompareJob, write_compare_page
@@ -68,14 +70,17 @@ def compare_page(
     )  # fmt: skip
     for line in written.notes:
         note(line)
-    say(f"page {written.page}")
-    say(f"key {written.key}")
+    if as_json:
+        say_json({"page": str(written.page), "key": str(written.key)})
+    else:
+        say(f"page {written.page}")
+        say(f"key {written.key}")
 
 
 def votes(
     files: Annotated[list[Path], typer.Argument(metavar="VOTES.json...", help="Or folders.")],
     key: Annotated[Path, typer.Option(help="FILE.key.json, from beside the page.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+    as_json: AsJson = False,
     level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the intervals.")] = 0.95,
 ) -> None:
     """Count the votes on a compare page: how often b wins, and how far to believe it."""
@@ -94,7 +99,7 @@ def votes(
     for other in refused:
         note(f"{other.file} does not count: {other.reason}")
     if as_json:
-        say(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
+        say_json(report.to_json())
     else:
         for line in vote_lines(report, level=level):
             say(line)

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from flows.cli.console import say, say_table
-from flows.cli.local import Registry
+from flows.cli.console import result_alone, say, say_json, say_table
 from flows.cli.options import (
     AnyBase,
+    AsJson,
     Base,
     Config,
     Device,
@@ -18,6 +18,7 @@ from flows.cli.options import (
     Preset,
     RayAddress,
     Reasons,
+    Registry,
     Set,
     Trust,
     UseCache,
@@ -64,14 +65,17 @@ def rebuild(
     config: Config = None,
     preset: Preset = None,
     assignments: Set = None,
+    as_json: AsJson = False,
 ) -> None:
     """Extract pose and mask priors into a dataset version (flow rebuild-dataset)."""
     given = dict(locals())
     from flows.params import RebuildParams
     from flows.rebuild import rebuild_dataset
 
-    version = rebuild_dataset(_params(RebuildParams, given, _REBUILD))
-    say(f"dataset version {version}")
+    params = _params(RebuildParams, given, _REBUILD)
+    with result_alone():
+        version = rebuild_dataset(params)
+    _say_version(params.root, version, as_json=as_json)
 
 
 def retry_failed(
@@ -82,6 +86,7 @@ def retry_failed(
     config: Config = None,
     preset: Preset = None,
     assignments: Set = None,
+    as_json: AsJson = False,
 ) -> None:
     """Try rejects again that may work now, such as unreadable ones (flow retry-failed)."""
     given = dict(locals())
@@ -89,8 +94,10 @@ def retry_failed(
     from flows.retry import last_settings
     from flows.retry import retry_failed as flow
 
-    version = flow(_params(RetryParams, given, {}, before=last_settings(root)))
-    say(f"dataset version {version}")
+    params = _params(RetryParams, given, {}, before=last_settings(root))
+    with result_alone():
+        version = flow(params)
+    _say_version(params.root, version, as_json=as_json)
 
 
 def cache(
@@ -102,14 +109,20 @@ def cache(
     config: Config = None,
     preset: Preset = None,
     assignments: Set = None,
+    as_json: AsJson = False,
 ) -> None:
     """Encode a dataset version for a base, for training without VAE (flow cache-dataset)."""
     given = dict(locals())
     from flows.cache import cache_dataset
     from flows.params import CacheParams
 
-    outcome = cache_dataset(_params(CacheParams, given, _CACHE))
-    say(f"cache {outcome.cache}")
+    params = _params(CacheParams, given, _CACHE)
+    with result_alone():
+        outcome = cache_dataset(params)
+    if as_json:
+        say_json(outcome.model_dump())
+    else:
+        say(f"cache {outcome.cache}")
 
 
 def train(
@@ -133,14 +146,20 @@ def train(
     config: Config = None,
     preset: Preset = None,
     assignments: Set = None,
+    as_json: AsJson = False,
 ) -> None:
     """Fine-tune an HcP layer on a dataset version (flow train-hcp)."""
     given = dict(locals())
     from flows.params import TrainParams
     from flows.train import train_hcp
 
-    outcome = train_hcp(_params(TrainParams, given, _TRAIN))
-    say(f"checkpoint {outcome.checkpoint}")
+    params = _params(TrainParams, given, _TRAIN)
+    with result_alone():
+        outcome = train_hcp(params)
+    if as_json:
+        say_json(outcome.model_dump())
+    else:
+        say(f"checkpoint {outcome.checkpoint}")
 
 
 def evaluate(
@@ -161,13 +180,20 @@ def evaluate(
     config: Config = None,
     preset: Preset = None,
     assignments: Set = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compare a checkpoint with base and champion, write the report (flow evaluate-hcp)."""
     given = dict(locals())
     from flows.evaluate import arm_rows, evaluate_hcp
     from flows.params import EvaluateParams
 
-    outcome = evaluate_hcp(_params(EvaluateParams, given, _EVALUATE))
+    params = _params(EvaluateParams, given, _EVALUATE)
+    with result_alone():
+        outcome = evaluate_hcp(params)
+    if as_json:
+        # what each picture scored stands in the report's scores.json
+        say_json(outcome.model_dump(exclude={"figures": {"scores", "photo_scores"}}))
+        return
     say_table(arm_rows(outcome.figures))
     for line in outcome.figures.notes:
         say(line)
@@ -189,6 +215,7 @@ def ablate(
         int | None, typer.Option(help="Variants at a time; default as many as Ray has room for.")
     ] = None,
     assignments: Set = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train and evaluate variants of the method, answer questions (flow ablate-hcp)."""
     given = dict(locals())
@@ -197,17 +224,43 @@ def ablate(
     from flows.params import AblateParams
 
     def show(outcome: AblateOutcome) -> None:
+        if as_json:
+            say_json(outcome.model_dump())
+            return
         for table in outcome.tables.values():
             say_table(table)
             say("")
         say(outcome.learnt)
         say(f"report {outcome.report}")
 
+    params = _params(AblateParams, given, {})
     try:
-        show(ablate_hcp(_params(AblateParams, given, {})))
+        with result_alone():
+            outcome = ablate_hcp(params)
+        show(outcome)
     except AblationError as error:
         show(error.outcome)
         raise
+
+
+def _say_version(root: str, version_id: str, *, as_json: bool) -> None:
+    if not as_json:
+        say(f"dataset version {version_id}")
+        return
+    from storage.versions import open_version
+
+    version = open_version(root, version_id)
+    say_json(
+        {
+            "dataset": f"{root}@{version_id}",
+            "version": version_id,
+            "samples": version.n_samples,
+            "rejects": version.n_rejects,
+            "rejects_by_reason": version.rejects_by_reason,
+            "shards": len(version.shards),
+            "excluded": len(version.exclusions),
+        }
+    )
 
 
 def _params(
@@ -219,7 +272,7 @@ def _params(
 ) -> P:
     from flows.cli.settings import Given, load_params  # here: `hcp --help` needs no pydantic
 
-    layers = ("config", "preset", "assignments")
+    layers = ("config", "preset", "assignments", "as_json")
     options = {places.get(name, name): value for name, value in values.items()}
     given = Given(
         options={name: None if value == [] else value for name, value in options.items()

@@ -1,10 +1,12 @@
 """``hcp sources``: what a place with photos is taken for, before anything is run on it."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
-from flows.cli.console import fail, say
+from flows.cli.console import fail, say, say_json
+from flows.cli.options import AsJson
 
 Images = Annotated[str | None, typer.Option(help="COCO: the folder of photos.")]
 ImageColumn = Annotated[
@@ -28,6 +30,7 @@ def sources(
     ] = False,
     image_column: ImageColumn = None,
     caption_column: CaptionColumn = None,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a source is read as: records, where captions come from, what is left out and why.
 
@@ -49,7 +52,11 @@ def sources(
     except ValueError as error:
         fail(str(error))
     summary = look(place, source, images)
-    for line in summary.lines():
-        say(line)
+    if as_json:
+        sums = {"n_captioned": summary.n_captioned, "n_left_out": summary.n_left_out}
+        say_json(asdict(summary) | sums | {"n_there": summary.n_there})
+    else:
+        for line in summary.lines():
+            say(line)
     if summary.error:
         fail(summary.error)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from itertools import islice
 
 from hcp.pages.figures import decode_image, draw_people, jpeg_uri
-from hcp.pages.profile import people_histograms, rejects_by_reason
+from hcp.pages.profile import MAX_SAMPLES, people_histograms, rejects_by_reason, spread
 from hcp.pages.report import page_environment
 from storage.codec import split_of
 from storage.records import Sample
@@ -35,13 +35,25 @@ def render_inspection(version: DatasetVersion, *, rejects_each: int = 50, galler
     reasons = version.rejects_by_reason
     histograms = {name: version.statistics[name] for name in _ON_THE_CARD}
     histograms |= people_histograms(version)
+    looked = spread(version.shards)
     page = page_environment().get_template("inspect.html.j2")
     return page.render(
         version=version,
         rejects=rejects_by_reason(version, each=rejects_each),
         reasons=sorted(reasons.items(), key=lambda item: (-item[1], item[0])),
         tiles=[_tile(sample) for sample in islice(version.iter_samples(), gallery)],
+        part=_part(version, len(looked)),
         charts=[(TITLES[name], _bars(bins)) for name, bins in histograms.items() if bins],
+    )
+
+
+def _part(version: DatasetVersion, n_shards: int) -> str:
+    """What the charts of people show, where that is not all of the version."""
+    if n_shards == len(version.shards) and version.n_samples <= MAX_SAMPLES:
+        return ""
+    return (
+        f"Scores, keypoints and masks: up to {MAX_SAMPLES:,} samples of {n_shards:,} of "
+        f"{len(version.shards):,} shards, spread over the version."
     )
 
 

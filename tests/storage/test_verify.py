@@ -7,7 +7,7 @@ import pytest
 from storage.layout import Root
 from storage.plan import write_plan
 from storage.shards import commit_unit
-from storage.verify import verify_root
+from storage.verify import verify_listing, verify_root
 from storage.versions import publish_version
 
 
@@ -64,3 +64,24 @@ def test_a_broken_marker_version_and_plan(root, make_unit_of, make_sample):
     (root / f"versions/{'0' * 16}.json").write_text("{}")
     problems = verify_root(str(root))
     assert len(problems) == 3
+
+
+def test_the_listing_alone_tells_sizes_and_what_is_missing(root):
+    assert verify_listing(str(root)) == []
+    file = _shard(root, "parquet")
+    data = file.read_bytes()
+    file.write_bytes(data[:-1])
+    (problem,) = verify_listing(str(root))
+    assert f"{file.name}: expected {len(data)} bytes by its marker, got {len(data) - 1}" in problem
+    file.unlink()
+    (problem,) = verify_listing(str(root))
+    assert problem.endswith("is not there")
+    _shard(root, "json").unlink()
+    (problem,) = verify_listing(str(root))
+    assert "names 1 shards not there" in problem
+
+
+def test_each_shard_is_told_of(root):
+    told: list[tuple[int, int]] = []
+    verify_root(str(root), on_shard=lambda done, total: told.append((done, total)))
+    assert told == [(0, 2), (1, 2), (2, 2)]

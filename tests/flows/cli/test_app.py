@@ -170,7 +170,7 @@ def test_d06_a_name_that_is_no_text_is_printed(encoding: str, tmp_path: Path) ->
 def test_d06_the_page_of_a_data_set_is_written_where_it_is_wanted(
     fill_root: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from flows.cli.local import inspect
+    from flows.cli.data import inspect
     from storage.versions import publish_version
 
     publish_version(tmp_path / "data [v2]", fill_root(str(tmp_path / "data [v2]")), config={})
