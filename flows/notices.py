@@ -2,7 +2,14 @@
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
+_MODES = {
+    "smtp": ("mailto", "insecure"),
+    "smtp+starttls": ("mailtos", "starttls"),
+    "smtps": ("mailtos", "ssl"),
+}
+"""Apprise's scheme and mode, by ours."""
 _NAMES = {"webhook": "hcp-webhook", "slack": "hcp-slack", "email": "hcp-email"}
 
 
@@ -12,8 +19,9 @@ class Notify:
 
     webhook: str | None = None  # a URL that takes JSON: {"subject": ..., "body": ...}
     slack: str | None = None  # URL of a Slack incoming webhook
-    email: tuple[str, ...] = ()  # addresses, through SendGrid
-    email_from: str | None = None  # its verified sender
+    email: tuple[str, ...] = ()  # addresses, by `smtp` or through SendGrid
+    email_from: str | None = None  # the sender
+    smtp: str | None = None  # smtp://, smtp+starttls:// or smtps:// [USER:PASSWORD@]HOST[:PORT]
     sendgrid_key: str | None = None
     block: str | None = None  # TYPE-SLUG/NAME of any notification block that is there already
 
@@ -22,16 +30,27 @@ class Notify:
             url = getattr(self, name)
             if url is not None and not str(url).startswith(("http://", "https://")):
                 raise ValueError(f"Notify.{name} must be a URL (http:// or https://), got {url!r}")
-        mail = (bool(self.email), bool(self.email_from), bool(self.sendgrid_key))
-        if any(mail) and not all(mail):
-            raise ValueError(
-                "Notify.email needs addresses, email_from and sendgrid_key (Prefect's e-mail block "
-                f"sends through SendGrid), got {self.email}, {self.email_from!r} and "
-                f"{'a key' if self.sendgrid_key else 'no key'}; for another mail server make a "
-                "block with an Apprise URL (mailtos://...) and give its name as block"
-            )
+        if self.email or self.email_from or self.smtp:
+            self._check_email()
         if self.block is not None and self.block.count("/") != 1:
             raise ValueError(f"Notify.block must be TYPE-SLUG/NAME, got {self.block!r}")
+
+    def _check_email(self) -> None:
+        if not self.email or not self.email_from:
+            raise ValueError(
+                f"Notify.email needs addresses and email_from, got {self.email} and "
+                f"{self.email_from!r}"
+            )
+        if bool(self.smtp) == bool(self.sendgrid_key):
+            raise ValueError(
+                "Notify.email needs one way to send: smtp (smtp://HOST:PORT) or sendgrid_key, got "
+                f"{'both' if self.smtp else 'neither'}"
+            )
+        if self.smtp and urlsplit(self.smtp).scheme not in _MODES:
+            scheme = urlsplit(self.smtp).scheme  # the rest may hold a password
+            raise ValueError(
+                f"Notify.smtp must begin with one of {', '.join(_MODES)}, got {scheme}"
+            )
 
     def __bool__(self) -> bool:
         """Whether anybody is told."""
@@ -53,13 +72,23 @@ def save_blocks(notify: Notify) -> dict[str, str]:
         made["webhook"] = CustomWebhookNotificationBlock.model_validate(fields)
     if notify.slack is not None:
         made["slack"] = SlackWebhook.model_validate({"url": notify.slack})
-    if notify.email:
+    if notify.smtp:  # Prefect has no block of its own for it; this one takes any Apprise URL
+        made["email"] = SlackWebhook.model_validate({"url": apprise_url(notify)})
+    elif notify.email:
         fields = {"api_key": notify.sendgrid_key, "sender_email": notify.email_from}
         made["email"] = SendgridEmail.model_validate(fields | {"to_emails": list(notify.email)})
     ids: dict[str, str] = {}
     for kind, block in made.items():
         ids[_NAMES[kind]] = str(block.save(_NAMES[kind], overwrite=True))
     return ids | ({notify.block: _block_id(notify.block)} if notify.block else {})
+
+
+def apprise_url(notify: Notify) -> str:
+    """The mail server and the addresses as Apprise writes them, which Prefect's blocks take."""
+    parts = urlsplit(notify.smtp or "")
+    scheme, mode = _MODES[parts.scheme]
+    query = {"from": notify.email_from or "", "to": ",".join(notify.email), "mode": mode}
+    return f"{scheme}://{parts.netloc}?{urlencode(query)}"
 
 
 def _block_id(place: str) -> str:

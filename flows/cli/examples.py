@@ -11,9 +11,10 @@ hcp doctor --json | jq '.checks[] | select(.state != "ok")'""",
 # once; again after an upgrade, or for another place: what is there stays
 hcp provision --source s3://bucket/photos --root s3://bucket/data \\
     --base stable-diffusion-v1-5/stable-diffusion-v1-5 --runs /data/runs --reports /data/reports
-# who is told of a run that failed (the key: SENDGRID_API_KEY)
+# who is told of a run that failed
 hcp provision --webhook https://example.org/hook
-hcp provision --email night@example.org --email-from hcp@example.org""",
+hcp provision --email night@example.org --email-from hcp@example.org \\
+    --smtp smtp+starttls://mail.example.org:587""",
     "sources": """\
 hcp sources photos/
 hcp sources s3://bucket/photos --format webdataset

@@ -22,9 +22,17 @@ def provision(
     slack: Annotated[Value, typer.Option(help="Slack webhook told of failed runs.")] = None,
     email: Annotated[
         list[str] | None,
-        typer.Option(help="Address told of failed runs, through SendGrid; may be repeated."),
+        typer.Option(help="Address told of failed runs; may be repeated."),
     ] = None,
-    email_from: Annotated[Value, typer.Option(help="Sender known to SendGrid.")] = None,
+    email_from: Annotated[Value, typer.Option(help="Sender of the e-mails.")] = None,
+    smtp: Annotated[
+        Value,
+        typer.Option(
+            envvar="HCP_SMTP",
+            help="smtp://, smtp+starttls:// or smtps://[USER:PASSWORD@]HOST[:PORT]; without it "
+            "SendGrid sends, by the key in SENDGRID_API_KEY.",
+        ),
+    ] = None,
     block: Annotated[
         Value, typer.Option(help="TYPE-SLUG/NAME of a notification block that is there.")
     ] = None,
@@ -37,11 +45,12 @@ def provision(
     from flows.notices import Notify
     from flows.provision import provision as make
 
-    key = os.environ.get("SENDGRID_API_KEY") if email else None  # no secret on a command line
+    sends = bool(email) and not smtp
+    key = os.environ.get("SENDGRID_API_KEY") if sends else None  # no secret on a command line
     try:
         notify = Notify(
             webhook=webhook, slack=slack, email=tuple(email or ()), email_from=email_from,
-            sendgrid_key=key, block=block,
+            smtp=smtp, sendgrid_key=key, block=block,
         )  # fmt: skip
         given = {name: value for name, value in places.items() if value is not None}
         lines = make(pool=pool, places=given, notify=notify or None)
