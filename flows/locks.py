@@ -16,10 +16,13 @@ from dataclasses import replace
 
 import httpx
 from prefect import get_run_logger
+from prefect.context import FlowRunContext
 from prefect.exceptions import MissingContextError
 
+from flows.artifacts import publish_markdown
 from flows.limits import RunLimits
 from flows.lock_server import Holder, LeakFinder, LockServer
+from flows.retries import will_pass
 from storage.errors import HcpError
 from storage.layout import Root
 from storage.locations import is_local
@@ -27,7 +30,7 @@ from storage.locations import is_local
 LOCK_PREFIX = "hcp-root"
 _SAY_EVERY_S = 600.0
 _ASK_EVERY_S = 5.0
-_HELD: dict[str, int] = {}  # by this process: a flow and its subflows share a lock
+_HELD: set[str] = set()  # by this process: a flow and its subflows share a lock
 
 
 class LockedError(HcpError):
@@ -63,12 +66,12 @@ def root_lock(place: str, limits: RunLimits | None = None, *, what: str = "") ->
         return
     server = LockServer(name)
     lease = _acquire(server, place, limits or RunLimits())
-    _HELD[name] = 1
+    _HELD.add(name)
     try:
         with server.renewed(lease, say=_log().warning):
             yield
     finally:
-        del _HELD[name]
+        _HELD.remove(name)
 
 
 def _acquire(server: LockServer, place: str, limits: RunLimits) -> Holder:
@@ -94,7 +97,7 @@ def _acquire(server: LockServer, place: str, limits: RunLimits) -> Holder:
             )
         if waited - said >= _SAY_EVERY_S:
             said = waited
-            _log().warning("%s: waiting for %s (%.0f s so far)", place, named, waited)
+            _tell(f"{place}: waiting for {named} ({waited:.0f} s so far)")
         time.sleep(min(_ASK_EVERY_S, max(0.2, patience_s - waited)))
 
 
@@ -102,9 +105,18 @@ def _patiently(ask: Callable[[Holder], str | None], mine: Holder, place: str) ->
     """None too where the server does not answer: it is asked again, as one that is locked."""
     try:
         return ask(mine)
-    except httpx.TransportError as error:
+    except (httpx.TransportError, httpx.HTTPStatusError) as error:
+        if not will_pass(error):
+            raise
         _log().warning("%s: the Prefect server, which keeps the locks, is away: %s", place, error)
         return None
+
+
+def _tell(text: str) -> None:
+    """In the log, and on the run's page."""
+    _log().warning("%s", text)
+    if FlowRunContext.get() is not None:
+        publish_markdown("waiting", text, description="another run works on the same data")
 
 
 def _log() -> "logging.Logger | logging.LoggerAdapter[logging.Logger]":
