@@ -73,8 +73,8 @@ def reject_rows(version: DatasetVersion) -> list[dict[str, Cell]]:
             "outcome": outcome,
             "photos": count,
             "share": f"{count / total:.1%}",
-            "example": examples.get(outcome, ""),
             "what helps": WHAT_TO_DO.get(outcome, ""),
+            "example": examples.get(outcome, ""),
         }
         for outcome, count in counts
     ]

@@ -22,6 +22,30 @@ START_S, ANSWER_S = 90.0, 60.0
 KEY_CODES = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Backspace": 8,
              " ": 32, "Enter": 13, "Tab": 9}  # fmt: skip
 
+LOW_CONTRAST = """(() => {
+  const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => {
+    const linear = (v) => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+    const [x, y, z] = [r, g, b].map((v) => linear(v / 255));
+    return .2126 * x + .7152 * y + .0722 * z;
+  };
+  const behind = (node) => {
+    for (; node; node = node.parentElement) {
+      const colour = rgb(getComputedStyle(node).backgroundColor);
+      if (colour.length < 4 || colour[3] > 0) return colour;
+    }
+    return [255, 255, 255];
+  };
+  return [...document.querySelectorAll("body *")].filter((node) =>
+    node.checkVisibility() && !node.disabled &&
+    [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim())
+  ).map((node) => {
+    const [one, other] = [light(rgb(getComputedStyle(node).color)), light(behind(node))].sort();
+    return [(Math.max(one, other) + .05) / (Math.min(one, other) + .05), node.textContent.trim()];
+  }).filter(([ratio]) => ratio < 4.5);
+})()"""
+"""Texts of the page whose contrast is below AA, with their ratios."""
+
 
 def chromium() -> str | None:
     """The browser's program: HCP_CHROMIUM, else the first one on the path."""

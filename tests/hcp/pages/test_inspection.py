@@ -15,6 +15,11 @@ from tests.hostile import encoded, lenient_extractor, picture
 
 @pytest.fixture
 def version(tmp_path: Path) -> DatasetVersion:
+    return photos_and_rejects(tmp_path)
+
+
+def photos_and_rejects(tmp_path: Path) -> DatasetVersion:
+    """A version of four photos, hostile captions, and rejects of two reasons."""
     folder = tmp_path / "photos"
     folder.mkdir()
     for seed in range(4):

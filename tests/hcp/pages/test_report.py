@@ -87,6 +87,11 @@ def version(tmp_path: Path, fill_root: Callable[[str], list[str]]) -> DatasetVer
 
 @pytest.fixture
 def data(version: DatasetVersion) -> ReportData:
+    return report_data(version)
+
+
+def report_data(version: DatasetVersion) -> ReportData:
+    """All that a report can show."""
     config = EvaluationConfig(prompts=PROMPTS, seeds=(0, 1, 2), n_resamples=50)
     prompts = tuple(p for p in PROMPTS for _ in config.seeds)
     rng = np.random.default_rng(0)

@@ -13,7 +13,7 @@ import pytest
 from hcp.evaluation.ballots import collect_ballots
 from hcp.evaluation.votes import VoteReport, count_votes
 from hcp.pages.votes import ComparePage, ComparePageConfig, compare_page
-from tests.browser import Tab, browser, chromium
+from tests.browser import LOW_CONTRAST, Tab, browser, chromium
 from tests.hcp.pages.compare_pairs import NAMES, make_pairs
 
 pytestmark = [
@@ -30,29 +30,6 @@ BLUE = """(() => {
     const [red, , blue] = canvas.getImageData(0, 0, 1, 1).data;
     return blue > red;
   });
-})()"""
-
-LOW_CONTRAST = """(() => {
-  const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => {
-    const linear = (v) => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
-    const [x, y, z] = [r, g, b].map((v) => linear(v / 255));
-    return .2126 * x + .7152 * y + .0722 * z;
-  };
-  const behind = (node) => {
-    for (; node; node = node.parentElement) {
-      const colour = rgb(getComputedStyle(node).backgroundColor);
-      if (colour.length < 4 || colour[3] > 0) return colour;
-    }
-    return [255, 255, 255];
-  };
-  return [...document.querySelectorAll("body *")].filter((node) =>
-    node.checkVisibility() && !node.disabled &&
-    [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim())
-  ).map((node) => {
-    const [one, other] = [light(rgb(getComputedStyle(node).color)), light(behind(node))].sort();
-    return [(Math.max(one, other) + .05) / (Math.min(one, other) + .05), node.textContent.trim()];
-  }).filter(([ratio]) => ratio < 4.5);
 })()"""
 
 
