@@ -10,6 +10,7 @@ from flows.cards import add_evaluation
 from flows.compare_page import beside_report, save_page
 from flows.failed_runs import advised, explain
 from flows.jobs import EvaluationJob, EvaluationResult, plan_evaluation, run_evaluation
+from flows.links import show_model
 from flows.mlflow_run import add_report
 from flows.outcomes import EvaluateOutcome
 from flows.params import EvaluateParams
@@ -181,6 +182,8 @@ def register(job: EvaluationJob, result: EvaluationResult) -> ModelEntry:
     )
     if result.verdict.promote:
         registry.promote(entry.name, entry.version)
+    place = {"name": entry.name, "version": str(entry.version)}
+    show_model(default_tracking_uri(params.registry), place)
     return entry
 
 

@@ -12,6 +12,7 @@ from importlib import import_module
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from flows.links import show_dashboard
 from flows.machine import Machine, this_machine
 from flows.run_log import collected, inside_session, sink_name
 from flows.suspension import raise_if_suspended
@@ -156,10 +157,11 @@ def ray_session(address: str | None = None) -> Generator[Cluster]:
     _IS_LOCAL[0] = target == "local"
     try:
         with _keep_sigterm_handler():
-            ray.init(**options)
+            context = ray.init(**options)
         cluster = _cluster(local=_IS_LOCAL[0])
         logger.info("ray: %s", cluster)
         with collected(ray, sink):
+            show_dashboard(context, ray.get_runtime_context().get_job_id())
             yield cluster
     finally:
         ray.shutdown()  # what was started, also where a signal came in the middle of it
