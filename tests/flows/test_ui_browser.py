@@ -27,6 +27,7 @@ pytestmark = [
     pytest.mark.prefect,
     pytest.mark.ray,
     pytest.mark.slow,
+    pytest.mark.timeout(900),
     pytest.mark.skipif(chromium() is None, reason="no Chromium (set HCP_CHROMIUM)"),
 ]
 
