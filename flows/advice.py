@@ -49,6 +49,30 @@ KNOWN = (
         + GO_ON,
     ),
     Known(
+        types=("StoreAwayError",),
+        do="wait until the store or share of the photos answers again (hcp sources URI tells); "
+        "then " + GO_ON,
+    ),
+    Known(
+        types=("LockedError",),
+        do="wait until the run that the message names has ended, or raise limits.wait_h; one that "
+        "is dead gives its lock back by itself within minutes",
+    ),
+    Known(
+        types=("RunTimeoutError",),
+        do="raise limits.timeout_h where so much work is expected, else " + GO_ON,
+    ),
+    Known(
+        types=("ContractError",),
+        do="install the version of hcp that wrote this root, or a later one, here and on the "
+        "workers; or rebuild into a root of its own",
+    ),
+    Known(
+        types=("ProvisionError",),
+        do="start the Prefect server that PREFECT_API_URL names, or correct what the message names "
+        "of a deployment; what is there stays, so do the same once more",
+    ),
+    Known(
         types=("OSError", "HcpError"),
         words=r"permission denied|access ?denied|forbidden|\b403\b|InvalidAccessKey|SignatureDoes",
         do="give the user or the key that the workers run with the right to read the source and "

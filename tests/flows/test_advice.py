@@ -4,9 +4,11 @@ import errno
 
 import pytest
 
+from flows import deployments, limits, locks
 from flows.ablate import AblationError
 from flows.advice import GENERAL, KNOWN, advice, causes
 from flows.outcomes import AblateOutcome
+from priors import pool
 from storage import errors
 from storage.errors import HcpError
 
@@ -59,6 +61,10 @@ class WorkerGroupError(Exception):
         (errors.VersionError("x.json: not a readable version"), "hcp verify"),
         (errors.ShardError("x.tar cannot be read"), "hcp verify"),
         (errors.CacheError("no cache"), "cache-dataset"),
+        (errors.StoreAwayError("s3://b does not answer"), "answers again"),
+        (errors.ContractError("contract 9"), "a later one"),
+        (locks.LockedError("another run"), "limits.wait_h"),
+        (limits.RunTimeoutError("not within 2 h"), "limits.timeout_h"),
         (errors.HubError("adapter not found"), "HF_TOKEN"),
         (errors.CheckpointError("x could not be written"), "resume"),
         (errors.CheckpointError("x changed while it was evaluated"), "again"),
@@ -85,9 +91,14 @@ def test_a_known_error_says_what_to_do(error: BaseException, words: str) -> None
 
 
 def test_every_error_of_ours_has_advice() -> None:
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    kinds = [
+        kind
+        for module in (errors, deployments, limits, locks, pool)
+        for kind in vars(module).values()
+        if isinstance(kind, type)
+    ]
     ours = [kind for kind in kinds if issubclass(kind, HcpError) and kind is not HcpError]
-    assert len(ours) > 10
+    assert len(ours) > 15
     assert [kind for kind in ours if advice(kind("something")) is None] == []
 
 
@@ -128,7 +139,7 @@ def test_the_advice_names_settings_that_there_are() -> None:
     named = {
         word
         for each in (*KNOWN, *GENERAL)
-        for word in re.findall(r"\b(?:training|workers|extractor|evaluation)\.[\w.]*\w", each.do)
+        for word in re.findall(r"\b(?:training|workers|extractor|evaluation|limits)\.[\w.]*\w", each.do)
     }
     assert named
     assert named - known == set()
