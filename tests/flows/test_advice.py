@@ -136,10 +136,11 @@ def test_the_advice_names_settings_that_there_are() -> None:
         for path, _ in leaves(kind)
     }
     known |= {name.partition(".")[2] for name in known}
+    groups = "training|workers|extractor|evaluation|limits"
     named = {
         word
         for each in (*KNOWN, *GENERAL)
-        for word in re.findall(r"\b(?:training|workers|extractor|evaluation|limits)\.[\w.]*\w", each.do)
+        for word in re.findall(rf"\b(?:{groups})\.[\w.]*\w", each.do)
     }
     assert named
     assert named - known == set()
