@@ -14,7 +14,7 @@ from flows.artifacts import Cell, Progress, publish_table
 from flows.draw_worker import DrawJob, PartReport, load_drawing
 from flows.params import EvaluateSettings
 from flows.ray_metrics import Metered, UnitMetrics
-from flows.ray_session import TASK_CPUS, TASK_RETRIES, Cluster, run_remote
+from flows.ray_session import TASK_CPUS, TASK_RETRIES, Cluster, cancellable, run_remote
 from priors.config import PoolConfig
 
 if TYPE_CHECKING:
@@ -102,7 +102,9 @@ def draw_apart(
 
     log = get_run_logger()
     log.info("%d pictures and photos in %d parts, by %d workers", total, len(parts), tasks.count)
-    with meter, Progress("draw", total=total, unit="pictures") as progress:
+    with (
+        meter, cancellable() as check, Progress("draw", total=total, unit="pictures") as progress
+    ):  # fmt: skip
         pool = run_units(
             job.units(),
             make_extractor=Metered(make=job),
@@ -114,6 +116,7 @@ def draw_apart(
                 max_attempts=TRIES,
             ),
             on_note=log.warning,
+            while_waiting=check,
         )
         meter.ended(pool)
     warn_of_kinds(report.device for report in found)

@@ -38,6 +38,7 @@ _UV_HOOK = "RAY_ENABLE_UV_RUN_RUNTIME_ENV"
 TASK_CPUS = 1.0  # of a task of ``run_remote``
 TASK_RETRIES = 2  # of a task whose worker died, where the task changes nothing outside
 _RUNNING: list[Any] = []
+_WAITING: list[threading.Event] = []
 _IS_LOCAL = [True]  # the open session
 
 
@@ -209,13 +210,38 @@ def run_remote(
 
 
 def cancel_remote() -> None:
-    """End the Ray tasks that other threads wait for in ``run_remote``, which raises there."""
+    """End what other threads wait for in ``run_remote`` and ``cancellable``; it raises there."""
+    for cancelled in tuple(_WAITING):
+        cancelled.set()
     if not _RUNNING:
         return
     import ray
 
     for reference in tuple(_RUNNING):
         ray.cancel(reference, force=True)
+
+
+@contextmanager
+def cancellable() -> Generator[Callable[[], None]]:
+    """A function that raises where the block is to end, to be called while it waits for Ray.
+
+    It raises ``Pause`` once the flow run was paused, and Ray's ``TaskCancelledError`` once another
+    thread called ``cancel_remote``.
+    """
+    from ray.exceptions import TaskCancelledError
+
+    cancelled = threading.Event()
+
+    def check() -> None:
+        raise_if_suspended()
+        if cancelled.is_set():
+            raise TaskCancelledError
+
+    _WAITING.append(cancelled)
+    try:
+        yield check
+    finally:
+        _WAITING.remove(cancelled)
 
 
 def _leave_uv_alone() -> None:

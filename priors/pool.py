@@ -8,7 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set, Sized
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import islice
 from typing import Any, Protocol
 
 import ray
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 # torch's: a batch of one did not fit. Taken for a death, it is tried again, and the photo found.
 _DEATHS = (RayActorError, OutOfMemoryError, NodeDiedError, ObjectLostError, torch.OutOfMemoryError)
-_PATIENCE_S = 30.0
+_PATIENCE_S, _POLL_S = 30.0, 1.0
 
 
 class PoolError(HcpError):
@@ -80,6 +80,7 @@ def run_units(
     on_report: Callable[[UnitReport], None],
     config: PoolConfig | None = None,
     on_note: Callable[[str], None] = logger.warning,
+    while_waiting: Callable[[], None] = lambda: None,
 ) -> PoolReport:
     """Run every unit on a pool of actors and report each as it is done, in no fixed order.
 
@@ -92,6 +93,7 @@ def run_units(
         make_extractor: called in each actor; must pickle.
         config: how many workers, within the cluster's room, and what each gets.
         on_note: takes what a person should know of the pool's size.
+        while_waiting: called at least every second; what it raises ends the run and its workers.
 
     Raises:
         PoolError: workers die while starting, or of a unit in which no record is guilty alone.
@@ -108,6 +110,7 @@ def run_units(
         new_actor=lambda: actor_class.remote(make_extractor),
         fresh=iter(units),
         on_report=on_report,
+        while_waiting=while_waiting,
         max_attempts=config.max_attempts,
     )
     try:
@@ -140,6 +143,7 @@ class _Driver:
         new_actor: Callable[[], Any],
         fresh: Iterator[Unit],
         on_report: Callable[[UnitReport], None],
+        while_waiting: Callable[[], None],
         max_attempts: int,
     ) -> None:
         self.slots: list[_Slot] = []
@@ -148,6 +152,8 @@ class _Driver:
         self.poison: set[str] = set()
         self._new_actor = new_actor
         self._fresh = fresh
+        self._next = deque[Unit]()  # taken from there, for workers that have none yet
+        self._while_waiting = while_waiting
         self._suspects: deque[UnitTask] = deque()
         self._on_report = on_report
         self._max_attempts = max_attempts
@@ -165,19 +171,27 @@ class _Driver:
             starting = [slot.starting for slot in self.slots if slot.starting is not None]
             if not waiting and (not starting or not self._has_work()):
                 return
-            done, _ = ray.wait(waiting + starting, num_returns=1, timeout=_PATIENCE_S)
-            if not done and not waiting:
-                logger.warning("no actor has started yet: is the cluster busy or too small?")
-            for ref in done:
+            for ref in self._wait(waiting, starting):
                 self._settle(ref)
 
+    def _wait(self, waiting: list[Any], starting: list[Any]) -> list[Any]:
+        """What has ended, one at least, or nothing for a while."""
+        for _ in range(int(_PATIENCE_S / _POLL_S)):
+            self._while_waiting()
+            done, _ = ray.wait(waiting + starting, num_returns=1, timeout=_POLL_S)
+            if done:
+                return done
+        if not waiting:
+            logger.warning("no actor has started yet: is the cluster busy or too small?")
+        return []
+
     def _has_work(self) -> bool:
-        if self._suspects:
-            return True
-        unit = next(self._fresh, None)
-        if unit is not None:
-            self._fresh = chain((unit,), self._fresh)
-        return unit is not None
+        return bool(self._suspects) or self._looks_ahead(1)
+
+    def _looks_ahead(self, n: int) -> bool:
+        """Whether so many units are left that nobody has."""
+        self._next.extend(islice(self._fresh, max(0, n - len(self._next))))
+        return len(self._next) >= n
 
     def _feed(self, slot: _Slot) -> None:
         if slot.starting is not None or slot.exclusive:
@@ -188,10 +202,11 @@ class _Driver:
                 self._submit(slot, self._suspects.popleft())
             return
         while len(slot.running) < UNITS_IN_FLIGHT:
-            unit = next(self._fresh, None)
-            if unit is None:
+            # One ahead, as long as there are enough for those that have none yet.
+            without = sum(not s.running for s in self.slots if s is not slot) if slot.running else 0
+            if not self._looks_ahead(without + 1):
                 return
-            self._submit(slot, UnitTask(unit=unit))
+            self._submit(slot, UnitTask(unit=self._next.popleft()))
 
     def _submit(self, slot: _Slot, task: UnitTask) -> None:
         group = task.next_group()

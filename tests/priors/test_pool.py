@@ -1,8 +1,10 @@
 """Units on Ray actors: speed aside, the same result as inline, whatever dies on the way."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import priors_stubs
@@ -18,6 +20,7 @@ from priors.reports import UnitReport
 from storage.errors import WeightsError
 from storage.layout import Root
 from storage.markers import committed
+from storage.records import SourceRecord, Unit
 from storage.shard_reader import iter_samples
 from storage.sources import Source
 
@@ -157,3 +160,58 @@ def test_nothing_to_do_is_fine(photos: Photos, tmp_path: Path) -> None:
         config=PoolConfig(count=1, cpus_each=0.5),
     )
     assert total.n_units == 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sleeper:
+    """A worker that takes its time; of several, the first one is there at once."""
+
+    folder: Path
+    seconds: float
+
+    def __call__(self) -> "Sleeper":
+        try:
+            (self.folder / "first").touch(exist_ok=False)
+        except FileExistsError:
+            time.sleep(3)
+        return self
+
+    def process(self, unit: Unit, *, poison: Set[str]) -> UnitReport:
+        time.sleep(self.seconds)
+        (self.folder / f"{unit.fingerprint}-{os.getpid()}").touch()
+        return UnitReport(
+            fingerprint=unit.fingerprint, n_samples=1, n_rejects=0, rejects_by_reason={},
+            stage_seconds={}, model_seconds=0.0, seconds=0.0, skipped=False,
+        )  # fmt: skip
+
+    def probe(self, records: Sequence[SourceRecord]) -> int:
+        return len(records)
+
+
+def test_a_worker_takes_no_second_unit_while_another_one_has_none(tmp_path: Path) -> None:
+    units = (Unit(fingerprint=str(i), records=()) for i in range(2))
+    run_units(
+        units, make_extractor=Sleeper(folder=tmp_path, seconds=6), on_report=lambda report: None,
+        config=PoolConfig(count=2, cpus_each=0.5),
+    )  # fmt: skip
+    done = [path.name.split("-") for path in tmp_path.iterdir() if path.name != "first"]
+    assert len(done) == 2
+    assert len({worker for _, worker in done}) == 2
+
+
+def test_what_is_raised_while_it_waits_ends_a_run_and_its_workers(tmp_path: Path) -> None:
+    began, calls = time.monotonic(), list[float]()
+
+    def cancel() -> None:
+        calls.append(time.monotonic())
+        if len(calls) > 2:
+            raise InterruptedError("cancelled")
+
+    with pytest.raises(InterruptedError, match="cancelled"):
+        run_units(
+            [Unit(fingerprint="a", records=())],
+            make_extractor=Sleeper(folder=tmp_path, seconds=600), while_waiting=cancel,
+            on_report=lambda report: None, config=PoolConfig(count=1, cpus_each=0.5),
+        )  # fmt: skip
+    assert time.monotonic() - began < 60
+    assert max(b - a for a, b in pairwise(calls)) < 10  # every second, on a machine at leisure
