@@ -5,6 +5,7 @@ Plain data: ``flows.ray_metrics`` records them, ``deploy/grafana/hcp.json`` show
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
@@ -41,13 +42,11 @@ class Value:
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-def _counter(name: str, description: str, *labels: str) -> Series:
-    return Series(name=name, kind="counter", description=description, labels=labels)
+def _series(kind: Literal["counter", "gauge"], name: str, description: str, *labels: str) -> Series:
+    return Series(name=name, kind=kind, description=description, labels=labels)
 
 
-def _gauge(name: str, description: str, *labels: str) -> Series:
-    return Series(name=name, kind="gauge", description=description, labels=labels)
-
+_counter, _gauge = partial(_series, "counter"), partial(_series, "gauge")
 
 UNITS = _counter("hcp_units", "units, shards or parts done")
 PHOTOS = _counter("hcp_photos", "photos that were computed, or pictures drawn", "outcome")

@@ -31,6 +31,7 @@ from hcp.training.methods import load_trained
 from storage.errors import RegistryError
 from storage.registry import Registry
 from storage.versions import open_version
+from tests.flows.metrics_endpoint import scraped
 
 pytestmark = [
     pytest.mark.ray, pytest.mark.prefect, pytest.mark.slow, pytest.mark.usefixtures("one_ray")
@@ -214,6 +215,8 @@ def test_an_evaluation_on_two_workers_says_the_same_to_the_bit_though_one_dies(
     of = [Path(each.report).with_name("scores.json").read_bytes() for each in
           (apart, outcome.evaluation)]  # fmt: skip
     assert of[0] == of[1]
+    photos = scraped("ray_hcp_photos_total", "flow", patience_s=60)  # from Ray's metrics endpoint
+    assert photos["evaluate-hcp"] >= len(apart.figures.config.pictures())
 
 
 def ablation(outcome: PipelineOutcome, drawn: DrawnFolder, out: Path, **own: Any) -> AblateParams:
