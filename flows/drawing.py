@@ -37,6 +37,12 @@ class Tasks:
         """Into how many parts what they draw is cut."""
         return self.count * PARTS_PER_TASK
 
+    def pool(self) -> PoolConfig:
+        """The pool of workers that they are."""
+        return PoolConfig(
+            count=self.count, cpus_each=TASK_CPUS, gpus_each=self.gpus_each, max_attempts=TRIES
+        )
+
 
 def tasks_on(params: EvaluateSettings, cluster: Cluster) -> Tasks:
     """What draws on the cluster, once one of its workers has room there.
@@ -84,23 +90,21 @@ def draw_apart(
     Raises:
         HcpError: a model does not fit, workers keep dying, or pictures kill them.
     """
-    from priors.pool import run_units
-
-    job = DrawJob(params=params, places=places, parts=parts)
-    total, drawn, found = sum(part.size for part in parts), 0, list[PartReport]()
     if not parts:
         return ()
-    meter = UnitMetrics()
+    from priors.pool import run_units
+
+    job, found, log = (
+        DrawJob(params=params, places=places, parts=parts), list[PartReport](), get_run_logger()
+    )  # fmt: skip
+    total, meter = sum(part.size for part in parts), UnitMetrics()
 
     def on_report(report: "UnitReport") -> None:
-        nonlocal drawn
         assert isinstance(report, PartReport)
         found.append(report)
         meter(report)
-        drawn += report.n_samples
-        progress.update(drawn, report.part.arm)
+        progress.update(sum(each.n_samples for each in found), report.part.arm)
 
-    log = get_run_logger()
     log.info("%d pictures and photos in %d parts, by %d workers", total, len(parts), tasks.count)
     with (
         meter, cancellable() as check, Progress("draw", total=total, unit="pictures") as progress
@@ -109,12 +113,7 @@ def draw_apart(
             job.units(),
             make_extractor=Metered(make=job),
             on_report=on_report,
-            config=PoolConfig(
-                count=tasks.count,
-                cpus_each=TASK_CPUS,
-                gpus_each=tasks.gpus_each,
-                max_attempts=TRIES,
-            ),
+            config=tasks.pool(),
             on_note=log.warning,
             while_waiting=check,
         )
