@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 from prefect import flow, get_run_logger, task
 
@@ -113,8 +114,8 @@ def write_page(params: EvaluateParams, result: EvaluationResult) -> str:
     report = join(directory, REPORT_NAME)
     write_atomic(report, result.html.encode())
     write_atomic(join(directory, SCORES_NAME), scores_json(result.figures).encode())
-    if "://" in report:
-        publish_link("report", report, description="Evaluation report")
+    page = report if "://" in report else Path(report).as_uri()
+    publish_link("report", page, description=f"Evaluation report, {report}")
     publish_table(
         "evaluation", arm_rows(result.figures), description=f"Evaluation of {params.checkpoint}"
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import wraps
+from textwrap import wrap
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import get_client
@@ -11,6 +12,7 @@ from prefect.flows import Flow
 from prefect.logging.loggers import flow_run_logger
 
 from flows.advice import advice, message
+from flows.artifacts import preformatted
 from storage.background import Background
 
 P = ParamSpec("P")
@@ -24,6 +26,7 @@ UNKNOWN = (
 )
 PATIENCE_S = 20.0  # for a server that is away
 _SHOWN = 4000  # characters of a message: Ray's hold whole tracebacks
+_COLUMNS = 84  # that a page of Prefect's shows beside its own facts
 
 
 def advised(function: Callable[P, R]) -> Callable[P, R]:
@@ -94,5 +97,9 @@ def explanation(state: State[Any], said: str) -> str:
     happened = f"{type(error).__name__}: {message(error)}" if error else state.message or ""
     happened = happened.partition(f"\n{LEAD}")[0]
     shown = happened if len(happened) <= _SHOWN else "... " + happened[-_SHOWN:]
-    lines = "\n".join(f"    {line}" for line in shown.splitlines())
-    return f"# {state.name}\n\n{lines}\n\n**{LEAD.strip()}** {said}\n"
+    lines = [part for line in shown.splitlines() for part in _wrapped(line)]
+    return f"# {state.name}\n\n**{LEAD.strip()}** {said}\n\n{preformatted(lines)}\n"
+
+
+def _wrapped(line: str) -> list[str]:
+    return wrap(line, _COLUMNS, break_long_words=False, break_on_hyphens=False) or [""]
