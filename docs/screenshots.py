@@ -10,7 +10,7 @@ import io
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +90,7 @@ def make_data(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         lines = PROMPTS.read_text(encoding="utf-8").splitlines()
         prompts.write_text("\n".join(lines[:N_PROMPTS] + lines[-2:]), encoding="utf-8")
-        run_demo(out, DemoSize(
-            photos=SIZE.photos, train_steps=SIZE.train_steps, seeds=SIZE.seeds,
-            inference_steps=SIZE.inference_steps, prompts=prompts,
-        ))  # fmt: skip
+        run_demo(out, replace(SIZE, prompts=prompts))
     page = render_inspection(open_version(str(out / "data")))
     (out / "inspect.html").write_text(page, encoding="utf-8")
 
