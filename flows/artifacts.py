@@ -22,6 +22,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from flows.steps import Step, tell
 from storage.background import Background
 
 MIN_INTERVAL_S = 2.0  # each update is an API call and an event in the server's database
@@ -65,6 +66,7 @@ class Progress:
         self._last = now
         parts = [f"{done}/{self._total} {self._unit}", note, self._left(now, done)]
         text = ", ".join(part for part in parts if part)
+        tell(Step(self._key, done, self._total, text))
         if done >= self._total or now - self._logged >= self._log_pause(now):
             self._logged = now
             get_run_logger().info("%s: %s", self._key, text)

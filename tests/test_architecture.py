@@ -183,3 +183,17 @@ def test_files_and_functions_are_short(package: str) -> None:
                 if lines > MAX_FUNCTION_LINES:
                     long.append(f"{path.relative_to(ROOT)}: {node.name}() has {lines} lines")
     assert not long
+
+
+def test_importing_the_flows_is_quick() -> None:
+    """At most 2.5 s, the promise; of the processor, as the wall's depend on the disk and others."""
+    code = (
+        "import os\nfrom flows import rebuild_and_train\nimport sys\n"
+        "assert not {'torch', 'ray', 'diffusers', 'mlflow'} & set(sys.modules)\n"
+        "times = os.times()\nprint(times.user + times.system)"
+    )
+    seconds = [
+        float(subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, timeout=250))
+        for _ in range(2)
+    ]
+    assert min(seconds) < 2.5, seconds

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from flows.cli.bars import bars
 from flows.cli.console import say, say_json, say_table
 from flows.cli.options import AsJson, RootPlace
+from flows.steps import Step
 from storage.errors import VersionError
 
 
@@ -88,7 +90,12 @@ def verify(
     """Check digests, counts and sums of everything committed below a root."""
     from storage.verify import verify_listing, verify_root
 
-    problems = verify_listing(root) if quick else verify_root(root)
+    with bars() as show:
+
+        def on_shard(done: int, total: int) -> None:
+            show(Step("verify", done, total, f"{done}/{total} shards"))
+
+        problems = verify_listing(root) if quick else verify_root(root, on_shard=on_shard)
     if as_json:
         say_json({"root": root, "quick": quick, "problems": problems})
     else:

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.console import say
+from flows.cli.console import say, say_json
+from flows.cli.options import AsJson
 
 Value = str | None
 
@@ -36,6 +37,7 @@ def provision(
     block: Annotated[
         Value, typer.Option(help="TYPE-SLUG/NAME of a notification block that is there.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make pool, variables, locks, automations and deployments on the server of PREFECT_API_URL."""
     places = {
@@ -56,5 +58,8 @@ def provision(
         lines = make(pool=pool, places=given, notify=notify or None)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+    if as_json:
+        say_json({"lines": lines})
+        return
     for line in lines:
         say(line)

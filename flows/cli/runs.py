@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from flows.cli.console import result_alone, say, say_json, say_table
+from flows.cli.bars import flow_output
+from flows.cli.console import say, say_json, say_table
 from flows.cli.options import (
     AnyBase,
     AsJson,
@@ -73,7 +74,7 @@ def rebuild(
     from flows.rebuild import rebuild_dataset
 
     params = _params(RebuildParams, given, _REBUILD)
-    with result_alone():
+    with flow_output():
         version = rebuild_dataset(params)
     _say_version(params.root, version, as_json=as_json)
 
@@ -95,7 +96,7 @@ def retry_failed(
     from flows.retry import retry_failed as flow
 
     params = _params(RetryParams, given, {}, before=last_settings(root))
-    with result_alone():
+    with flow_output():
         version = flow(params)
     _say_version(params.root, version, as_json=as_json)
 
@@ -117,7 +118,7 @@ def cache(
     from flows.params import CacheParams
 
     params = _params(CacheParams, given, _CACHE)
-    with result_alone():
+    with flow_output():
         outcome = cache_dataset(params)
     if as_json:
         say_json(outcome.model_dump())
@@ -154,7 +155,7 @@ def train(
     from flows.train import train_hcp
 
     params = _params(TrainParams, given, _TRAIN)
-    with result_alone():
+    with flow_output():
         outcome = train_hcp(params)
     if as_json:
         say_json(outcome.model_dump())
@@ -188,7 +189,7 @@ def evaluate(
     from flows.params import EvaluateParams
 
     params = _params(EvaluateParams, given, _EVALUATE)
-    with result_alone():
+    with flow_output():
         outcome = evaluate_hcp(params)
     if as_json:
         # what each picture scored stands in the report's scores.json
@@ -235,7 +236,7 @@ def ablate(
 
     params = _params(AblateParams, given, {})
     try:
-        with result_alone():
+        with flow_output():
             outcome = ablate_hcp(params)
         show(outcome)
     except AblationError as error:

@@ -16,7 +16,9 @@ def test_b05_whoever_names_a_base_and_a_checkpoint_may_say_any_base() -> None:
     found: set[str] = set()
     for name, command in commands.commands.items():
         options = {option for each in command.params for option in each.opts}
-        if "--base" in options and options & {"--checkpoint", "--init-from", "--a"}:
+        # `provision` sets variables; the deployments' own parameters have any_base
+        named = options & {"--checkpoint", "--init-from", "--a"} and name != "provision"
+        if "--base" in options and named:
             found.add(name)
             assert "--any-base" in options, name
     assert found == {"train", "evaluate", "generate", "compare-page"}
@@ -32,3 +34,13 @@ def test_b05_every_config_that_names_a_base_has_any_base_beside_it(params: type[
     assert named
     for model in named:
         assert "any_base" in json.dumps(model.model_json_schema()), model
+
+
+def test_every_command_but_the_demo_can_speak_json() -> None:
+    commands: Any = get_command(app)
+    without = {
+        name
+        for name, command in commands.commands.items()
+        if "--json" not in {option for each in command.params for option in each.opts}
+    }
+    assert without == {"demo"}
