@@ -9,6 +9,14 @@ from flows.cli.console import say, say_json
 from flows.cli.options import AsJson
 
 Value = str | None
+Smtp = Annotated[
+    Value,
+    typer.Option(
+        envvar="HCP_SMTP",
+        help="smtp://, smtp+starttls:// or smtps://[USER:PASSWORD@]HOST[:PORT]; without it "
+        "SendGrid sends, by the key in SENDGRID_API_KEY.",
+    ),
+]
 
 
 def provision(
@@ -26,14 +34,7 @@ def provision(
         typer.Option(help="Address told of failed runs; may be repeated."),
     ] = None,
     email_from: Annotated[Value, typer.Option(help="Sender of the e-mails.")] = None,
-    smtp: Annotated[
-        Value,
-        typer.Option(
-            envvar="HCP_SMTP",
-            help="smtp://, smtp+starttls:// or smtps://[USER:PASSWORD@]HOST[:PORT]; without it "
-            "SendGrid sends, by the key in SENDGRID_API_KEY.",
-        ),
-    ] = None,
+    smtp: Smtp = None,
     block: Annotated[
         Value, typer.Option(help="TYPE-SLUG/NAME of a notification block that is there.")
     ] = None,
