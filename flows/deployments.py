@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from flows.work_pools import pool_type, pull_steps
 from storage.canonical import digest_of
 from storage.errors import HcpError
 
@@ -30,7 +31,7 @@ def deploy(pool: str) -> Iterator[str]:
     Raises:
         ProvisionError: Prefect refuses one; the message is Prefect's.
     """
-    wanted = specs(pool)
+    wanted = specs(pool, pull=pull_steps(pool_type(pool)))
     before = _versions(wanted)
     changed = {name: spec for name, spec in wanted.items() if before.get(name) != spec["version"]}
     if changed:
@@ -40,16 +41,18 @@ def deploy(pool: str) -> Iterator[str]:
         yield f"deployment {name}: {done}"
 
 
-def specs(pool: str) -> dict[str, dict[str, Any]]:
+def specs(pool: str, *, pull: list[dict[str, Any]] | None = None) -> dict[str, dict[str, Any]]:
     """The deployments of the file by FLOW/NAME, each with a version that is new where it differs.
 
     Args:
         pool: that they run in, whatever the file says.
+        pull: what a run does before its flow is loaded; None: as Prefect does by itself.
     """
     plain = yaml.safe_load(files("flows").joinpath("prefect.yaml").read_text())
     code, found = _code(), dict[str, dict[str, Any]]()
     for each in plain["deployments"]:
         spec = each | {"work_pool": each["work_pool"] | {"name": pool}}
+        spec |= {} if pull is None else {"pull": pull}
         version = digest_of({"spec": spec, "code": code, "directory": os.getcwd()})[:16]
         flow = str(each["entrypoint"]).rpartition(".")[2].replace("_", "-")
         found[f"{flow}/{each['name']}"] = spec | {"version": version}

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from flows.gpu_here import surroundings, why_no_gpu
 from storage.extras import install_command
 
 MIN_FREE_GIB = 10
@@ -62,6 +63,8 @@ def _gpu() -> dict[str, Any]:
     from priors.device import describe_gpus
 
     gpus = describe_gpus()
+    if not gpus and (why := why_no_gpu(surroundings())):
+        return _row("gpu", "bad", why)
     return _row("gpu", "ok" if gpus else "note", gpus or "none: everything runs on the CPU, slowly")
 
 

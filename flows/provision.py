@@ -12,6 +12,7 @@ from flows.deployments import ProvisionError, deploy
 from flows.lock_server import make_lock
 from flows.locks import lock_name
 from flows.notices import Notify, save_blocks
+from flows.work_pools import PoolType, make_pool
 
 PLACES = ("source", "root", "base", "runs", "reports", "checkpoint")
 """What the Prefect variables ``hcp_<name>`` name: those that the deployments read."""
@@ -19,7 +20,12 @@ _BLOCK = "$block"
 
 
 def provision(
-    *, pool: str = "hcp", places: Mapping[str, str] | None = None, notify: Notify | None = None
+    *,
+    pool: str = "hcp",
+    places: Mapping[str, str] | None = None,
+    notify: Notify | None = None,
+    pool_type: PoolType | None = None,
+    image: str | None = None,
 ) -> list[str]:
     """Make what the flows need on the server of ``PREFECT_API_URL``; what is there stays.
 
@@ -27,22 +33,25 @@ def provision(
     as they were is left alone, with what a person has changed in the UI.
 
     Args:
-        pool: the work pool's name; made as one of processes where there is none.
+        pool: the work pool's name; made where there is none.
         places: values of the Prefect variables by the names of ``PLACES``, with or without the
             prefix ``hcp_``; those left out keep their value, or take that of ``$HCP_<NAME>``.
         notify: who is told of failed runs; none: as before.
+        pool_type: what a run of the pool is; None: as it is, and a process where it is made.
+        image: of a pool of containers or Kubernetes jobs.
 
     Returns:
         One line for each thing that was made, changed or kept.
 
     Raises:
         ProvisionError: no server answers, or Prefect refuses a deployment; the message says why.
+        WorkPoolError: the pool is there with another type.
         ValueError: a place of another name.
     """
     given = _checked(places or {})
     _check_server()
     return [
-        _pool(pool),
+        make_pool(pool, pool_type, image=image),
         *_variables(given),
         *_locks(),
         *deploy(pool),
@@ -80,23 +89,6 @@ def _client() -> Any:
     from prefect.client.orchestration import get_client
 
     return get_client(sync_client=True)
-
-
-def _pool(name: str) -> str:
-    from prefect.client.schemas.actions import WorkPoolCreate
-    from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
-
-    with _client() as client:
-        try:
-            found = client.read_work_pool(name)
-            return f"work pool {name} ({found.type}): kept{', paused' if found.is_paused else ''}"
-        except ObjectNotFound:
-            pass
-        try:
-            client.create_work_pool(WorkPoolCreate(name=name, type="process"))
-        except ObjectAlreadyExists:
-            return f"work pool {name}: kept"
-    return f"work pool {name} (process): made"
 
 
 def _variables(given: Mapping[str, str]) -> Iterator[str]:

