@@ -126,6 +126,8 @@ class LockServer:
 
     def _renew(self, mine: Holder, say: Callable[..., None]) -> Holder:
         """The holder with its lease, a new one where the server has lost the old one."""
+        if not mine.lease:  # lost to another run: taken again when that has ended
+            return self._taken_again(mine, logger.debug)
         try:
             with _client() as client:
                 client.renew_concurrency_lease(lease_id=UUID(mine.lease), lease_duration=LEASE_S)
@@ -142,13 +144,15 @@ class LockServer:
         """After a server that was away for long, or that keeps its leases in memory only."""
         with suppress(httpx.HTTPError):
             other = self.holder()
-            if other is not None and other.lease == mine.lease and self._is_occupied():
+            held = other is not None and mine.lease and other.lease == mine.lease
+            if held and self._is_occupied():
                 with _client() as client:  # our own slot, which no lease frees any more
                     client.release_concurrency_slots([self.name], 1, 1.0)
             lease = self.acquire(mine)
             if lease is not None:
                 return replace(mine, lease=lease)
             say("the lock %s went to another run while the server was away", self.name)
+            return replace(mine, lease="")
         return mine
 
     def _release(self, mine: Holder) -> None:
@@ -173,7 +177,9 @@ class LockServer:
         with _client() as client:
             try:
                 client.renew_concurrency_lease(lease_id=UUID(lease), lease_duration=60)
-            except httpx.HTTPStatusError:
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code not in _GONE:
+                    raise
                 return False
         return True
 

@@ -123,6 +123,27 @@ def test_a_holder_whose_lease_is_lost_takes_it_again(
     lock._release(again)
 
 
+@pytest.mark.prefect
+def test_a_holder_that_lost_its_lock_says_so_once_and_takes_it_again_when_it_is_free(
+    server: Mapping[str, str], prefect_api: str, tmp_path: Path
+) -> None:
+    lock, said = LockServer(lock_name(str(tmp_path))), []
+    mine = Holder.this_run()
+    lease = lock.acquire(mine)
+    assert lease is not None
+    held = Holder(**{**_fields(mine), "lease": lease})
+    lock._release(held)  # as when the lease has run out
+    other = lock.acquire(mine)
+    assert other is not None
+    lost = lock._renew(lock._renew(held, lambda *words: said.append(words)), said.append)
+    assert lost.lease == ""
+    assert len(said) == 1
+    lock._release(Holder(**{**_fields(mine), "lease": other}))
+    again = lock._renew(lost, said.append)
+    assert lock.acquire(mine) is None
+    lock._release(again)
+
+
 def _fields(holder: Holder) -> dict[str, str | None]:
     from dataclasses import asdict
 
