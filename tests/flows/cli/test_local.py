@@ -1,5 +1,6 @@
 """promote and rollback, on a real registry."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,19 @@ def test_a_mistake_is_told(
     done = hcp(*arguments)
     assert isinstance(done.exception, RegistryError)
     assert message in str(done.exception)
+
+
+def test_models_are_listed_the_newest_first(folder: Path) -> None:
+    where = f"sqlite:///{folder / 'hcp-registry.db'}"
+    assert hcp("promote", "hcp/2", "--registry", where, "--json").exit_code == 0
+    rows = json.loads(hcp("models", "--registry", where, "--json").stdout)["models"]
+    assert [row["model"] for row in rows] == ["hcp/3", "hcp/2", "hcp/1"]
+    assert [row["champion"] for row in rows] == [False, True, False]
+    lines = hcp("models", "hcp", "--registry", where).output.splitlines()
+    assert lines[-1] == "3 versions of 1 models"
+    assert "champion" in lines[2]
+
+
+def test_weights_are_one_document() -> None:
+    found = json.loads(hcp("weights", "--json").stdout)["weights"]
+    assert all({"kind", "url", "sha256"} <= set(row) for row in found.values())
