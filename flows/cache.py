@@ -1,18 +1,19 @@
 """The flow cache-dataset: a dataset version and a base in, its latents and text embeddings out."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from prefect import flow, get_run_logger, task
 
 from flows.artifacts import Progress, publish_table
 from flows.caching import CacheJob, CacheReport, shard_units
+from flows.extraction import pool_of, with_room
 from flows.failed_runs import advised, explain
 from flows.names import model_path, split_dataset
 from flows.outcomes import CacheOutcome
 from flows.params import CacheParams
 from flows.ray_metrics import Metered, UnitMetrics
 from flows.run_names import cache_name, cache_title, rename
+from flows.suspension import raise_if_suspended
 from flows.unattended import unattended
 from storage.caches import Cache, is_cached, read_cached_shard
 from storage.errors import CacheError
@@ -94,16 +95,16 @@ def encode_shards(params: CacheParams, job: CacheJob, todo: list[str]) -> dict[s
         meter,
         Progress("cache", total=len(todo), unit="shards") as progress,
     ):
-        gpus = cluster.gpus_each(params.workers.gpus_each, device=params.device)
+        say, workers = get_run_logger().info, params.workers
+        cluster = with_room(cluster, workers, params, say=say)
         pool = run_units(
             shard_units(job.cache.root, todo),
             make_extractor=Metered(make=job),
             on_report=on_report,
-            config=replace(
-                params.workers, count=min(params.workers.count or len(todo), len(todo)),
-                gpus_each=gpus,
-            ),
-        )  # fmt: skip
+            config=pool_of(workers, cluster, n_units=len(todo), device=params.device),
+            on_note=get_run_logger().warning,
+            while_waiting=raise_if_suspended,
+        )
         meter.ended(pool)
     row = {
         "shards": pool.n_units,

@@ -4,11 +4,12 @@ A module of its own: Prefect loads a deployed flow's file under another name, an
 unpickles must be importable by its real one.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from flows.names import model_path
-from flows.params import RebuildParams
+from flows.params import ComputeParams, RebuildParams
 from priors.config import Extraction, MaskMending, PoolConfig
 from priors.gate import counted_gate
 from storage.layout import Root
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from flows.ray_session import Cluster
     from priors.decode import Decode
     from priors.extract import Extractor
+
+
+SPARE = 4  # workers that wait for nodes which join a cluster: a demand on its autoscaler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +85,13 @@ def sized(
     """
     from priors.memory import fitting_batches
 
-    extraction, workers = job.extraction, job.params.workers
-    gpus, count = cluster.gpus_each(workers.gpus_each, device=extraction.device), workers.count
-    workers = replace(workers, count=min(count or n_units, n_units), gpus_each=gpus)
+    extraction = job.extraction
+    workers = pool_of(job.params.workers, cluster, n_units=n_units, device=extraction.device)
     if workers.memory_gib_each is not None:
         return extraction, workers, None
     was = extraction.config
-    config, need_gib = fitting_batches(was, room_gib=cluster.memory_gib, on_gpu=bool(gpus))
+    on_gpu = bool(workers.gpus_each)
+    config, need_gib = fitting_batches(was, room_gib=cluster.memory_gib, on_gpu=on_gpu)
     note = None
     if config != was:
         note = (
@@ -97,6 +101,31 @@ def sized(
         )
     workers = replace(workers, memory_gib_each=round(need_gib, 2))
     return replace(extraction, config=config), workers, note
+
+
+def pool_of(workers: PoolConfig, cluster: "Cluster", *, n_units: int, device: str) -> PoolConfig:
+    """A pool's settings with what the cluster decides: GPUs, and spare workers where nodes join."""
+    spare = workers.spare
+    return replace(
+        workers,
+        count=min(workers.count or n_units, n_units),
+        gpus_each=cluster.gpus_each(workers.gpus_each, device=device),
+        spare=(0 if cluster.local else SPARE) if spare is None else spare,
+    )
+
+
+def with_room(
+    cluster: "Cluster", workers: PoolConfig, params: ComputeParams, *, say: Callable[[str], None]
+) -> "Cluster":
+    """The cluster, once it has room for a pool's first worker.
+
+    Raises:
+        ClusterError: it has none in time.
+    """
+    return cluster.wait_for(
+        cpus=workers.cpus_each, gpus=workers.gpus_each, device=params.device,
+        limit_s=params.nodes_wait_s, say=say,
+    )  # fmt: skip
 
 
 def version_facts(params: RebuildParams, *, long_captions: bool = False) -> dict[str, Any]:

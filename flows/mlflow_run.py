@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from prefect import get_run_logger
+from prefect.exceptions import Pause
 from prefect.runtime import flow_run
 
 from flows.artifacts import Cell
@@ -96,7 +97,7 @@ class TrainingRun:
     ) -> None:
         if self._run is None:
             return
-        if isinstance(error, TrainingStoppedError):
+        if isinstance(error, TrainingStoppedError | Pause):
             self._run.close("KILLED")
         else:
             self._run.__exit__(kind, error, trace)

@@ -19,6 +19,7 @@ from flows.ray_session import ray_session
 from flows.rebuild import rebuild_dataset
 from flows.retries import will_pass
 from flows.run_names import pipeline_name
+from flows.suspension import begun_before
 from flows.train import train_hcp
 from flows.unattended import unattended
 from storage.canonical import digest_of, plain_json
@@ -60,7 +61,8 @@ def rebuild_and_train(params: RebuildAndTrainParams) -> PipelineOutcome:
         _say_unchanged(known)
         return known.model_copy(update={"unchanged": True})
     with ray_session(params.rebuild.ray_address):
-        own = {"dataset": dataset, "registry": params.train.registry or params.evaluate.registry}
+        own: dict[str, Any] = {"dataset": dataset, "resume": params.train.resume or begun_before()}
+        own["registry"] = params.train.registry or params.evaluate.registry
         trained = train_hcp(TrainParams.model_validate(dict(params.train) | own))
         facts = {"training_log": trained.log, "checkpoint": trained.adapter}
         facts["dataset"] = params.evaluate.dataset or dataset

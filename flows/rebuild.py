@@ -16,12 +16,20 @@ from flows.artifacts import (
     publish_picture,
     publish_table,
 )
-from flows.extraction import ExtractorFactory, RebuildJob, rebuild_job, sized, version_facts
+from flows.extraction import (
+    ExtractorFactory,
+    RebuildJob,
+    rebuild_job,
+    sized,
+    version_facts,
+    with_room,
+)
 from flows.failed_runs import advised, explain
 from flows.figures import extraction_note, reject_rows, speed_row
 from flows.params import RebuildParams
 from flows.ray_metrics import Metered, UnitMetrics
 from flows.run_names import rebuild_name, rebuild_title, rename
+from flows.suspension import raise_if_suspended
 from flows.unattended import unattended
 from hcp.pages.sample_sheet import sample_sheet
 from storage.errors import SourceError
@@ -137,6 +145,8 @@ def run_extractors(
         RunLog(log_root or job.extraction.root, "rebuild") as log,
         Progress("extract", total=n_units, unit="units") as progress,
     ):
+        say = get_run_logger().info
+        cluster = with_room(cluster, job.params.workers, job.params, say=say)
         extraction, config, note = sized(job, cluster, n_units=n_units)
         if note is not None:
             warn(note)
@@ -146,6 +156,7 @@ def run_extractors(
             on_report=on_report,
             config=config,
             on_note=warn,
+            while_waiting=raise_if_suspended,
         )
         log.append("run", **asdict(pool))
         meter.ended(pool)

@@ -4,7 +4,10 @@ Prefect suspends a paused run: its process is to end, and a worker starts it aga
 resumes it. Prefect looks between tasks; a task that takes hours looks itself, by these functions.
 """
 
-from contextlib import suppress
+import contextvars
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 
 from prefect.context import FlowRunContext
 from prefect.exceptions import Pause
@@ -33,3 +36,24 @@ def begun_before() -> bool:
     """Whether this flow run was begun before: a retry, or one that was resumed."""
     context = FlowRunContext.get()
     return context is not None and context.flow_run is not None and context.flow_run.run_count > 1
+
+
+@contextmanager
+def when_suspended(call: Callable[[], None], *, every_s: float = 0.5) -> Generator[None]:
+    """While the block waits for something, call once, from a thread, where the run is paused."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(every_s):
+            if suspended():
+                call()
+                return
+
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=lambda: context.run(watch), daemon=True, name="hcp-suspension")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

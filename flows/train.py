@@ -21,15 +21,19 @@ from flows.params import TrainParams
 from flows.ray_metrics import TrainingMetrics
 from flows.run_names import rename, train_name, train_title
 from flows.series import Pace
+from flows.suspension import raise_if_suspended, when_suspended
 from flows.unattended import unattended
 from hcp.config import FileDtype
+from hcp.training.config import Workers
 from storage.canonical import digest_of, plain_json
 from storage.checkpoints import verify_checkpoint
+from storage.errors import TrainingStoppedError
 from storage.exports import export_files
 from storage.registry import CHAMPION, champion_of, checkpoint_place
 from storage.versions import DatasetVersion, open_version
 
 if TYPE_CHECKING:
+    from flows.ray_session import Cluster
     from hcp.training.metrics import StepMetrics
     from hcp.training.ray import TrainResult
     from hcp.training.watching import Event
@@ -114,17 +118,21 @@ def starting_point(params: TrainParams) -> TrainParams:
 
 @task(name="fit", cache_policy=NO_CACHE)
 def fit_layers(params: TrainParams, version: DatasetVersion, run: TrainingRun) -> "TrainResult":
-    """Train on Ray; what happens shows while it does, and goes into its MLflow run."""
+    """Train on Ray; what happens shows while it does, and goes into its MLflow run.
+
+    A run that is paused stops with a checkpoint; resumed, it goes on from it.
+    """
     from flows.ray_session import ray_session
     from hcp.training.ray import fit
+    from hcp.training.stopping import ask_all
 
-    display, workers = TrainingDisplay(total=params.training.steps, link=run.place), params.workers
+    display, log = TrainingDisplay(total=params.training.steps, link=run.place), get_run_logger()
     training = params.training
     meter = TrainingMetrics(
         Pace(
             steps=training.steps,
             images=training.batch_size * training.accumulate,
-            workers=workers.count,
+            workers=params.workers.count,
         )
     )
 
@@ -133,22 +141,36 @@ def fit_layers(params: TrainParams, version: DatasetVersion, run: TrainingRun) -
         display(event)
         meter(event)
 
-    with ray_session(params.ray_address) as cluster, closing(display), closing(meter):
-        cluster = cluster.wait_for(
-            workers.count, cpus=workers.cpus_each, gpus=workers.gpus_each, device=params.device,
-            limit_s=params.nodes_wait_s, say=get_run_logger().info,
-        )  # fmt: skip
-        gpus = cluster.gpus_each(workers.gpus_each, device=params.device)
-        return fit(
-            params.training,
-            dataset=version,
-            base=model_path(params.base, "base"),
-            out=params.out,
-            workers=replace(workers, gpus_each=gpus),
-            resume=params.resume,
-            on_event=on_event,
-            on_note=get_run_logger().warning,
-        )
+    with (
+        ray_session(params.ray_address) as cluster,
+        closing(display),
+        closing(meter),
+        when_suspended(partial(ask_all, in_grace=False)),
+    ):
+        try:
+            return fit(
+                params.training,
+                dataset=version,
+                base=model_path(params.base, "base"),
+                out=params.out,
+                workers=placed(params, cluster),
+                resume=params.resume,
+                on_event=on_event,
+                on_note=log.warning,
+            )
+        except TrainingStoppedError:
+            raise_if_suspended()
+            raise
+
+
+def placed(params: TrainParams, cluster: "Cluster") -> Workers:
+    """The workers, once the cluster has room for them."""
+    workers = params.workers
+    cluster = cluster.wait_for(
+        workers.count, cpus=workers.cpus_each, gpus=workers.gpus_each, device=params.device,
+        limit_s=params.nodes_wait_s, say=get_run_logger().info,
+    )  # fmt: skip
+    return replace(workers, gpus_each=cluster.gpus_each(workers.gpus_each, device=params.device))
 
 
 @task(name="export")

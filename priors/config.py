@@ -108,10 +108,14 @@ class PoolConfig:
     gpus_each: float | None = None  # None: the flow gives 1 where the cluster has any, else 0
     memory_gib_each: float | None = None  # of the machine's; None: estimated; 0: not looked at
     decode_cpus: int = 0  # of the cluster, that decode for the extractors; 0: their own
+    spare: int | None = None  # workers beyond those that fit now, for nodes that join later; None:
+    #                           the flow gives 4 on a cluster of ray_address, 0 on a local Ray
     max_attempts: int = 3  # of a unit that kills its worker, before the guilty photo is looked for
 
     def __post_init__(self) -> None:
-        others = self.count, self.decode_cpus, self.gpus_each or 0, self.memory_gib_each or 0
+        others = self.count, self.decode_cpus, *(
+            each or 0 for each in (self.gpus_each, self.memory_gib_each, self.spare)
+        )  # fmt: skip
         if self.cpus_each <= 0 or min(others) < 0:
             raise ValueError(f"PoolConfig needs cpus_each > 0, and nothing below 0, got {self}")
         if self.max_attempts < 1:

@@ -68,6 +68,11 @@ class UnitTask:
         self.hunt, self.hunted, self.deaths = PoisonHunt.of(healthy), True, 0
         return True
 
+    def spared(self) -> None:
+        """Its worker was lost with its machine: what it tried is tried again, nothing counts."""
+        if self.hunt is not None:
+            self.hunt.todo.appendleft(self.group)
+
     def next_group(self) -> tuple[SourceRecord, ...] | None:
         """The records to try next; None when the unit itself is next, without its poison."""
         if self.hunt is None:

@@ -39,8 +39,10 @@ RAY_MODULES = {
     "flows/autoscaler.py",
     "flows/worker_logs.py",
     "priors/pool.py",
+    "priors/pool_driver.py",
     "priors/remote_decode.py",
     "hcp/training/ray.py",
+    "hcp/training/cluster_name.py",
 }
 
 

@@ -20,7 +20,7 @@ from hcp.training.watching import OnEvent
 
 logger = logging.getLogger(__name__)
 
-_POLL_S, _WRITE_EVERY = 0.5, 20
+_POLL_S, _WRITE_EVERY = 0.25, 20
 
 
 @dataclass(slots=True, kw_only=True)

@@ -5,7 +5,6 @@ once). Nothing here knows the number of nodes: dataset, base and storage are rea
 """
 
 import logging
-import os
 import signal
 import threading
 from collections.abc import Generator
@@ -16,9 +15,9 @@ from typing import Any, cast
 import ray
 import ray.train
 from ray.train.torch import TorchConfig, TorchTrainer
-from ray.train.v2._internal.constants import ENV_VARS_TO_PROPAGATE
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from hcp.training.cluster_name import cluster_named
 from hcp.training.config import TrainConfig, Workers
 from hcp.training.follow import Follower
 from hcp.training.loop import RunEnd
@@ -42,7 +41,7 @@ from storage.versions import DatasetVersion
 
 logger = logging.getLogger(__name__)
 
-_ADDRESS, RAY_FOLDER = "RAY_ADDRESS", "ray"
+RAY_FOLDER = "ray"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,51 +222,6 @@ def _check_room(workers: Workers) -> None:
                 f"{workers.count} workers of {each} {name} never fit: the Ray cluster has "
                 f"{total.get(name, 0.0)} {name}"
             )
-
-
-class _Naming:
-    """How many trainings of this process need the cluster's name; what stood there before."""
-
-    def __init__(self) -> None:
-        self._lock, self._trainings = threading.Lock(), 0
-        self._before: str | None = None
-
-    def begin(self) -> None:
-        with self._lock:
-            self._trainings += 1
-            if self._trainings == 1:
-                self._before = os.environ.get(_ADDRESS)
-                os.environ[_ADDRESS] = ray.get_runtime_context().gcs_address
-                ENV_VARS_TO_PROPAGATE.add(_ADDRESS)
-
-    def end(self) -> None:
-        with self._lock:
-            self._trainings -= 1
-            if self._trainings:
-                return
-            ENV_VARS_TO_PROPAGATE.discard(_ADDRESS)
-            if self._before is None:
-                del os.environ[_ADDRESS]
-            else:
-                os.environ[_ADDRESS] = self._before
-
-
-_NAMING = _Naming()
-
-
-@contextmanager
-def cluster_named() -> Generator[None]:
-    """Tell the actors of a training which cluster is theirs.
-
-    Ray Train's own watchman asks "the" cluster of the machine whether its controller lives. Beside
-    another one (``ray start``) that may be the wrong one, which knows of none, and the watchman
-    then ends a healthy training. Of trainings in several threads the last one takes it back.
-    """
-    _NAMING.begin()
-    try:
-        yield
-    finally:
-        _NAMING.end()
 
 
 @contextmanager

@@ -35,28 +35,35 @@ class StopRequest:
     def __init__(self, grace_s: float) -> None:
         """Nobody has asked yet; once somebody does, there are ``grace_s`` seconds."""
         self._grace_s = grace_s
-        self._asked_s: float | None = None
+        self._asked = False
+        self._signalled_s: float | None = None
         self.before: Any = signal.SIG_DFL  # what SIGTERM did before
 
     @property
     def asked(self) -> bool:
         """Whether the driver is to stop."""
-        return self._asked_s is not None
+        return self._asked
 
-    def ask(self) -> None:
-        """Ask; the grace time runs from the first time."""
-        if self._asked_s is None:
-            self._asked_s = time.monotonic()
+    def ask(self, *, in_grace: bool = True) -> None:
+        """Ask; the grace time runs from the first time, where there is one.
+
+        Args:
+            in_grace: whether somebody waits, as who sends SIGTERM does: a run that is paused has
+                as long as it needs.
+        """
+        self._asked = True
+        if in_grace and self._signalled_s is None:
+            self._signalled_s = time.monotonic()
 
     def end_after_grace(self) -> None:
         """Where the grace time is over, a second SIGTERM to this process; call it regularly."""
-        if self._asked_s is not None and time.monotonic() - self._asked_s > self._grace_s:
+        if self._signalled_s is not None and time.monotonic() - self._signalled_s > self._grace_s:
             self._grace_s = float("inf")
             os.kill(os.getpid(), signal.SIGTERM)
 
     def hand_on(self) -> None:
-        """Do what SIGTERM did before, where a handler was set: it decides how the process ends."""
-        if callable(self.before):
+        """Do what SIGTERM did before, where it came and had a handler: it decides on the end."""
+        if self._signalled_s is not None and callable(self.before):
             self.before(signal.SIGTERM, None)
 
 
@@ -80,10 +87,10 @@ def sigterm_asks(grace_s: float) -> Generator[StopRequest]:
             signal.signal(signal.SIGTERM, request.before)
 
 
-def ask_all() -> None:
+def ask_all(*, in_grace: bool = True) -> None:
     """Ask all trainings that this process drives, in whatever thread, to stop."""
     for request in tuple(_OPEN):
-        request.ask()
+        request.ask(in_grace=in_grace)
 
 
 def _first_sigterm(call: Callable[[], None]) -> Any:
@@ -122,7 +129,7 @@ class Mailbox:
         return self._stop
 
 
-def watch(stopping: Callable[[], bool], *, every_s: float = 1.0) -> None:
+def watch(stopping: Callable[[], bool], *, every_s: float = 0.25) -> None:
     """Set ``ASKED`` once ``stopping()`` is true, from a thread that ends with the process.
 
     A call that fails (the driver's node is gone) is tried again: its training is not.
