@@ -15,7 +15,9 @@ EXTRAS = {
     ),
     "inception": ("torch_fidelity",),
     "lora": ("peft",),
-    "flows": ("httpx", "jinja2", "prefect", "psutil", "pyarrow", "pydantic", "typer", "yaml"),
+    "flows": (
+        "httpx", "jinja2", "packaging", "prefect", "psutil", "pyarrow", "pydantic", "typer", "yaml",
+    ),
     "s3": ("boto3", "s3fs"),
     "postgres": ("psycopg2",),
     "docker": ("prefect_docker",),

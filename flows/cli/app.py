@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import adapters, data, flow_runs, local, nights, people, runs, sources
+from flows.cli import adapters, data, flow_runs, local, nights, people, runs, sources, stack
 from flows.cli.console import fail, say, settle_streams
 from flows.cli.examples import EXAMPLES
 from flows.cli.failures import server_is_away
@@ -14,7 +14,15 @@ from flows.cli.help import HelpCommand, HelpGroup
 from storage.errors import HcpError
 
 COMMANDS = {
-    "Start": (local.demo, flow_runs.runs, local.doctor, nights.provision),
+    "Start": (
+        local.demo,
+        stack.up,
+        stack.down,
+        stack.status,
+        flow_runs.runs,
+        stack.doctor,
+        nights.provision,
+    ),
     "Data": (
         sources.sources,
         runs.rebuild,

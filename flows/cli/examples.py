@@ -4,6 +4,19 @@ EXAMPLES = {
     "demo": """\
 hcp demo
 hcp demo --out /data/try""",
+    "up": """\
+hcp up
+# with what the deployments work on
+hcp up --source /data/photos --root /data/hcp --base stable-diffusion-v1-5/stable-diffusion-v1-5 \\
+    --runs /data/runs --reports /data/reports
+# in a folder and on ports of your own choice; 0 is any free one
+hcp up --dir /data/stack --prefect-port 4300 --mlflow-port 0""",
+    "down": """\
+hcp down
+hcp down --dir /data/stack""",
+    "status": """\
+hcp status
+hcp status --json""",
     "doctor": """\
 hcp doctor
 hcp doctor --json | jq '.checks[] | select(.state != "ok")'""",

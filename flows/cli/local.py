@@ -1,6 +1,5 @@
 """The commands that start no flow of their own: champions, weights, checks, the demo."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib import import_module
@@ -115,15 +114,3 @@ def weights(as_json: AsJson = False) -> None:
     for name, row in KNOWN_WEIGHTS.items():
         digests = ", ".join(row.sha256) or "none known: needs --trust-weights"
         say(f"{name}  {row.kind}\n  {row.url}\n  sha256 {digests}")
-
-
-def doctor(as_json: AsJson = False) -> None:
-    """Check this machine: Python, GPU, Prefect, Ray, embedded models, disk."""
-    from flows.doctor import examine
-
-    rows = examine()
-    if as_json:
-        say_json({"checks": rows})
-    else:
-        say_table(rows)
-    sys.exit(1 if any(row["state"] == "bad" for row in rows) else 0)
