@@ -56,7 +56,8 @@ def test_everything_is_ready_and_listens_on_loopback_alone(stack: StackState) ->
         "prefect", "worker", "ray", "mlflow", "deployments"
     }  # fmt: skip
     for row in stack.rows:
-        assert httpx.get(row.link, headers={"Accept": "text/html"}).is_success, row
+        page = httpx.get(row.link, headers={"Accept": "text/html"}, follow_redirects=True)
+        assert page.is_success, row
     listening = [
         connection.laddr.ip
         for process in marked(stack.config.folder)
