@@ -21,6 +21,8 @@ ROOT_PAGES = {
     "security.md": "SECURITY.md",
 }
 """Pages of the site, by the file of the repository's root that they show."""
+LATE_IN_SEARCH = "---\nsearch:\n  boost: 0.3\n---\n\n"
+"""The changelog names everything, and explains it elsewhere."""
 
 
 def as_page(text: str) -> str:
@@ -34,7 +36,7 @@ def as_page(text: str) -> str:
 def on_files(files: Files, /, *, config: MkDocsConfig) -> Files:
     """Add the pages of the root and of the notebooks."""
     for page, name in ROOT_PAGES.items():
-        content = as_page((ROOT / name).read_text(encoding="utf-8"))
+        content = LATE_IN_SEARCH + as_page((ROOT / name).read_text(encoding="utf-8"))
         files.append(File.generated(config, page, content=content))
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         text, pictures = notebook_page(nbformat.read(path, as_version=4), path.stem)
