@@ -16,7 +16,8 @@ EXTRAS = {
     "inception": ("torch_fidelity",),
     "lora": ("peft",),
     "flows": (
-        "httpx", "jinja2", "packaging", "prefect", "psutil", "pyarrow", "pydantic", "typer", "yaml",
+        "httpx", "jinja2", "packaging", "prefect", "psutil", "pyarrow", "pydantic", "rich", "typer",
+        "yaml",
     ),
     "s3": ("boto3", "s3fs"),
     "postgres": ("psycopg2",),
