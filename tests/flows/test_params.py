@@ -201,7 +201,7 @@ def test_parameters_survive_json() -> None:
 def test_every_option_is_a_field_of_the_flows_parameters(name: str) -> None:
     kind, places = PARAMS[name]
     command = get_command(app).commands[name]  # type: ignore[attr-defined]
-    options = {p.name for p in command.params} - {"config", "preset", "assignments"}
+    options = {p.name for p in command.params} - {"config", "preset", "assignments", "as_json"}
     assert len(command.params) >= len(options) + 3
     known = {".".join(path) for path, _ in leaves(kind)}
     assert {places.get(option, option) for option in options} <= known

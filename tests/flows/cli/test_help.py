@@ -87,10 +87,16 @@ main()
 """
 
 
+def _heed_ctrl_c() -> None:
+    # What a shell starts in the background ignores it, and so would its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_ctrl_c_ends_it_with_a_line_and_130() -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", LONG, "long"],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=_heed_ctrl_c,
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stdout.readline() == "started\n"
