@@ -15,12 +15,14 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import httpx
+import psutil
 
-LEASE_S = 120.0  # a dead holder's lock is free after it, and after the server's next look (15 s)
+LEASE_S = 120.0  # a lost machine's lock is free after it, and after the server's next look (15 s)
 RENEW_S = 20.0
 _LOCKED, _GONE = 423, (404, 410)
 logger = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ class Holder:
     where: str  # host and process
     since: str  # ISO 8601, UTC
     lease: str = ""
+    process: str = ""  # which one of which machine; empty where it cannot be told
 
     @classmethod
     def this_run(cls) -> "Holder":
@@ -49,7 +52,15 @@ class Holder:
             name=f"{flow}/{run.name}" if run is not None else flow,
             where=f"{socket.gethostname()}, process {os.getpid()}",
             since=datetime.now(UTC).isoformat(timespec="seconds"),
+            process=_process(os.getpid()),
         )
+
+    def is_dead(self) -> bool:
+        """Whether it was a process of this machine that is there no more; False where unknown."""
+        machine, _, number = self.process.rpartition("#")
+        if not machine or machine != _machine():
+            return False
+        return _process(int(number.partition("@")[0])) != self.process
 
     def text(self) -> str:
         """For those who wait, with a link where it is a run."""
@@ -94,6 +105,15 @@ class LockServer:
             found: Any = Variable.get(self._variable)
             return Holder(**found) if isinstance(found, dict) else None
         return None
+
+    def free_dead(self, other: Holder) -> bool:
+        """Give back what a process of this machine held when it was killed; whether it was."""
+        if not other.is_dead():
+            return False
+        with suppress(httpx.HTTPError, ValueError), _client() as client:
+            client.release_concurrency_slots_with_lease(UUID(other.lease))
+            return True
+        return False
 
     def free_leaked(self, other: Holder) -> bool:
         """Free a slot whose lease the server has lost, as with leases in memory; whether it was."""
@@ -205,6 +225,25 @@ class LeakFinder:
             return False
         self._since = now
         return self._server.free_leaked(other)
+
+
+def _machine() -> str:
+    """This machine since it was started, and the part of it whose processes are seen here."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
+    except OSError:  # not Linux
+        return ""
+
+
+def _process(pid: int) -> str:
+    """A process of this machine, told apart from a later one of its number; empty: not there."""
+    machine = _machine()
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        if machine and process.status() != psutil.STATUS_ZOMBIE:
+            return f"{machine}#{pid}@{process.create_time()}"
+    return ""
 
 
 def make_lock(name: str) -> bool:

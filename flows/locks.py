@@ -1,8 +1,8 @@
 """One lock per root: what writes into a data set waits for what already does, wherever it runs.
 
 A lock is a global concurrency limit of one slot on the Prefect server, held by a lease that a
-thread renews; a holder that dies gives it back when its lease runs out. Who holds it stands in a
-Prefect variable of the same name, so that those who wait can say for whom.
+thread renews; a holder that dies gives it back to who waits on its machine at once, to others when
+its lease runs out. Who holds it stands in a Prefect variable, so that those who wait can say so.
 """
 
 import hashlib
@@ -86,7 +86,7 @@ def _acquire(server: LockServer, place: str, limits: RunLimits) -> Holder:
                 _log().info("waited %.0f s for %s; it is free now", waited, place)
             return replace(mine, lease=lease)
         other = server.holder()
-        if leaks.freed(other):
+        if (other is not None and server.free_dead(other)) or leaks.freed(other):
             continue
         named = other.text() if other is not None else "another run, which has not said its name"
         if waited >= patience_s:

@@ -177,6 +177,7 @@ def _settle(client: Any, automation: Any, found: list[Any]) -> str:
 def _plain(automation: Any) -> dict[str, Any]:
     from prefect.events.schemas.automations import AutomationCore
 
-    own = automation.model_dump(mode="json", include=set(AutomationCore.model_fields))
+    # Not as JSON, which lists a trigger's sets in an order of chance.
+    own = automation.model_dump(include=set(AutomationCore.model_fields))
     own["trigger"].pop("id", None)  # the server's
     return own

@@ -78,6 +78,9 @@ def test_a_dead_holder_gives_it_back(
     process.join(30)
     other = lock.holder()
     assert other is not None
+    assert other.is_dead()
+    assert not Holder(**{**_fields(other), "process": ""}).is_dead()  # of another machine, say
+    assert not Holder.this_run().is_dead()
     assert lock.acquire(Holder.this_run()) is None
     _let_run_out(server, other.lease)
     deadline = time.monotonic() + 60
@@ -85,6 +88,27 @@ def test_a_dead_holder_gives_it_back(
         assert time.monotonic() < deadline
         time.sleep(1)
     lock._release(Holder(**{**_fields(Holder.this_run()), "lease": lease}))
+
+
+@pytest.mark.prefect
+def test_what_a_killed_process_of_this_machine_held_is_free_at_once(
+    server: Mapping[str, str], prefect_api: str, tmp_path: Path
+) -> None:
+    reader, writer = multiprocessing.get_context("spawn").Pipe(duplex=False)
+    process = multiprocessing.get_context("spawn").Process(
+        target=_hold_for_ever, args=(server["PREFECT_API_URL"], str(tmp_path), writer)
+    )
+    process.start()
+    assert reader.poll(60)
+    with (
+        pytest.raises(LockedError),
+        root_lock(str(tmp_path), RunLimits(wait_h=0.0)),
+    ):
+        pytest.fail("it lives")
+    os.kill(process.pid or 0, signal.SIGKILL)
+    process.join(30)
+    with root_lock(str(tmp_path), RunLimits(wait_h=0.0)):
+        pass
 
 
 @pytest.mark.prefect

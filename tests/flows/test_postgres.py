@@ -56,7 +56,18 @@ def log(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         private_server(folder, database=database) as environment,
         temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}),
     ):
+        _hand_in()
         yield folder / "server.log"
+        _hand_in()
+
+
+def _hand_in() -> None:
+    """End the threads that send events and logs: each keeps the server that it began with."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for worker in (EventsWorker, APILogWorker):
+        worker.drain_all(timeout=20)
 
 
 def rows(postgres: Postgres, query: str) -> list[Any]:

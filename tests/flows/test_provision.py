@@ -121,12 +121,12 @@ def test_it_is_made_once_and_what_a_person_changed_stays(
     prefect_api: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from prefect.client.orchestration import get_client
-    from prefect.variables import Variable
 
     monkeypatch.setattr(module, "deploy", lambda pool: [])  # test_deployments has the real one
     for name in PLACES:
         monkeypatch.delenv(f"HCP_{name.upper()}", raising=False)
     root = str(tmp_path / "data")
+    _forget_all()  # of tests before, which provisioned the same server
     first = provision(pool="once", places={"hcp_root": root}, notify=Notify(slack="http://h/s"))
     assert "work pool once (process): made" in first
     assert any(line.startswith("lock hcp-root-") and line.endswith("made") for line in first)
@@ -140,7 +140,7 @@ def test_it_is_made_once_and_what_a_person_changed_stays(
             if name == "hcp-zombies":
                 client.pause_automation(found.id)
         again = provision(pool="once")
-        assert "automation hcp-zombies: kept, switched off" in again
+        assert "automation hcp-zombies: kept, switched off" in again, "\n".join(again)
         assert all("kept" in line or "not set" in line for line in again), again
         changed = provision(pool="once", notify=Notify(webhook="http://h/w", slack="http://h/s"))
         assert "automation hcp-notify: changed" in changed
@@ -149,7 +149,16 @@ def test_it_is_made_once_and_what_a_person_changed_stays(
         with pytest.raises(ValueError, match="no block custom-webhook/none"):
             provision(pool="once", notify=Notify(block="custom-webhook/none"))
         assert "variable hcp_root: changed to '/data'" in provision(places={"root": "/data"})
-        Variable.unset("hcp_root")
+    _forget_all()
+
+
+def _forget_all() -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.variables import Variable
+
+    for name in PLACES:
+        Variable.unset(f"hcp_{name}")
+    with get_client(sync_client=True) as client:
         for text in automation_files():
             for found in client.read_automations_by_name(yaml.safe_load(text)["name"]):
                 client.delete_automation(found.id)
