@@ -158,12 +158,16 @@ def test_cancelling_a_run_ends_its_ray_work(
             time.sleep(0.2)
         ray_before = _ray_processes()
         client.set_flow_run_state(run.id, Cancelling(), force=True)
+        asked = time.monotonic()
+        _, alive = psutil.wait_procs(ray_before, timeout=60)
+        gone_s = time.monotonic() - asked
+        print(f"Ray's processes were gone {gone_s:.1f} s after the cancel")
+        assert alive == []
+        assert gone_s < 20  # 8.6 s on two quiet cores, the worker's look included; the tests share theirs
         states = _wait_final(client, run.id)
         assert states[-1] == "Cancelled"
         assert "Crashed" not in states
     assert ray_before
-    _, alive = psutil.wait_procs(ray_before, timeout=30)
-    assert alive == []
     assert len(list((tmp_path / "data").glob("shards/*.json"))) < 30
 
 
