@@ -161,9 +161,8 @@ def test_cancelling_a_run_ends_its_ray_work(
         asked = time.monotonic()
         _, alive = psutil.wait_procs(ray_before, timeout=60)
         gone_s = time.monotonic() - asked
-        print(f"Ray's processes were gone {gone_s:.1f} s after the cancel")
         assert alive == []
-        assert gone_s < 20  # 8.6 s on two quiet cores, the worker's look included; the tests share theirs
+        assert gone_s < 20  # 8.6 s were seen on two quiet cores, Prefect's own way included
         states = _wait_final(client, run.id)
         assert states[-1] == "Cancelled"
         assert "Crashed" not in states
