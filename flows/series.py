@@ -42,8 +42,14 @@ class Value:
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
+_BY_NAME: dict[str, Series] = {}
+SERIES: Mapping[str, Series] = _BY_NAME
+"""All that are made below, by their names."""
+
+
 def _series(kind: Literal["counter", "gauge"], name: str, description: str, *labels: str) -> Series:
-    return Series(name=name, kind=kind, description=description, labels=labels)
+    made = Series(name=name, kind=kind, description=description, labels=labels)
+    return _BY_NAME.setdefault(name, made)
 
 
 _counter, _gauge = partial(_series, "counter"), partial(_series, "gauge")
@@ -70,16 +76,6 @@ DATA_WAIT = _gauge("hcp_data_wait", "share of a step that went by waiting for it
 DEVICE_MEMORY = _gauge("hcp_device_memory_bytes", "most that a worker took of its device")
 SKIPPED_STEPS = _gauge("hcp_skipped_steps", "steps so far whose loss or gradient was not finite")
 BAD_SAMPLES = _gauge("hcp_bad_samples", "distinct training samples that could not be read")
-
-SERIES: Mapping[str, Series] = {
-    each.name: each
-    for each in (
-        UNITS, PHOTOS, REJECTS, STAGE_SECONDS, PHOTOS_PER_SECOND, MODELS_BUSY, WORKERS,
-        WORKER_DEATHS, STEP, STEPS, STEP_SECONDS, LOSS, VALIDATION_LOSS, ATTENTION_SHARE,
-        TRAINED_PER_SECOND, LEARNING_RATE, GRADIENT_NORM, DATA_WAIT, DEVICE_MEMORY, SKIPPED_STEPS,
-        BAD_SAMPLES,
-    )
-}  # fmt: skip
 
 
 def unit_values(report: "UnitReport") -> Iterator[Value]:

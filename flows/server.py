@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+
+from flows.stack.ports import any_free
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def private_server(home: Path, *, database: str | None = None) -> Generator[Mapp
         RuntimeError: the server did not answer in time; the message names its log.
     """
     home.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
+    port = any_free()
     environment = server_environment(home.resolve(), port, database=database)
     log = home / "server.log"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
@@ -70,12 +71,6 @@ def private_server(home: Path, *, database: str | None = None) -> Generator[Mapp
             yield environment
         finally:
             _stop(process)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_healthy(process: subprocess.Popen[bytes], api_url: str, log: Path) -> None:

@@ -3,7 +3,6 @@
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from flows.stack.ports import any_free
 
 FOLDERS = "/usr/lib/postgresql/*/bin"  # where Debian keeps what is not on the path
 PASSWORD = "s3cret/with@signs"
@@ -94,7 +95,7 @@ def serve_postgres() -> Iterator[Postgres]:
         data, log = folder / "data", folder / "log"
         _run([binaries / "initdb", "-D", data, "-U", "hcp", "-A", "scram-sha-256", "--no-sync",
               "-E", "UTF8", "--locale=C", f"--pwfile={folder}/password"], folder, who)  # fmt: skip
-        port = _free_port()
+        port = any_free()
         options = {
             "listen_addresses": "127.0.0.1",
             "port": port,
@@ -128,12 +129,6 @@ def _run(command: list[Any], folder: Path, who: dict[str, Any]) -> None:
     )  # fmt: skip
     if done.returncode:
         raise NoPostgresError(f"initdb failed: {done.stdout}{done.stderr}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

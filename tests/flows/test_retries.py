@@ -12,13 +12,8 @@ from pydantic import ValidationError
 from flows.limits import RunTimeoutError
 from flows.params import RebuildParams
 from flows.retries import DELAYS_S, retried, will_pass
+from flows.stack.ports import any_free
 from storage.errors import CheckpointError, ShardError, SourceError, StoreAwayError
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def raised(call: Callable[[], object]) -> Exception:
@@ -37,7 +32,7 @@ def botocore_error() -> Exception:
     config = pytest.importorskip("botocore.config").Config(retries={"total_max_attempts": 1})
     session = pytest.importorskip("botocore.session").get_session()
     client = session.create_client(
-        "s3", endpoint_url=f"http://127.0.0.1:{free_port()}", region_name="us-east-1",
+        "s3", endpoint_url=f"http://127.0.0.1:{any_free()}", region_name="us-east-1",
         aws_access_key_id="key", aws_secret_access_key="secret", config=config,
     )  # fmt: skip
     return raised(client.list_buckets)
@@ -55,10 +50,10 @@ def status_error(status: int) -> Exception:
 
 
 def test_a_store_or_a_server_that_is_away_passes() -> None:
-    url = f"http://127.0.0.1:{free_port()}"
+    url = f"http://127.0.0.1:{any_free()}"
     for error in (
         raised(lambda: httpx.get(url)),
-        raised(lambda: socket.create_connection(("127.0.0.1", free_port()))),
+        raised(lambda: socket.create_connection(("127.0.0.1", any_free()))),
         botocore_error(),
         client_error(503),
         status_error(502),
