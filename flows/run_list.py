@@ -5,7 +5,6 @@ load than the list to fetch.
 """
 
 import os
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,10 +12,9 @@ from typing import Any
 
 import httpx
 
+from flows.stack.api import PrefectApi
 from storage.errors import HcpError
 
-PAGE = 200
-"""Runs of one request: the most that the server gives."""
 STATES = (
     "scheduled", "pending", "running", "cancelling", "cancelled", "completed", "failed", "crashed",
     "paused",
@@ -50,34 +48,18 @@ def list_runs(*, limit: int, states: Sequence[str] = ()) -> list[FlowRun]:
     """
     if unknown := sorted(set(states) - set(STATES)):
         raise HcpError(f"runs: no state {', '.join(unknown)}; there are {', '.join(STATES)}")
-    api, headers = _server()
-    wanted: dict[str, Any] = {"sort": "EXPECTED_START_TIME_DESC"}
-    if states:
-        wanted["flow_runs"] = {"state": {"type": {"any_": [each.upper() for each in states]}}}
+    server = _server()
     try:
-        with httpx.Client(base_url=api, headers=headers, timeout=_TIMEOUT_S) as client:
-            rows: list[Any] = []
-            while len(rows) < limit:
-                page = {"limit": min(PAGE, limit - len(rows)), "offset": len(rows)}
-                found = _post(client, "/flow_runs/filter", wanted | page)
-                rows += found
-                if len(found) < page["limit"]:
-                    break
-            ids = sorted({row["flow_id"] for row in rows})
-            flows = _post(client, "/flows/filter", {"flows": {"id": {"any_": ids}}}) if ids else ()
+        rows = server.latest_runs(limit=limit, states=[each.upper() for each in states])
+        ids = sorted({row["flow_id"] for row in rows})
+        names = server.flow_names(ids) if ids else {}
     except httpx.HTTPError as error:
         raise HcpError(
-            f"Prefect's server at {api} does not answer: {error or type(error).__name__}; start it "
-            "(hcp up), or correct PREFECT_API_URL"
+            f"Prefect's server at {server.url} does not answer: {error or type(error).__name__}; "
+            "start it (hcp up), or correct PREFECT_API_URL"
         ) from error
-    names = {flow["id"]: str(flow["name"]) for flow in flows}
-    return [_run(row, names.get(row["flow_id"], ""), api.removesuffix("/api")) for row in rows]
-
-
-def _post(client: httpx.Client, path: str, body: Mapping[str, Any]) -> list[Any]:
-    answer = client.post(path, json=dict(body))
-    answer.raise_for_status()
-    return answer.json()
+    ui = server.url.removesuffix("/api")
+    return [_run(row, names.get(row["flow_id"], ""), ui) for row in rows]
 
 
 def _run(row: Mapping[str, Any], flow: str, ui: str) -> FlowRun:
@@ -95,8 +77,8 @@ def _run(row: Mapping[str, Any], flow: str, ui: str) -> FlowRun:
     )
 
 
-def _server() -> tuple[str, dict[str, str]]:
-    """The API's URL, and what proves who asks."""
+def _server() -> PrefectApi:
+    """The server that the environment names, or the current profile."""
     api, key, user = (
         os.environ.get(f"PREFECT_API_{name}", "") for name in ("URL", "KEY", "AUTH_STRING")
     )
@@ -112,7 +94,4 @@ def _server() -> tuple[str, dict[str, str]]:
             "runs: no Prefect server is named: set PREFECT_API_URL (hcp up starts one), or choose "
             "a profile (prefect profile use)"
         )
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    if user:
-        headers = {"Authorization": f"Basic {b64encode(user.encode()).decode()}"}
-    return api.rstrip("/"), headers
+    return PrefectApi(api.rstrip("/"), key=key, user=user, limit_s=_TIMEOUT_S)

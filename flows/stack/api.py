@@ -24,6 +24,9 @@ class PrefectApi:
     """A server's API; every method raises ``httpx.HTTPError`` where it does not answer."""
 
     url: str  # with /api
+    key: str | None = None  # of Prefect Cloud; None: as PREFECT_API_KEY says
+    user: str | None = None  # name:password; None: as PREFECT_API_AUTH_STRING says
+    limit_s: float = LIMIT_S  # of one request
 
     def healthy(self) -> bool:
         """Whether the server answers at all."""
@@ -75,9 +78,17 @@ class PrefectApi:
         """All of them."""
         return self._all("deployments/filter", {"sort": "NAME_ASC"})
 
-    def flow_names(self) -> dict[str, str]:
-        """The names of all flows by their ids."""
-        return {flow["id"]: flow["name"] for flow in self._all("flows/filter", {})}
+    def flow_names(self, ids: Sequence[str] | None = None) -> dict[str, str]:
+        """The names of flows by their ids: of these, or of all."""
+        wanted = {} if ids is None else {"flows": {"id": {"any_": list(ids)}}}
+        return {flow["id"]: flow["name"] for flow in self._all("flows/filter", wanted)}
+
+    def latest_runs(self, *, limit: int, states: Sequence[str] = ()) -> list[Mapping[str, Any]]:
+        """Flow runs, the newest first, those in states of these types where any are named."""
+        wanted: dict[str, Any] = {"sort": "EXPECTED_START_TIME_DESC"}
+        if states:
+            wanted["flow_runs"] = {"state": {"type": {"any_": list(states)}}}
+        return self._all("flow_runs/filter", wanted, limit=limit)
 
     def runs(self, *, states: Sequence[str], pool: str | None = None) -> list[Mapping[str, Any]]:
         """Flow runs in states of these types, those of one pool where it is named, soonest first.
@@ -101,13 +112,17 @@ class PrefectApi:
         """One flow run."""
         return self._ask("GET", f"flow_runs/{run}")
 
-    def _all(self, path: str, wanted: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    def _all(
+        self, path: str, wanted: Mapping[str, Any], *, limit: int | None = None
+    ) -> list[Mapping[str, Any]]:
         found: list[Mapping[str, Any]] = []
-        while True:
-            page = self._ask("POST", path, {**wanted, "limit": _PAGE, "offset": len(found)})
+        while limit is None or len(found) < limit:
+            most = _PAGE if limit is None else min(_PAGE, limit - len(found))
+            page = self._ask("POST", path, {**wanted, "limit": most, "offset": len(found)})
             found += page
-            if len(page) < _PAGE:
-                return found
+            if len(page) < most:
+                break
+        return found
 
     def _ask(self, verb: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         with self._client() as client:
@@ -116,14 +131,14 @@ class PrefectApi:
         return answer.json()
 
     def _client(self) -> httpx.Client:
-        key = os.environ.get("PREFECT_API_KEY")
-        user = os.environ.get("PREFECT_API_AUTH_STRING")
+        key = os.environ.get("PREFECT_API_KEY") if self.key is None else self.key
+        user = os.environ.get("PREFECT_API_AUTH_STRING") if self.user is None else self.user
         host = httpx.URL(self.url).host
         return httpx.Client(
             verify=self.url.startswith("https"),  # reading the certificates takes 30 ms each time
             trust_env=host not in _LOOPBACK,  # no proxy stands before this machine itself
             base_url=f"{self.url.rstrip('/')}/",
-            timeout=LIMIT_S,
+            timeout=self.limit_s,
             headers={"Authorization": f"Bearer {key}"} if key else {},
             auth=tuple(user.split(":", 1)) if user and ":" in user else None,  # pyright: ignore[reportArgumentType]
         )
