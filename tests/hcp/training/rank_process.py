@@ -1,26 +1,30 @@
-"""One worker of a training as a process of its own, in a gloo group, without Ray.
+"""Workers of a training as processes of their own, in a gloo group, without Ray.
 
-``python -m tests.hcp.training.rank_process FOLDER RANK WORLD_SIZE`` runs the job of
-``FOLDER/job.pickle``; rank 0 appends its steps to ``FOLDER/steps.jsonl``, its validations to
-``FOLDER/seen.jsonl``, and writes how it ended to ``FOLDER/end.pickle``.
+Rank 0 appends its steps to ``FOLDER/steps.jsonl``, its validations to ``FOLDER/seen.jsonl``, and
+writes how it ended to ``FOLDER/end.pickle``. All are forked from one process that has imported what
+a training needs, which takes seconds, and has done nothing else.
 """
 
 import json
+import multiprocessing
 import os
 import pickle
 import resource
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import asdict, dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hcp.training.loop import RunEnd
+from hcp.training.stopping import note_sigterm
 from hcp.training.worker import Place, TrainJob, train_worker
 
-ROOT = Path(__file__).parents[3]
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload([__name__])
 
 
 @dataclass
@@ -28,11 +32,13 @@ class Ranks:
     """The processes of one attempt."""
 
     folder: Path
-    processes: list[subprocess.Popen[bytes]]
+    processes: list[BaseProcess]
 
-    def wait(self, timeout_s: float = 300) -> list[int]:
+    def wait(self, timeout_s: float = 300) -> list[int | None]:
         """Exit codes by rank."""
-        return [process.wait(timeout_s) for process in self.processes]
+        for process in self.processes:
+            process.join(timeout_s)
+        return [process.exitcode for process in self.processes]
 
     def end(self) -> RunEnd:
         """How rank 0 ended."""
@@ -44,9 +50,9 @@ class Ranks:
         deadline = time.monotonic() + 300
         while max([0, *steps_of(self.folder)]) < step:
             assert time.monotonic() < deadline
-            assert all(process.poll() is None for process in self.processes)
+            assert all(process.is_alive() for process in self.processes)
             time.sleep(0.01)
-        self.processes[rank].send_signal(number)
+        os.kill(self.processes[rank].pid or 0, number)
 
     def kill(self) -> None:
         """End them all, as Ray Train does where one has died."""
@@ -55,17 +61,35 @@ class Ranks:
         self.wait()
 
 
-def start_ranks(job: TrainJob, folder: Path, *, world_size: int = 1, **extra: str) -> Ranks:
-    """Start a training; ``extra`` goes into the environment."""
+def start_ranks(
+    job: TrainJob,
+    folder: Path,
+    *,
+    world_size: int = 1,
+    step_s: float = 0.0,
+    file_bytes: int | None = None,
+) -> Ranks:
+    """Start a training.
+
+    Args:
+        job: what each rank runs.
+        folder: of what rank 0 tells.
+        world_size: how many ranks.
+        step_s: how long a step takes longer.
+        file_bytes: no file may grow larger; None: as large as it likes.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "job.pickle").write_bytes(pickle.dumps(job))
     (folder / "store").unlink(missing_ok=True)
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | extra
-    command = [sys.executable, "-m", "tests.hcp.training.rank_process", str(folder)]
-    processes = [
-        subprocess.Popen([*command, str(rank), str(world_size)], cwd=ROOT, env=environment)
+    processes: list[BaseProcess] = [
+        _PROCESSES.Process(
+            target=_run,
+            args=(job, folder, Place(rank=rank, world_size=world_size)),
+            kwargs={"step_s": step_s, "file_bytes": file_bytes},
+        )
         for rank in range(world_size)
     ]
+    for process in processes:
+        process.start()
     return Ranks(folder, processes)
 
 
@@ -76,19 +100,19 @@ def steps_of(folder: Path) -> dict[int, dict[str, Any]]:
     return {step["step"]: step for step in map(json.loads, lines)}
 
 
-def main(folder: Path, rank: int, world_size: int) -> None:
-    """Run one rank."""
-    import torch
-
-    from hcp.training.stopping import note_sigterm
-
+def _run(
+    job: TrainJob, folder: Path, place: Place, *, step_s: float, file_bytes: int | None
+) -> None:
+    torch.set_num_threads(1)
     note_sigterm()
-    if limit := os.environ.get("TEST_FILE_BYTES"):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
-    if world_size > 1:
-        store = f"file://{folder}/store"
+    if file_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, resource.RLIM_INFINITY))
+    if place.world_size > 1:
         torch.distributed.init_process_group(
-            "gloo", init_method=store, rank=rank, world_size=world_size
+            "gloo",
+            init_method=f"file://{folder}/store",
+            rank=place.rank,
+            world_size=place.world_size,
         )
 
     def tell(kind: str, value: Any) -> None:
@@ -98,13 +122,8 @@ def main(folder: Path, rank: int, world_size: int) -> None:
         if kind == "seen":
             with (folder / "seen.jsonl").open("a") as file:
                 file.write(json.dumps(asdict(value), default=len) + "\n")
-        time.sleep(float(os.environ.get("TEST_STEP_S", "0")))
+        time.sleep(step_s)
 
-    job = pickle.loads((folder / "job.pickle").read_bytes())
-    end = train_worker(job, Place(rank=rank, world_size=world_size), tell)
-    if rank == 0:
+    end = train_worker(job, place, tell)
+    if place.rank == 0:
         (folder / "end.pickle").write_bytes(pickle.dumps(end))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -66,7 +66,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
 ) -> None:
     expected = whole(job, tmp_path / "whole", world_size=world_size)
     folder = tmp_path / "killed"
-    ranks = start_ranks(job, folder, world_size=world_size, TEST_STEP_S="0.1")
+    ranks = start_ranks(job, folder, world_size=world_size, step_s=0.1)
     ranks.signal_at(5, signal.SIGKILL, rank=world_size - 1)
     ranks.kill()
     assert start_ranks(job, folder, world_size=world_size).end().step == 8
@@ -85,7 +85,7 @@ def test_a_killed_run_of_any_method_goes_on(job: TrainJob, tmp_path: Path, metho
 
     assert train_worker(replace(job, run=f"{tmp_path}/whole"), Place(), tell).error is None
     folder = tmp_path / "killed"
-    start_ranks(job, folder, TEST_STEP_S="0.1").signal_at(5, signal.SIGKILL, rank=0)
+    start_ranks(job, folder, step_s=0.1).signal_at(5, signal.SIGKILL, rank=0)
     assert start_ranks(job, folder).end().step == 8
     assert losses(folder) == pytest.approx(expected, abs=1e-6)
 
@@ -94,7 +94,7 @@ def test_a_killed_run_of_any_method_goes_on(job: TrainJob, tmp_path: Path, metho
 def test_two_workers_stop_at_the_same_step_with_a_checkpoint(job: TrainJob, tmp_path: Path) -> None:
     expected = whole(job, tmp_path / "whole", world_size=2)
     folder = tmp_path / "stopped"
-    ranks = start_ranks(job, folder, world_size=2, TEST_STEP_S="0.2")
+    ranks = start_ranks(job, folder, world_size=2, step_s=0.2)
     ranks.signal_at(4, signal.SIGTERM, rank=1)
     end = ranks.end()
     assert end.stopped
@@ -116,7 +116,7 @@ def test_two_workers_take_the_steps_of_one_that_accumulates_two(
     for first, then in ((1, 2), (2, 1)):
         folder = tmp_path / f"{first}-{then}"
         begun = one_job if first == 1 else job
-        ranks = start_ranks(begun, folder, world_size=first, TEST_STEP_S="0.2")
+        ranks = start_ranks(begun, folder, world_size=first, step_s=0.2)
         ranks.signal_at(3, signal.SIGTERM, rank=0)
         assert ranks.end().stopped
         end = start_ranks(replace(begun, run=job.run), folder, world_size=then).end()
@@ -133,11 +133,11 @@ def test_a_full_disk_keeps_the_last_good_checkpoint_and_the_run_goes_on(
     """No file may grow past a limit, as the kernel says it of a full quota."""
     folder = tmp_path / "full"
     longer = replace(job, config=replace(job.config, steps=4))
-    ranks = start_ranks(longer, folder, TEST_STEP_S="0.2")
+    ranks = start_ranks(longer, folder, step_s=0.2)
     ranks.signal_at(2, signal.SIGTERM, rank=0)
     first = ranks.end()
     assert first.last is not None
-    ranks = start_ranks(job, folder, TEST_FILE_BYTES="20000")
+    ranks = start_ranks(job, folder, file_bytes=20_000)
     end = ranks.end()
     assert max(steps_of(folder)) == 8
     assert end.failed_checkpoints == len([s for s in (3, 6, 8) if s > first.step])
