@@ -11,7 +11,7 @@ import subprocess
 import time
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +113,32 @@ class Tab:
         """Until an expression in the page is true."""
         end = time.monotonic() + seconds
         while not self.run(f"Boolean({condition})"):
-            assert time.monotonic() < end, f"never true: {condition}"
+            assert time.monotonic() < end, f"never true: {condition}\n{self.state()}"
             time.sleep(0.01)
+
+    def reach(self, condition: str, *, by: str, url: str, seconds: float) -> None:
+        """Until an expression is true: ``by`` is done again every few seconds.
+
+        A page that is still loading loses clicks, and one that lost an answer of its server stays
+        as it is: every third of the time it is loaded anew from ``url``.
+        """
+        start = time.monotonic()
+        loads = 1
+        while not self.run(f"Boolean({condition})"):
+            past = time.monotonic() - start
+            assert past < seconds, f"never true: {condition}\n{self.state()}"
+            if past > loads * seconds / 3:
+                loads += 1
+                self.open(url)
+            self.run(by)
+            with suppress(AssertionError):
+                self.wait(condition, seconds=5)
+
+    def state(self) -> str:
+        """What the page shows and complained of, for a failed test's message."""
+        shown = self.run("[location.href, document.visibilityState, document.body.innerText]")
+        complaints = "\n".join(text[:300] for text in self.complaints[-8:])
+        return "\n".join([*shown[:2], shown[2][:3000], "complaints:", complaints])
 
     def open(self, url: str) -> None:
         """Load a page and wait for it."""
@@ -185,7 +209,8 @@ def browser(folder: Path) -> Iterator[Tab]:
     command = [
         program, "--headless", "--remote-debugging-port=0", f"--user-data-dir={folder / 'profile'}",
         "--disable-gpu", "--no-first-run", "--disable-extensions",
-        "--disable-background-networking",
+        "--disable-background-networking", "--disable-background-timer-throttling",
+        "--disable-backgrounding-occluded-windows", "--disable-renderer-backgrounding",
         "--disable-dev-shm-usage", "about:blank",
     ]  # fmt: skip
     if os.geteuid() == 0:
