@@ -45,7 +45,9 @@ class Rater:
     def start(self, name: str) -> None:
         self.tab.open(self.url)
         self.tab.wait("document.activeElement.id === 'rater'")
+        self.tab.run("document.getElementById('rater').value = ''")  # what a reload restored
         self.tab.type(name)
+        self.tab.wait(f"document.getElementById('rater').value === {json.dumps(name)}")
         self.tab.press("Enter")
         self.wait_for(1)
 
@@ -179,7 +181,9 @@ def test_raters_see_other_orders_and_sides_and_one_browser_keeps_both(rater: Rat
     for name in ("carl", "dora"):
         rater.start(name)
         rater.finish()
-    carl, dora = (rater.kept()[name] for name in ("carl", "dora"))
+    kept = rater.kept()
+    assert set(kept) == {"carl", "dora"}
+    carl, dora = kept["carl"], kept["dora"]
     assert carl["seed"] != dora["seed"]
     assert [v["pair"] for v in carl["votes"]] != [v["pair"] for v in dora["votes"]]
     for sitting in (carl, dora):
