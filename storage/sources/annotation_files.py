@@ -1,16 +1,26 @@
-"""Which JSON files of a folder are annotation files: by their name, else by what is in them."""
+"""Which files of a folder are annotation files: by their name, else by what is in them."""
 
 import os
 import re
+from collections.abc import Iterator, Sequence
 
-from storage.locations import check_regular, filesystem, join
+from storage.locations import check_regular, file_size, filesystem, join, read_bytes
+from storage.sources.annotation_shapes import NamedPhoto
+from storage.sources.annotations import LIST_SUFFIXES, read_annotations
 from storage.sources.base import has_image_suffix
 from storage.sources.captions import caption_fields, decode_text
-from storage.sources.listing import names_of
+from storage.sources.listing import folders_of, names_of
+from storage.sources.photo_places import PhotoPlaces, root_above
 
 ANNOTATIONS = "annotations"
 
 _MAX_FILES = 20
+_MAX_READ_BYTES = 64 * 2**20
+_PEEKED_NAMES = 20
+_LIST_FOLDERS = frozenset({
+    "annotation", "anno", "ann", "anns", "text", "texts", "caption", "captions", "meta", "metadata",
+    "json", "jsons", "token", "tokens",
+})  # fmt: skip
 _LOOKED_AT_BYTES = 2**16  # at a file's beginning, and at its end
 _INFO = re.compile(r'"info"\s*:\s*\{[^{}]*\}')  # of the set; its description is no caption
 _FIELD = re.compile(r'"([^"\\]{1,40})"\s*:\s*["\[]')
@@ -27,26 +37,76 @@ def find_captions(folder: str) -> tuple[str, ...]:
 
 
 def find_annotations(folder: str) -> tuple[str, ...]:
-    """JSON files of other names, in a folder or its ``annotations/``, that caption its photos.
+    """Files of other names that caption photos: in a folder, ``annotations/`` and its like.
 
     Files beside a photo of their name are that photo's own; where more than a few are left, they
     are none of one set.
     """
-    for place in (folder, join(folder, ANNOTATIONS)):
-        names = names_of(place)
-        photos = {part for name in names if has_image_suffix(name)
-                  for part in (name, os.path.splitext(name)[0])}  # fmt: skip
-        candidates = [name for name in names if name.lower().endswith(".json") and name[0] != "."
-                      and os.path.splitext(name)[0] not in photos]  # fmt: skip
-        if len(candidates) <= _MAX_FILES:
-            found = tuple(join(place, name) for name in candidates if _captions(join(place, name)))
-            if found:
-                return found
+    for place in (folder, *_folders_of_lists(folder)):
+        found = tuple(
+            uri for uri in _candidates(place) if _captions(uri) or _names_there(uri, folder)
+        )
+        if found:
+            return found
     return ()
 
 
+def lists_among(names: Sequence[str]) -> list[str]:
+    """The names of a folder's files that may be lists; none where they are more than a few."""
+    photos = {part for name in names if has_image_suffix(name)
+              for part in (name, os.path.splitext(name)[0])}  # fmt: skip
+    found = [name for name in names if name.lower().endswith(LIST_SUFFIXES) and name[0] != "."
+             and os.path.splitext(name)[0] not in photos]  # fmt: skip
+    return found if len(found) <= _MAX_FILES else []
+
+
+def read_small(uri: str) -> dict[str, NamedPhoto]:
+    """What a file says, which may be no annotation file at all: nothing, as of one too large."""
+    try:
+        check_regular(uri)
+        if (file_size(uri) or 0) > _MAX_READ_BYTES:
+            return {}
+        return read_annotations(uri, on_broken=lambda *_: None)
+    except Exception:  # said when the source is read; object stores raise errors of their own
+        return {}
+
+
+def _candidates(place: str) -> Iterator[str]:
+    yield from (join(place, name) for name in lists_among(names_of(place)))
+
+
+def _folders_of_lists(folder: str) -> Iterator[str]:
+    """Folders beside the photos' that may hold the lists, the usual one first."""
+    yield join(folder, ANNOTATIONS)
+    names = folders_of(folder)
+    if len(names) <= _MAX_FILES:
+        for name in names:
+            if name != ANNOTATIONS and not _LIST_FOLDERS.isdisjoint(
+                re.split(r"[\s_.-]+", name.lower())
+            ):
+                yield join(folder, name)
+
+
+def _names_there(uri: str, folder: str) -> bool:
+    """Whether a file that is small enough to be read names photos that are there, with texts."""
+    found = read_small(uri)
+    named = [name for name, photo in found.items() if photo.texts][:_PEEKED_NAMES]
+    if not named or (uri.lower().endswith(".json") and _begins_list(uri)):
+        return False
+    root, home = root_above(folder, (uri,))
+    places = PhotoPlaces(root, home=home, captions_uri=uri, first=named[0])
+    return any(places.is_there(name) for name in named)
+
+
+def _begins_list(uri: str) -> bool:
+    """Lists of objects in JSON are tables."""
+    return decode_text(read_bytes(uri)[:_LOOKED_AT_BYTES]).lstrip("\ufeff \t\r\n").startswith("[")
+
+
 def _captions(uri: str) -> bool:
-    """Whether an object's beginning and end name photos and have texts of captions."""
+    """Whether a JSON object's beginning and end name photos and have texts of captions."""
+    if not uri.lower().endswith(".json"):
+        return False
     try:
         check_regular(uri)
         fs, path = filesystem(uri)

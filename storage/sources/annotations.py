@@ -1,46 +1,31 @@
-"""Annotation files in JSON: which photos they name, and with which captions.
+"""Annotation files: which photos they name, and with which captions. JSON, YAML, lines of text."""
 
-Three shapes: COCO's (``images`` and ``annotations``; Human-Art's and Karpathy's images hold their
-texts themselves), an object of one entry per photo (as LAION-Human's mapping file, kohya's
-metadata), a list of objects.
-"""
-
+import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import os
+from collections.abc import Iterator
 from typing import Any
 
 from storage.canonical import valid_text
 from storage.errors import SourceError
+from storage.extras import explained_imports
 from storage.locations import read_bytes
-from storage.sources.captions import caption_fields, caption_texts, decode_text
-from storage.sources.names import photo_name
+from storage.sources.annotation_lines import line_entries
+from storage.sources.annotation_shapes import Entries, NamedPhoto, OnBroken, entries
+from storage.sources.captions import decode_text
+from storage.sources.csv_rows import decoded_lines
 
 EXPECTED = (
     "objects 'images' with id, file_name and 'annotations' with image_id, caption; or images with "
     "a description; or one object per photo with its name (file_name, img_path, image, ...) and "
     "its caption (caption, prompt, text, ...)"
 )
+YAML_SUFFIXES = (".yaml", ".yml")
+LINE_SUFFIXES = (".token", ".txt", ".lst", ".list")
+LIST_SUFFIXES = (".json", *YAML_SUFFIXES, *LINE_SUFFIXES)
+"""Endings of files that may give captions to many photos."""
 
-OnBroken = Callable[[int, str], None]
-"""Takes the number of an entry that cannot be used, and why."""
-
-
-@dataclass(slots=True, kw_only=True)
-class NamedPhoto:
-    """What annotation files say about one photo."""
-
-    ids: list[object] = field(default_factory=list[object])  # COCO's
-    texts: list[str] = field(default_factory=list[str])
-    attributes: dict[str, object] = field(default_factory=dict[str, object])
-    caption_from: str = ""
-
-    def add(self, other: "NamedPhoto") -> None:
-        """Take what another entry says about the same photo."""
-        self.ids += other.ids
-        self.texts += other.texts
-        self.attributes = other.attributes | self.attributes
-        self.caption_from = self.caption_from or other.caption_from
+_MAX_DEPTH = 32
 
 
 def read_annotations(uri: str, *, on_broken: OnBroken) -> dict[str, NamedPhoto]:
@@ -50,9 +35,8 @@ def read_annotations(uri: str, *, on_broken: OnBroken) -> dict[str, NamedPhoto]:
         SourceError: the file is none of the shapes, or has no caption at all.
     """
     try:
-        data = json.loads(decode_text(read_bytes(uri)))
         photos: dict[str, NamedPhoto] = {}
-        for name, photo in _entries(data, on_broken):
+        for name, photo in _entries(uri, on_broken):
             photos.setdefault(valid_text(name), NamedPhoto()).add(photo)
         if photos and not any(photo.texts for photo in photos.values()):
             raise ValueError("no image has a caption or a description")
@@ -64,105 +48,38 @@ def read_annotations(uri: str, *, on_broken: OnBroken) -> dict[str, NamedPhoto]:
     return photos
 
 
-def _entries(data: Any, on_broken: OnBroken) -> Iterator[tuple[str, NamedPhoto]]:
-    if isinstance(data, dict) and isinstance(data.get("images"), list):
-        yield from _coco_images(data, on_broken)
-        return
-    if isinstance(data, dict):
-        lists = [value for value in data.values() if _is_list_of_objects(value)]
-        if len(lists) != 1:
-            yield from _sound(data.items(), _from_mapping, on_broken)
-            return
-        data = lists[0]
-    if not isinstance(data, list):
-        raise TypeError(f"expected an object or a list, got {type(data).__name__}")
-    yield from _sound(data, _from_object, on_broken)
+def _entries(uri: str, on_broken: OnBroken) -> Entries:
+    suffix = os.path.splitext(uri)[1].lower()
+    data = read_bytes(uri)
+    if suffix in YAML_SUFFIXES:
+        return entries(_from_yaml(decode_text(data)), on_broken)
+    if suffix in LINE_SUFFIXES:
+        return line_entries(decoded_lines(io.BytesIO(data)), on_broken)
+    return entries(json.loads(decode_text(data)), on_broken)
 
 
-def _sound(
-    items: Any, read: Callable[[Any], tuple[str, NamedPhoto]], on_broken: OnBroken
-) -> Iterator[tuple[str, NamedPhoto]]:
-    """What can be read of some entries; an error where there are some, and none can."""
-    fault: Exception | None = None
-    n_sound = 0
-    for number, item in enumerate(items):
-        try:
-            found = read(item)
-        except (KeyError, TypeError) as error:
-            fault = fault or error
-            on_broken(number, f"{type(error).__name__}: {error}")
-            continue
-        n_sound += 1
-        yield found
-    if fault is not None and not n_sound:
-        raise fault
+def _from_yaml(text: str) -> Any:
+    """The value of a YAML file; numbers, dates and ``no`` are the texts that they were written as.
+
+    Raises:
+        ValueError: it is no YAML, is nested too deep, or repeats parts by aliases, of which a
+            small file may make any number.
+    """
+    with explained_imports():
+        import yaml
+
+    loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+    try:
+        _check_events(yaml.parse(text, Loader=loader))
+        return yaml.load(text, Loader=loader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"not YAML: {error}") from error
 
 
-def _coco_images(data: Mapping[str, Any], on_broken: OnBroken) -> Iterator[tuple[str, NamedPhoto]]:
-    by_id: dict[str, NamedPhoto] = {}
-
-    def on_broken_annotation(number: int, detail: str) -> None:
-        on_broken(len(data["images"]) + number, f"annotation {number}: {detail}")
-
-    for image_id, photo in _sound(data.get("annotations") or [], _annotation, on_broken_annotation):
-        by_id.setdefault(image_id, NamedPhoto()).add(photo)
-
-    def image(item: Any) -> tuple[str, NamedPhoto]:
-        name, photo = _from_object(item, file_alone=True)
-        ids = [item["id"]] if "id" in item else []
-        stem = name.rpartition(".")[0]
-        known = next((by_id[key] for key in (*map(str, ids), name, stem) if key in by_id), None)
-        found = NamedPhoto(ids=ids)
-        for each in (known, photo):
-            if each is not None:
-                found.add(each)
-        found.attributes = {}
-        return name, found
-
-    yield from _sound(data["images"], image, on_broken)
-
-
-def _annotation(item: Any) -> tuple[str, NamedPhoto]:
-    """A caption, or a box or a skeleton of Human-Art's and merged files, which says nothing."""
-    image_id = str(item["image_id"])
-    if "keypoints" in item and "caption" not in item:
-        return image_id, NamedPhoto()
-    photo = _described(item)
-    return image_id, NamedPhoto(texts=photo.texts, caption_from=photo.caption_from)
-
-
-def _from_mapping(item: tuple[str, Any]) -> tuple[str, NamedPhoto]:
-    key, value = item
-    if not isinstance(value, dict):
-        texts = caption_texts(value)
-        if not texts:
-            raise TypeError(f"{key!r}: expected a text or an object, got {type(value).__name__}")
-        return key, NamedPhoto(texts=texts)
-    field_name, name = photo_name(value)
-    return name or key, _described(value, without=field_name)
-
-
-def _from_object(item: Any, *, file_alone: bool = False) -> tuple[str, NamedPhoto]:
-    if not isinstance(item, dict):
-        raise TypeError(f"expected an object, got {type(item).__name__}")
-    field_name, name = photo_name(item)
-    if name is None:
-        raise KeyError("file_name")
-    folder = item.get("filepath")  # Karpathy's: the folder, beside filename
-    if file_alone and field_name != "filepath" and isinstance(folder, str) and "/" not in name:
-        name = f"{folder}/{name}"
-    return name, _described(item, without=field_name)
-
-
-def _described(item: Mapping[str, object], *, without: str | None = None) -> NamedPhoto:
-    rest = {key: value for key, value in item.items() if key != without}
-    for name in caption_fields(rest):
-        texts = caption_texts(rest[name])
-        if texts and texts[0].strip():
-            rest.pop(name)
-            return NamedPhoto(texts=texts, attributes=rest, caption_from=name)
-    return NamedPhoto(attributes=rest)
-
-
-def _is_list_of_objects(value: object) -> bool:
-    return isinstance(value, Sequence) and bool(value) and isinstance(value[0], dict)
+def _check_events(events: Iterator[Any]) -> None:
+    depth = 0
+    for event in events:
+        kind = type(event).__name__
+        depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
+        if kind == "AliasEvent" or depth > _MAX_DEPTH:
+            raise ValueError(f"aliases, or more than {_MAX_DEPTH} levels; write it out flat")

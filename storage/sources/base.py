@@ -41,6 +41,8 @@ LEFT_OUT_REASONS: Mapping[str, str] = {
     "not_a_file": "neither a file nor a folder (a pipe, a socket, a device); copy its data",
     "unlistable": "a folder that cannot be listed (left out by --skip-unlisted); make it readable",
     "no_photo": "a row, an annotation or a caption file whose photo is not there; check its name",
+    "no_words": "lies in a folder of captions under a photo's name, but is none: boxes, numbers, "
+    "another program's JSON, or nothing; write the caption into it",
     "not_named": "a photo that no row and no annotation names; --format folder takes it all the "
     "same",
     "repeated": "names photos that another row or table has named; give one file as the source",

@@ -13,9 +13,11 @@ from typing import Literal
 from storage.canonical import encode_path
 from storage.content_tags import TagCache
 from storage.errors import SourceError
+from storage.locations import is_directory
 from storage.records import SourceRecord
 from storage.sources.annotation_files import ANNOTATIONS, find_annotations, find_captions
-from storage.sources.annotations import NamedPhoto, read_annotations
+from storage.sources.annotation_shapes import NamedPhoto
+from storage.sources.annotations import LIST_SUFFIXES, read_annotations
 from storage.sources.base import Contents, LeftOut, LeftOutSink, make_record
 from storage.sources.files import read_photos, tag_cache, tag_file
 from storage.sources.photo_places import PhotoPlaces, root_above
@@ -100,7 +102,7 @@ def coco_source(uri: str, *, images: str | None, follow_links: bool = False) -> 
     Raises:
         SourceError: the folder holds no captions file.
     """
-    if uri.lower().endswith(".json"):
+    if uri.lower().endswith(LIST_SUFFIXES) and not is_directory(uri):
         captions, folder = (uri,), uri.rsplit("/", 1)[0]
         if folder.rsplit("/", 1)[-1] == ANNOTATIONS:
             folder = folder.rsplit("/", 1)[0]

@@ -5,7 +5,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -30,7 +30,9 @@ _DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
 _BASE64_STARTS = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR", "SUkqA", "TU0AK")
 _MIN_BASE64_CHARS = 64
 _STRUCT_FIELDS = ("bytes", "path")
-_NESTED = frozenset({"json", "metadata", "meta", "conversations", "conversation", "messages"})
+_NESTED = frozenset({
+    "json", "metadata", "meta", "conversations", "conversation", "messages", "texts",
+})  # fmt: skip
 _ANSWERERS = ("gpt", "assistant", "model")
 
 EMPTY_CELL = ReadFailure("the image cell is empty")
@@ -219,24 +221,34 @@ def describe_row(
         spoken = (name for name in columns if caption_texts(rest[name])[:1] == [caption])
         return caption, attributes, next(spoken)
     for name, cell in rest.items():
-        nested = _nested_caption(cell) if _folded(name) in _NESTED else None
-        if nested is not None and nested.strip():
+        nested = nested_caption(name, cell)
+        if nested:
             return nested, attributes, name
     return caption, attributes, ""
 
 
-def _nested_caption(cell: object) -> str | None:
+def nested_caption(name: str, cell: object) -> str | None:
+    """The caption in a struct of facts, or the answer of a conversation; None of other fields."""
+    if _folded(str(name)) not in _NESTED:
+        return None
     value = _parsed(cell.strip()) if isinstance(cell, str) and cell[:1] in ("{", "[") else cell
     if isinstance(value, Mapping):
-        return split_caption(value)[0]
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        found = split_caption(value)[0]
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        found = next(_answers(value), None)
+    else:
         return None
-    answers = [
-        turn.get("value", turn.get("content"))
-        for turn in value
-        if isinstance(turn, Mapping) and turn.get("from", turn.get("role")) in _ANSWERERS
-    ]
-    return answers[0] if answers and isinstance(answers[0], str) else None
+    return found if found and found.strip() else None
+
+
+def _answers(turns: Sequence[object]) -> Iterator[str]:
+    """What the model says in a conversation: text, or parts of which some are text."""
+    for turn in turns:
+        if isinstance(turn, Mapping):
+            said = turn.get("assistant")  # a question and its answer in one object
+            if turn.get("from", turn.get("role")) in _ANSWERERS:
+                said = turn.get("value", turn.get("content"))
+            yield from caption_texts(said)[:1]
 
 
 def _has_bytes(value: object) -> bool:

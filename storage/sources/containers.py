@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,9 +10,9 @@ from storage.errors import SourceError
 from storage.locations import filesystem, is_local, join, local_path
 from storage.sources.annotation_files import find_annotations
 from storage.sources.base import SourceFormat, has_image_suffix
-from storage.sources.captions import decode_text
+from storage.sources.captions import caption_fields, decode_text
 from storage.sources.metadata import is_metadata_name
-from storage.sources.rows import open_binary, table_kind
+from storage.sources.rows import column_names, open_binary, table_kind
 from storage.sources.table_listing import missing_columns
 from storage.sources.tar_samples import is_sidecar_name
 
@@ -107,10 +108,10 @@ def folder_format(place: str, *, follow_links: bool = False) -> SourceFormat:
             )
             _note(found, path, files)
             deeper += [f"{path}/{name}" if path else name for name in folders]
-        usable = _usable_table(place, found.tables or [])
+        usable = usable_table(place, found.tables or [])
         only_lists = only_lists or any(is_table_name(name) for name in found.tables or [])
         if found.photos and usable and not found.sidecars:
-            if level != [""]:
+            if level != [""] or _says_captions(usable):
                 return "table"
             logger.warning(
                 "%s is read as a folder of photos, none of which has a caption file; the captions "
@@ -126,6 +127,15 @@ def folder_format(place: str, *, follow_links: bool = False) -> SourceFormat:
             return "table"
         level = deeper
     return "table" if only_lists else "folder"
+
+
+def _says_captions(name: str) -> bool:
+    """Whether a table beside photos is theirs: a list in JSON, or called after captions.
+
+    Of any other the folder is as earlier versions read it, without captions.
+    """
+    words = re.split(r"[\s_.-]+", name.lower())
+    return table_kind(name) == "json" or bool(caption_fields(words[:-1]))
 
 
 def _note(found: _Level, path: str, files: Sequence[str]) -> None:
@@ -147,13 +157,14 @@ def _note(found: _Level, path: str, files: Sequence[str]) -> None:
         )
 
 
-def _usable_table(place: str, names: Sequence[str]) -> str | None:
+def usable_table(place: str, names: Sequence[str]) -> str | None:
+    """The first of the first few tables below a folder that has the columns."""
     for name in names[:_MAX_TABLES]:
         uri = join(place, name)
         try:
             if table_kind(name) == "json" and not begins_list(uri):
                 continue
-            if missing_columns(uri) is None:
+            if missing_columns(uri) is None and any(column_names(uri)):
                 return name
         except SourceError:
             continue  # told when the source is read

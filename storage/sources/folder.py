@@ -26,6 +26,7 @@ from storage.sources.listing import Entry, Listing
 from storage.sources.metadata import METADATA_NAMES, MetadataTable, is_metadata_name
 from storage.sources.rows import TABLE_SUFFIXES, parse_object
 from storage.sources.sidecars import Described, Sidecars, is_sidecar_name
+from storage.sources.twin_folders import Level, TwinFolders, TwinSidecars
 
 _OTHER_LAYOUTS = (*TABLE_SUFFIXES, ".tar")
 
@@ -61,9 +62,10 @@ class FolderSource:
             follow_links=self.follow_links,
             left_out=left_out,
         )
-        with tag_cache(tags=tags) as cache:
-            walk = _Walk(source=self, listing=listing, cache=cache, left_out=left_out)
-            for record in walk.records("", (), ()):
+        twins = TwinFolders(self.root, follow_links=self.follow_links, left_out=left_out)
+        with tag_cache(tags=tags) as cache, closing(twins):
+            walk = _Walk(source=self, listing=listing, cache=cache, left_out=left_out, twins=twins)
+            for record in walk.records(_Place()):
                 empty = False
                 yield record
         self._unlisted[:] = listing.unlisted
@@ -77,6 +79,16 @@ class FolderSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """A folder on the way, and what the folders above it say about its photos."""
+
+    path: str = ""  # below the root
+    ancestors: tuple[str, ...] = ()  # real paths
+    tables: tuple[MetadataTable, ...] = ()  # the nearest first
+    levels: tuple[Level, ...] = ()  # with folders of captions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Walk:
     """One listing of a folder source: the records, and what becomes of every other file."""
 
@@ -84,34 +96,47 @@ class _Walk:
     listing: Listing
     cache: TagCache | None
     left_out: LeftOutSink | None
+    twins: TwinFolders
     endings: Counter[str] = field(default_factory=Counter[str])  # of files that are no photos
 
-    def records(
-        self, path: str, ancestors: tuple[str, ...], tables: tuple[MetadataTable, ...]
-    ) -> Iterator[SourceRecord]:
-        ancestors = self.listing.below(ancestors, path)
-        entries = self.listing.entries(path, ancestors=ancestors)
+    def records(self, place: _Place) -> Iterator[SourceRecord]:
+        ancestors = self.listing.below(place.ancestors, place.path)
+        entries = self.listing.entries(place.path, ancestors=ancestors)
         sidecars = Sidecars(self.source.root, entries, follow_links=self.source.follow_links)
+        level = self.twins.level(place.path, sidecars.folders)
+        levels = place.levels if level is None else (*place.levels, level)
         used: set[str] = set()
         with ExitStack() as stack:
+            tables = place.tables
             for entry in _metadata_files(entries):
                 table = MetadataTable(
                     join(self.source.root, entry.path), path=entry.path, left_out=self.left_out
                 )
                 tables = (stack.enter_context(closing(table)), *tables)
                 used.add(entry.path)
+            twins = self._twins(place.path, entries, sidecars, levels) if levels else None
             for entry in entries:
                 if entry.is_directory:
-                    yield from self.records(entry.path, ancestors, tables)
+                    yield from self.records(
+                        _Place(path=entry.path, ancestors=ancestors, tables=tables, levels=levels)
+                    )
                 elif entry.name in sidecars.photos:
                     beside = sidecars.of(entry.name)
                     used.update(beside.values())
                     described = _from_tables(entry.path, tables)
                     sidecars.describe(beside, described)
+                    if twins is not None and not described.is_said:
+                        twins.describe(entry.name, described)
                     yield self._record(entry, described)
         for entry in entries:
             if not (entry.is_directory or entry.name in sidecars.photos):
                 self._leave(entry, used)
+
+    def _twins(
+        self, path: str, entries: Sequence[Entry], sidecars: Sidecars, levels: tuple[Level, ...]
+    ) -> TwinSidecars | None:
+        photos = [entry for entry in entries if entry.name in sidecars.photos]
+        return self.twins.of(path, photos, levels) if photos else None
 
     def _record(self, entry: Entry, described: Described) -> SourceRecord:
         return make_record(
@@ -135,6 +160,8 @@ class _Walk:
         elif entry.is_dead:
             reason = "dead_link"
         elif is_sidecar_name(entry.name):
+            if self.twins.waits(entry.path):
+                return
             reason = "no_photo"
         else:
             reason = "other_layout" if suffix in _OTHER_LAYOUTS else "unknown_ending"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from storage.canonical import encode_path
 from storage.errors import SourceError
-from storage.locations import filesystem, is_local, join, names_in
+from storage.locations import filesystem, is_local, join, local_path, names_in
 from storage.sources.base import LeftOut, LeftOutSink
 from storage.sources.files import is_inside
 
@@ -198,3 +198,17 @@ def names_of(folder: str) -> list[str]:
         return names_in(folder)
     except Exception as error:  # object stores raise their clients' own errors
         raise SourceError(f"{folder}: the folder cannot be listed: {error}") from error
+
+
+def folders_of(folder: str) -> list[str]:
+    """Sorted names of the visible folders directly inside one; none where it cannot be listed."""
+    try:
+        if is_local(folder):
+            with os.scandir(local_path(folder)) as entries:
+                return sorted(e.name for e in entries if e.name[0] != "." and e.is_dir())
+        fs, base = filesystem(folder)
+        paths = [str(i["name"]) for i in fs.ls(base, detail=True) if i["type"] == "directory"]
+    except Exception:  # object stores raise their clients' own errors
+        return []
+    names = (path.rstrip("/").rpartition("/")[2] for path in paths)
+    return sorted(name for name in names if name[:1] not in ("", "."))

@@ -15,7 +15,8 @@ from storage.sources.captions import folded_field
 
 PHOTO_FIELDS = (
     "file_name", "filename", "image_path", "img_path", "image_file", "image_name", "img_name",
-    "image", "img", "photo", "file_path", "file",
+    "image", "img", "photo", "file_path", "file", "path", "img_file", "image_file_name",
+    "photo_path", "local_path", "relative_path",
 )  # fmt: skip
 """Names of fields that name a photo's file, matched as captions' names are; the best first."""
 

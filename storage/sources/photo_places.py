@@ -12,12 +12,15 @@ from collections.abc import Iterator
 
 from storage.locations import is_directory, join, read_bytes
 from storage.sources.base import IMAGE_SUFFIXES, has_image_suffix
+from storage.sources.listing import folders_of
 from storage.sources.names import PhotoNames
+from storage.sources.tar_samples import is_other_part
 
 _TOP = re.compile(
     rb'"((?:[^"\\/\r\n]|\\u[0-9a-fA-F]{4}){1,255})(?:/|\\/|\\\\)[^"\r\n]{0,1000}\.\w{2,5}"'
 )
 _PHOTO_FOLDERS = ("photos", "images")
+_MAX_FOLDERS = 16
 _COMMON_SUFFIXES = (".jpg", ".png", ".jpeg", ".webp")
 
 
@@ -37,6 +40,7 @@ class PhotoPlaces:
         split = re.fullmatch(r"captions_?(.*)\.json", captions_uri.rpartition("/")[2], re.I)
         splits = [split[1], f"images/{split[1]}"] if split and split[1] else []
         self.folders = (*splits, *_PHOTO_FOLDERS)
+        self._further: list[str] | None = None if first is not None else []
         # Without a first name: the user has said where all of them start.
         self._usual = ("", "") if first is None else self._usual_place(first)
         self.any_found = self._usual is not None
@@ -50,7 +54,14 @@ class PhotoPlaces:
             if found is not None:
                 self.any_found = True
                 return _tidy(found)
-        return usual
+        elsewhere = self._elsewhere(name)
+        self.any_found = self.any_found or elsewhere is not None
+        return usual if elsewhere is None else elsewhere
+
+    def is_there(self, name: str) -> bool:
+        """Whether the photo is found."""
+        path = self.find(name)
+        return self._names.lookup(path) is not None
 
     def _candidates(self, name: str) -> Iterator[str]:
         yield self._home + name
@@ -60,6 +71,21 @@ class PhotoPlaces:
         for folder in self.folders:
             yield f"{self._home}{folder}/{name}"
         yield name
+        parts = name.replace("\\", "/").split("/")
+        if self._own_name in parts[1:-1]:  # of another machine, where the folder lay elsewhere
+            last = len(parts) - 1 - parts[::-1].index(self._own_name)
+            yield self._home + "/".join(parts[last + 1 :])
+
+    def _elsewhere(self, name: str) -> str | None:
+        """A photo in the further folders of the dataset, where one alone has it."""
+        if name.startswith("/") or ".." in name.split("/"):
+            return None
+        if self._further is None:
+            self._further = photo_folders(join(self._root, self._home.rstrip("/")))
+        paths = (f"{self._home}{folder}/{name}" for folder in self._further)
+        tried = (self._names.lookup(path) or self._with_suffix(path) for path in paths)
+        found = [path for path in tried if path is not None]
+        return _tidy(found[0]) if len(found) == 1 else None
 
     def _at(self, above: str, folder: str, name: str) -> str:
         return f"{self._home}{folder}{name.removeprefix(above)}"
@@ -83,6 +109,19 @@ class PhotoPlaces:
 
     def _is_folder(self, name: str) -> bool:
         return is_directory(join(self._root, self._home + name))
+
+
+def photo_folders(root: str) -> list[str]:
+    """Folders in which photos may lie that are named without one: two levels, or none if many.
+
+    Those of masks, depth maps and their like are none, which have photos of the same names.
+    """
+    found: list[str] = []
+    for name in folders_of(root):
+        below = [f"{name}/{inner}" for inner in folders_of(join(root, name))]
+        found += [name, *(below if len(below) <= _MAX_FOLDERS else ())]
+    usable = [path for path in found if not any(map(is_other_part, path.split("/")))]
+    return usable if len(usable) <= _MAX_FOLDERS else []
 
 
 def _tidy(path: str) -> str:

@@ -9,6 +9,7 @@ from storage.errors import SourceError
 from storage.locations import exists, is_directory, normalised
 from storage.records import SourceRecord
 from storage.sources.annotation_files import find_captions
+from storage.sources.annotations import LIST_SUFFIXES
 from storage.sources.base import LeftOutSink, Source, SourceFormat
 from storage.sources.coco import coco_source
 from storage.sources.columns import BY_NAME, NamedColumns
@@ -22,7 +23,7 @@ from storage.sources.tars import TarSource, tar_source
 
 logger = logging.getLogger(__name__)
 
-_FILES = ".tar (packed, too), .json, " + ", ".join(TABLE_SUFFIXES)
+_FILES = f".tar (packed, too), {', '.join(LIST_SUFFIXES)}, " + ", ".join(TABLE_SUFFIXES)
 
 
 def resolve_source(
@@ -123,6 +124,8 @@ def _detect(place: str, *, follow_links: bool) -> SourceFormat:
     kind = table_kind(place)
     if kind == "json":
         return "table" if begins_list(place) else "coco"
+    if place.lower().endswith(LIST_SUFFIXES):
+        return "coco"
     if kind is None:
         raise SourceError(f"{place}: expected a folder, or a file ending in {_FILES}")
     return "table"

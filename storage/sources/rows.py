@@ -9,7 +9,8 @@ from typing import Any, BinaryIO, Literal
 
 from storage.errors import SourceError
 from storage.locations import check_regular, filesystem
-from storage.sources.captions import decode_text
+from storage.sources.base import has_image_suffix
+from storage.sources.captions import caption_texts, decode_text
 from storage.sources.csv_rows import BrokenRow, Row, csv_dialect, csv_rows, decoded_lines
 from storage.sources.parquet_rows import parquet_rows
 
@@ -151,7 +152,7 @@ def _is_one_value(file: BinaryIO, kind: TableKind) -> bool:
     filled = (line for line in lines if line.strip("\ufeff \t\r\n"))
     first, second = next(filled, "").lstrip("\ufeff \t"), next(filled, "").lstrip()
     if kind == "jsonl" or first.startswith("["):
-        return re.match(r"\[\s*(\{|$)", first) is not None
+        return re.match(r"\[\s*([\[{]|$)", first) is not None
     return isinstance(_object(first), BrokenRow) or not second.startswith("{")
 
 
@@ -164,7 +165,17 @@ def _json_rows(uri: str, file: BinaryIO) -> Iterator[Row | BrokenRow]:
     if not isinstance(value, list):
         raise SourceError(f"{uri}: expected a list of objects, got {type(value).__name__}")
     for item in value:
-        yield item if isinstance(item, dict) else _no_object(item)
+        if is_pair(item):
+            yield {"image": item[0], "caption": item[1]}
+        else:
+            yield item if isinstance(item, dict) else _no_object(item)
+
+
+def is_pair(item: Any) -> bool:
+    """A photo's name and its caption, or captions, in a list."""
+    if not (isinstance(item, list) and len(item) == 2 and isinstance(item[0], str)):
+        return False
+    return has_image_suffix(item[0]) and bool(caption_texts(item[1]))
 
 
 def _is_list_of_objects(value: object) -> bool:

@@ -55,14 +55,15 @@ class Sidecars:
         self._root = root
         self._follow = follow_links
         self.photos: set[str] = set()
+        self.folders: list[str] = []
         self._by_stem: dict[str, dict[str, str]] = {}  # stem or whole name -> suffix -> path
         stems: set[str] = set()
         for entry in entries:
             stem, suffix = os.path.splitext(entry.name)
             suffix = suffix.lower()
             if entry.is_directory:
-                continue
-            if suffix in IMAGE_SUFFIXES:
+                self.folders.append(entry.name)
+            elif suffix in IMAGE_SUFFIXES:
                 self.photos.add(entry.name)
                 stems.add(stem)
             elif suffix in _SUFFIXES:

@@ -13,7 +13,12 @@ from storage.locations import is_directory, join
 from storage.records import SourceRecord
 from storage.sources.base import Contents, LeftOutSink, ReadFailure, without_root
 from storage.sources.columns import BY_NAME, NamedColumns
-from storage.sources.containers import begins_list, containers_below, is_table_name
+from storage.sources.containers import (
+    begins_list,
+    containers_below,
+    is_table_name,
+    usable_table,
+)
 from storage.sources.files import checked, read_photos, tag_cache
 from storage.sources.presence import check_present
 from storage.sources.rows import TABLE_SUFFIXES
@@ -120,8 +125,9 @@ def table_source(uri: str, *, images: str | None, follow_links: bool = False) ->
             root=root or "/", tables=(name,), images=images, follow_links=follow_links
         )
     names = containers_below(uri, is_table_name, follow_links=follow_links)
-    names = names or containers_below(uri, _is_json, follow_links=follow_links)
-    names = tuple(name for name in names if not _is_json(name) or begins_list(join(uri, name)))
+    if usable_table(uri, names) is None:
+        lists = containers_below(uri, _is_json, follow_links=follow_links)
+        names = (*names, *(name for name in lists if begins_list(join(uri, name))))
     if not names:
         raise SourceError(
             f"no tables in {uri}: expected files ending in {', '.join(TABLE_SUFFIXES)} (any case, "

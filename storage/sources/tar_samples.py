@@ -6,6 +6,7 @@ parts of the sample ``0001``. People's photos have dots in their names, too: of
 Members of one sample may stand anywhere in the tar.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ FIELDS_SUFFIX = "json"
 _TEXT_SUFFIXES = ("txt", "caption", "cap")
 _PICTURE_SUFFIXES = ("img", "image")  # as DALL-E's tars have them; what they hold tells the format
 _PHOTO_PARTS = ("jpg", "image", "img", "photo", "picture", "input", "source", "original", "rgb")
-_OTHER_PARTS = frozenset({
+OTHER_PARTS = frozenset({
     "mask", "masks", "seg", "segmentation", "semantic", "instance", "pose", "skeleton", "openpose",
     "densepose", "depth", "normal", "normals", "canny", "edge", "edges", "control", "cond",
     "condition", "conditioning", "hint", "target", "output", "edited", "thumb", "thumbnail",
@@ -69,6 +70,12 @@ class _Name:
     def is_sidecar(self) -> bool:
         known = (FIELDS_SUFFIX, *_TEXT_SUFFIXES)
         return self.suffix in known or bool(caption_fields([self.suffix]))
+
+
+def is_other_part(name: str) -> bool:
+    """Whether a folder or a part is called after what is made of photos: masks, depth maps."""
+    words = re.split(r"[\s_.-]+", name.casefold())
+    return any(word in OTHER_PARTS or word.removesuffix("s") in OTHER_PARTS for word in words)
 
 
 def is_member_name(name: str) -> bool:
@@ -133,7 +140,7 @@ def _named_with_dots(group: list[_Name]) -> list[_Name]:
         picture
         for picture in pictures
         if picture.middle
-        and picture.role not in _OTHER_PARTS
+        and picture.role not in OTHER_PARTS
         and (picture.own_stem in stems or picture.full in stems)
     ]
     others = [picture for picture in pictures if picture not in alone]
@@ -144,12 +151,12 @@ def _named_with_dots(group: list[_Name]) -> list[_Name]:
 
 
 def _is_part(picture: _Name) -> bool:
-    return not picture.middle or picture.role in _OTHER_PARTS or picture.role in _PHOTO_PARTS
+    return not picture.middle or picture.role in OTHER_PARTS or picture.role in _PHOTO_PARTS
 
 
 def _photo(pictures: list[_Name]) -> _Name | None:
     """The one of some pictures of a sample that is its photo."""
-    photos = [picture for picture in pictures if picture.role not in _OTHER_PARTS]
+    photos = [picture for picture in pictures if picture.role not in OTHER_PARTS]
     order = {role: rank for rank, role in enumerate(("", *_PHOTO_PARTS))}
     return min(photos, key=lambda picture: order.get(picture.role, len(order)), default=None)
 

@@ -3,8 +3,10 @@
 import json
 
 import pytest
+import yaml
 
 from storage.errors import SourceError
+from storage.sources import resolve_source
 from storage.sources.annotation_files import find_annotations, find_captions
 from storage.sources.annotations import read_annotations
 
@@ -50,3 +52,97 @@ def test_annotation_files_of_other_names_are_known_by_what_is_in_them(tmp_path):
     assert find_captions(str(tmp_path)) == ()
     (tmp_path / "Captions_train.JSON").write_text("{}")
     assert find_captions(str(tmp_path)) == (str(tmp_path / "Captions_train.JSON"),)
+
+
+GPT = [{"from": "human", "value": "<image>"}, {"from": "gpt", "value": "a man"}]
+SHAPES = {
+    "mapping": {"a.jpg": "a man", "b.jpg": ["a dog", "x"]},
+    "mapping_of_stems": {"a": "a man", "b": "a dog"},
+    "mapping_under_a_title": {"info": {"description": "x"}, "captions": {"a.jpg": "a man",
+                              "b.jpg": "a dog"}},
+    "mappings_by_split": {"train": {"a.jpg": "a man"}, "val": {"b.jpg": {"text": "a dog"}}},
+    "kohya": {"a": {"caption": "a man", "tags": "1boy"}, "b": {"tags": "a dog"}},
+    "kohya_in_folders": {"/workspace/s/a.jpg": {"caption": "a man"}, "/x/s/b": {"tags": "a dog"}},
+    "diffusiondb": {"a.jpg": {"p": "a man", "se": 1, "c": 7.0}, "b.jpg": {"p": "a dog"}},
+    "coco": {"images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}],
+             "annotations": [{"image_id": 2, "caption": "a dog"},
+                             {"image_id": 1, "caption": "a man"}]},
+    "coco_of_other_names": {"images": [{"image_id": "x", "filename": "a.jpg"},
+                                       {"image_id": "y", "filename": "b.jpg"}],
+                            "annotations": [{"img_id": "x", "text": "a man"},
+                                            {"image": "y", "sentence": "a dog"}]},
+    "coco_by_id": {"images": {"1": {"path": "a.jpg"}, "2": {"path": "b.jpg"}},
+                   "annotations": {"1": ["a man"], "2": {"caption": "a dog"}}},
+    "coco_by_name": {"images": ["a.jpg", "b.jpg"],
+                     "annotations": [{"file_name": "a.jpg", "caption": "a man"},
+                                     {"file_name": "b.jpg", "caption": "a dog"}]},
+    "annotations_alone": {"annotations": [{"image_path": "a.jpg", "caption": "a man"},
+                                          {"image_path": "b.jpg", "caption": "a dog"}]},
+    "lists_by_split": {"train": [{"image": "a.jpg", "caption": "a man"}],
+                       "test": [{"image": "b.jpg", "caption": "a dog"}]},
+    "columns": {"image": ["a.jpg", "b.jpg"], "caption": ["a man", "a dog"]},
+    "pandas": {"file": {"0": "a.jpg", "1": "b.jpg"}, "text": {"0": "a man", "1": "a dog"}},
+    "llava": {"data": [{"image": "a.jpg", "conversations": GPT},
+                       {"image": "b.jpg", "caption": "a dog"}]},
+    "list": [{"image": "a.jpg", "caption": "a man"}, {"image": "b.jpg", "caption": "a dog"}],
+    "list_of_pairs": [["a.jpg", "a man"], ["b.jpg", ["a dog"]]],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", ["json", "yaml", "yml"])
+@pytest.mark.parametrize("photos", ["", "images", "some_photos"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_is_read_from_a_folder_in_json_and_in_yaml(
+    tmp_path, jpeg, shape, photos, ending
+):
+    root = tmp_path / "s"
+    (root / photos).mkdir(parents=True)
+    for n, name in enumerate(("a.jpg", "b.jpg")):
+        (root / photos / name).write_bytes(jpeg(n))
+    if shape == "kohya_in_folders" and photos:
+        pytest.skip("its names have folders of their own")
+    text = json.dumps(SHAPES[shape], indent=1) if ending == "json" else yaml.dump(SHAPES[shape])
+    (root / f"set.{ending}").write_text(text)
+    source = resolve_source(str(root))
+    records = list(source.records())
+    assert [record.caption for record in records] == ["a man", "a dog"]
+    assert [data for _, data in source.read(records)] == [jpeg(0), jpeg(1)]
+    assert source.format == ("table" if text.startswith("[") else "coco")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [x, x]\nb: [*a, *a]\n",  # a small file of any size
+        "[" * 60 + "]" * 60,
+        "a: [\n",
+        "!!python/object/apply:os.system ['true']\n",
+        "names: {0: person}\nnc: {a: 1}\n",
+        "",
+    ],
+)
+def test_yaml_of_other_programs_is_none(tmp_path, jpeg, text):
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s/a.jpg").write_bytes(jpeg())
+    (tmp_path / "s/data.yaml").write_text(text)
+    assert resolve_source(str(tmp_path / "s")).format == "folder"
+    with pytest.raises(SourceError, match=r"data\.yaml: not a COCO captions file"):
+        read_annotations(str(tmp_path / "s/data.yaml"), on_broken=lambda *_: None)
+
+
+def test_words_of_yaml_stay_texts(tmp_path):
+    (tmp_path / "t.yaml").write_text("a.jpg: no\nb.jpg: 2024-01-01\nc.jpg: 'a man: two'\n")
+    found = read_annotations(str(tmp_path / "t.yaml"), on_broken=lambda *_: None)
+    assert [photo.texts for photo in found.values()] == [["no"], ["2024-01-01"], ["a man: two"]]
+
+
+@pytest.mark.parametrize("folder", ["Flickr8k_text", "annotations", "anno", "captions"])
+def test_lists_in_a_folder_of_their_own(tmp_path, jpeg, folder):
+    for path in ("s/Flicker8k_Dataset", "s/masks", f"s/{folder}"):
+        (tmp_path / path).mkdir(parents=True)
+    (tmp_path / "s/Flicker8k_Dataset/a.jpg").write_bytes(jpeg())
+    (tmp_path / "s/masks/a.jpg").write_bytes(jpeg(1))
+    (tmp_path / "s" / folder / "readme.txt").write_text("x")
+    (tmp_path / "s" / folder / "Flickr8k.token.txt").write_text("a.jpg#0\ta man\n")
+    (record,) = resolve_source(str(tmp_path / "s")).records()
+    assert (record.uri, record.caption) == ("Flicker8k_Dataset/a.jpg", "a man")

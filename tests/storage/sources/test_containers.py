@@ -113,18 +113,16 @@ def test_folders_in_circles_end(tmp_path):
     assert folder_format(str(tmp_path)) == "folder"
 
 
-@pytest.mark.parametrize(
-    ("table", "content"),
-    [
-        ("set.csv", "image_path,caption\na.jpg,a man\n"),
-        ("set.json", '[{"image": "a.jpg", "conversations": [{"from": "gpt", "value": "men"}]}]'),
-    ],
-)
+TALK = [{"from": "human", "value": "<image>"}, {"from": "gpt", "value": "a man"}]
+
+
+@pytest.mark.parametrize("table", ["set.csv", "list.tsv", "rows.jsonl"])
 def test_photos_beside_a_table_stay_a_folder_and_a_warning_says_how_to_have_the_table(
-    tmp_path, jpeg, caplog, table, content
+    tmp_path, jpeg, caplog, table
 ):
     _put(tmp_path / "a.jpg", jpeg())
-    _put(tmp_path / table, content)
+    rows = '{"image": "a.jpg", "text": "men"}' if table.endswith("l") else "image,text\na.jpg,men\n"
+    _put(tmp_path / table, rows)
     with caplog.at_level(logging.WARNING):
         assert folder_format(str(tmp_path)) == "folder"
     assert f"captions of {table} count if that file is given" in caplog.text
@@ -132,6 +130,38 @@ def test_photos_beside_a_table_stay_a_folder_and_a_warning_says_how_to_have_the_
     _put(tmp_path / "a.txt", "a man")
     assert folder_format(str(tmp_path)) == "folder"
     assert table not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("table", "content"),
+    [
+        ("data.json", json.dumps([{"image": "a.jpg", "caption": "a man"}])),
+        ("data.json", json.dumps([{"id": "a", "image": "a.jpg", "conversations": TALK}])),
+        ("pairs.json", json.dumps([["a.jpg", "a man"]])),
+        ("captions.csv", "image,caption\na.jpg,a man\n"),
+        ("image_captions_v2.tsv", "file\ttext\na.jpg\ta man\n"),
+        ("prompts.jsonl", json.dumps({"file": "a.jpg", "prompt": "a man"})),
+    ],
+)
+@pytest.mark.parametrize("folder", ["", "images"])
+def test_a_list_or_a_table_that_is_called_captions_gives_them_to_the_photos_beside(
+    tmp_path, jpeg, table, content, folder
+):
+    _put(tmp_path / "s" / folder / "a.jpg", jpeg())
+    _put(tmp_path / "s" / table, content)
+    _put(tmp_path / "s/log.csv", "epoch,loss\n1,2\n")
+    source = resolve_source(str(tmp_path / "s"))
+    records = list(source.records())
+    assert source.format == "table"
+    assert [record.caption for record in records] == ["a man"]
+    assert [data for _, data in source.read(records)] == [jpeg()]
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "[]", '[["a.jpg", 3]]', '["a.jpg"]', '[{"id": 1}]'])
+def test_a_list_of_something_else_beside_photos_changes_nothing(tmp_path, jpeg, content):
+    _put(tmp_path / "s/a.jpg", jpeg())
+    _put(tmp_path / "s/data.json", content)
+    assert folder_format(str(tmp_path / "s")) == "folder"
 
 
 def test_a_list_in_json_is_a_table(tmp_path, jpeg):

@@ -41,5 +41,5 @@ def test_broken_and_unused_rows_are_said(tmp_path, caplog):
 
 def test_no_row_with_a_name_is_an_error_but_no_row_is_not(tmp_path):
     with pytest.raises(SourceError, match="file_name"):
-        _table(tmp_path, '{"path": "a.jpg"}')
+        _table(tmp_path, '{"place": "a.jpg"}')
     assert _table(tmp_path).find("a.jpg") is None
