@@ -2,15 +2,17 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator
 
-from storage.locations import check_regular, file_size, filesystem, join, read_bytes
-from storage.sources.annotation_shapes import NamedPhoto
+from storage.errors import SourceError
+from storage.locations import check_regular, file_size, filesystem, join
+from storage.sources.annotation_shapes import NamedPhoto, OnBroken
 from storage.sources.annotations import LIST_SUFFIXES, read_annotations
 from storage.sources.base import has_image_suffix
 from storage.sources.captions import caption_fields, decode_text
 from storage.sources.listing import folders_of, names_of
 from storage.sources.photo_places import PhotoPlaces, root_above
+from storage.sources.rows import begins_list
 
 ANNOTATIONS = "annotations"
 
@@ -51,28 +53,41 @@ def find_annotations(folder: str) -> tuple[str, ...]:
     return ()
 
 
-def lists_among(names: Sequence[str]) -> list[str]:
-    """The names of a folder's files that may be lists; none where they are more than a few."""
-    photos = {part for name in names if has_image_suffix(name)
-              for part in (name, os.path.splitext(name)[0])}  # fmt: skip
+def lists_among(names: Iterable[str], parts: Container[str]) -> list[str]:
+    """Those of a folder's files that may be lists; none where they are more than a few.
+
+    ``parts`` are the names of its photos, with and without endings.
+    """
     found = [name for name in names if name.lower().endswith(LIST_SUFFIXES) and name[0] != "."
-             and os.path.splitext(name)[0] not in photos]  # fmt: skip
+             and os.path.splitext(name)[0] not in parts]  # fmt: skip
     return found if len(found) <= _MAX_FILES else []
 
 
-def read_small(uri: str) -> dict[str, NamedPhoto]:
+def read_small(uri: str, *, on_broken: OnBroken | None = None) -> dict[str, NamedPhoto]:
     """What a file says, which may be no annotation file at all: nothing, as of one too large."""
     try:
         check_regular(uri)
         if (file_size(uri) or 0) > _MAX_READ_BYTES:
             return {}
-        return read_annotations(uri, on_broken=lambda *_: None)
+        return read_annotations(uri, on_broken=on_broken or (lambda *_: None))
     except Exception:  # said when the source is read; object stores raise errors of their own
         return {}
 
 
 def _candidates(place: str) -> Iterator[str]:
-    yield from (join(place, name) for name in lists_among(names_of(place)))
+    names = names_of(place)
+    parts = {part for name in names if has_image_suffix(name)
+             for part in (name, os.path.splitext(name)[0])}  # fmt: skip
+    found = (join(place, name) for name in lists_among(names, parts))
+    yield from (uri for uri in found if not _has_rows(uri))
+
+
+def _has_rows(uri: str) -> bool:
+    """Whether a file in JSON is a table: a list of objects, or an object a line."""
+    try:
+        return uri.lower().endswith(".json") and begins_list(uri)
+    except SourceError:
+        return False
 
 
 def _folders_of_lists(folder: str) -> Iterator[str]:
@@ -91,16 +106,11 @@ def _names_there(uri: str, folder: str) -> bool:
     """Whether a file that is small enough to be read names photos that are there, with texts."""
     found = read_small(uri)
     named = [name for name, photo in found.items() if photo.texts][:_PEEKED_NAMES]
-    if not named or (uri.lower().endswith(".json") and _begins_list(uri)):
+    if not named:
         return False
     root, home = root_above(folder, (uri,))
     places = PhotoPlaces(root, home=home, captions_uri=uri, first=named[0])
     return any(places.is_there(name) for name in named)
-
-
-def _begins_list(uri: str) -> bool:
-    """Lists of objects in JSON are tables."""
-    return decode_text(read_bytes(uri)[:_LOOKED_AT_BYTES]).lstrip("\ufeff \t\r\n").startswith("[")
 
 
 def _captions(uri: str) -> bool:

@@ -18,12 +18,14 @@ CAPTION_FIELDS = (
     "image_caption", "image_captions", "img_caption", "image_description", "image_text",
     "raw", "sentences_raw", "raw_caption", "original_caption", "long_caption", "detailed_caption",
     "short_caption", "generated_caption", "synthetic_caption", "re_caption", "vlm_caption",
-    "llava_caption", "blip_caption", "alt_text", "alt", "txt", "comment", "comments",
+    "llava_caption", "blip_caption", "alt_text", "alt", "txt", "comment", "comments", "caption_str",
+    "reference_strs", "tag_string",
 )  # fmt: skip
 """Names of fields and columns that hold captions, the first with a text wins.
 
 Case, blanks, ``_``, ``-`` and a number at the end do not matter: ``TEXT``, ``Image Caption`` and
-``caption_0`` are such names.
+``caption_0`` are such names. After all of them come those that end in ``caption``, whoever wrote
+it: ``human_caption``, ``qwen2_caption``.
 """
 
 TEXT_SUFFIXES = (".txt", ".caption", ".captions", ".cap", ".text", ".prompt")
@@ -35,6 +37,7 @@ MAX_CAPTION_BYTES = 2**20
 WRONG_BYTES = "\ufffd"
 """Stands in a caption where its bytes could not be decoded; the gate refuses such a caption."""
 
+_SOMEONES = re.compile(r"(?!other|negative|(has|is|no|n|num)captions?$)\w+captions?")
 _DROPPED = ("caption", "text")  # never attributes of a JSON object, whichever is its caption
 _SPACES = "\t\n\r\v\f\x85"
 _NO_CONTROLS = bytes(byte for byte in range(256) if byte >= 0x20 or byte in b"\t\n\r\v\f")
@@ -61,9 +64,17 @@ _RANKS = {folded_field(name): rank for rank, name in reversed(list(enumerate(CAP
 
 def caption_fields(names: Iterable[str]) -> list[str]:
     """Those of some fields' or columns' names that hold captions, the best first."""
-    ranked = [(_RANKS[folded_field(name)], place, name) for place, name in enumerate(names)
-              if folded_field(name) in _RANKS]  # fmt: skip
+    ranked = [(rank, place, name) for place, name in enumerate(names)
+              if (rank := _rank(name)) is not None]  # fmt: skip
     return [name for _, _, name in sorted(ranked)]
+
+
+@lru_cache(4096)
+def _rank(name: str) -> int | None:
+    folded = folded_field(name)
+    if folded in _RANKS:
+        return _RANKS[folded]
+    return len(_RANKS) if _SOMEONES.fullmatch(folded) else None
 
 
 def caption_texts(value: object) -> list[str]:

@@ -227,6 +227,17 @@ def describe_row(
     return caption, attributes, ""
 
 
+def describe_fields(fields: Mapping[str, object]) -> tuple[str | None, dict[str, object], str]:
+    """As :func:`describe_row`, of an object in JSON; the field is empty where no caption is."""
+    caption, attributes = split_caption(fields)
+    if caption is None or not caption.strip():
+        for name, value in fields.items():
+            nested = nested_caption(name, value)
+            if nested:
+                return nested, attributes, name
+    return caption, attributes, "" if caption is None else caption_fields(fields)[0]
+
+
 def nested_caption(name: str, cell: object) -> str | None:
     """The caption in a struct of facts, or the answer of a conversation; None of other fields."""
     if _folded(str(name)) not in _NESTED:
@@ -270,5 +281,5 @@ def _embedded(text: str) -> bytes | None:
 
 def looks_headless(cells: Sequence[str]) -> bool:
     """Whether the first line of a csv file is a photo's row already, not the columns' names."""
-    paths = [cell for cell in cells if has_image_suffix(cell.strip())]
+    paths = [cell for cell in cells if has_image_suffix(cell.strip()) and "://" not in cell]
     return len(cells) == 2 and len(paths) == 1

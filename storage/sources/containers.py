@@ -10,10 +10,12 @@ from storage.errors import SourceError
 from storage.locations import filesystem, is_local, join, local_path
 from storage.sources.annotation_files import find_annotations
 from storage.sources.base import SourceFormat, has_image_suffix
-from storage.sources.captions import caption_fields, decode_text
+from storage.sources.captions import caption_fields
 from storage.sources.metadata import is_metadata_name
-from storage.sources.rows import column_names, open_binary, table_kind
+from storage.sources.rows import begins_list, column_names, table_kind
+from storage.sources.table_ids import id_column
 from storage.sources.table_listing import missing_columns
+from storage.sources.table_photos import RowPhotos
 from storage.sources.tar_samples import is_sidecar_name
 
 logger = logging.getLogger(__name__)
@@ -21,7 +23,6 @@ logger = logging.getLogger(__name__)
 _MAX_DEPTH = 8
 _MAX_FOLDERS = 200
 _MAX_TABLES = 20
-_HEAD_BYTES = 2**16
 _TAR_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
@@ -166,22 +167,11 @@ def usable_table(place: str, names: Sequence[str]) -> str | None:
                 continue
             if missing_columns(uri) is None and any(column_names(uri)):
                 return name
+            if id_column(uri, RowPhotos(place), folder=name.rpartition("/")[0]) is not None:
+                return name
         except SourceError:
             continue  # told when the source is read
     return None
-
-
-def begins_list(uri: str) -> bool:
-    """Whether a JSON file is a list, or has an object a line: rows, no annotation file.
-
-    Raises:
-        SourceError: it cannot be opened.
-    """
-    with open_binary(uri) as file:
-        head = decode_text(file.read(_HEAD_BYTES)).lstrip("\ufeff \t\r\n")
-    first, *others = head.split("\n")
-    second = next((line.strip() for line in others if line.strip()), "")
-    return head[:1] == "[" or (first.strip()[-1:] == "}" and second[:1] == "{")
 
 
 def _inside(folder: str, *, follow_links: bool) -> tuple[list[str], list[str]]:

@@ -85,7 +85,7 @@ def csv_dialect(lines: list[str]) -> CsvDialect | None:
     """The dialect that the first lines of a file show; None of a file without any text.
 
     The separator is the one with which the header has the names of a photo's and a caption's
-    column, else the one that gives the most columns.
+    column, else the one that gives the most columns; of equals the tab, which texts do not have.
     """
     n_blank = next((n for n, line in enumerate(lines) if line.strip("\ufeff\r\n\t ")), None)
     if n_blank is None:
@@ -109,7 +109,7 @@ def csv_dialect(lines: list[str]) -> CsvDialect | None:
         for quote in ('"', "'")
         if quote == '"' or header.lstrip().startswith("'")
     ]
-    best = max(found, key=lambda dialect: _score(dialect.columns))
+    best = max(found, key=lambda d: (*_score(d.columns), d.delimiter == "\t"))
     return _headless(best) if looks_headless(best.columns) else best
 
 

@@ -20,13 +20,14 @@ from storage.sources.base import (
     LeftOutSink,
     make_record,
 )
-from storage.sources.captions import caption_fields, split_caption
+from storage.sources.columns import describe_fields
+from storage.sources.elsewhere import Elsewhere
 from storage.sources.files import read_photos, tag_cache, tag_file
 from storage.sources.listing import Entry, Listing
 from storage.sources.metadata import METADATA_NAMES, MetadataTable, is_metadata_name
 from storage.sources.rows import TABLE_SUFFIXES, parse_object
 from storage.sources.sidecars import Described, Sidecars, is_sidecar_name
-from storage.sources.twin_folders import Level, TwinFolders, TwinSidecars
+from storage.sources.twin_folders import TwinFolders
 
 _OTHER_LAYOUTS = (*TABLE_SUFFIXES, ".tar")
 
@@ -85,7 +86,7 @@ class _Place:
     path: str = ""  # below the root
     ancestors: tuple[str, ...] = ()  # real paths
     tables: tuple[MetadataTable, ...] = ()  # the nearest first
-    levels: tuple[Level, ...] = ()  # with folders of captions
+    above: Elsewhere | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +104,6 @@ class _Walk:
         ancestors = self.listing.below(place.ancestors, place.path)
         entries = self.listing.entries(place.path, ancestors=ancestors)
         sidecars = Sidecars(self.source.root, entries, follow_links=self.source.follow_links)
-        level = self.twins.level(place.path, sidecars.folders)
-        levels = place.levels if level is None else (*place.levels, level)
         used: set[str] = set()
         with ExitStack() as stack:
             tables = place.tables
@@ -114,29 +113,34 @@ class _Walk:
                 )
                 tables = (stack.enter_context(closing(table)), *tables)
                 used.add(entry.path)
-            twins = self._twins(place.path, entries, sidecars, levels) if levels else None
+            elsewhere = self._elsewhere(place, entries, sidecars)
+            stack.enter_context(closing(elsewhere))
             for entry in entries:
                 if entry.is_directory:
-                    yield from self.records(
-                        _Place(path=entry.path, ancestors=ancestors, tables=tables, levels=levels)
+                    below = _Place(
+                        path=entry.path,
+                        ancestors=ancestors,
+                        tables=tables,
+                        above=elsewhere,
                     )
+                    yield from self.records(below)
                 elif entry.name in sidecars.photos:
                     beside = sidecars.of(entry.name)
                     used.update(beside.values())
                     described = _from_tables(entry.path, tables)
                     sidecars.describe(beside, described)
-                    if twins is not None and not described.is_said:
-                        twins.describe(entry.name, described)
+                    if not described.is_said:
+                        elsewhere.describe(entry, described)
                     yield self._record(entry, described)
+        used |= elsewhere.used
         for entry in entries:
             if not (entry.is_directory or entry.name in sidecars.photos):
                 self._leave(entry, used)
 
-    def _twins(
-        self, path: str, entries: Sequence[Entry], sidecars: Sidecars, levels: tuple[Level, ...]
-    ) -> TwinSidecars | None:
-        photos = [entry for entry in entries if entry.name in sidecars.photos]
-        return self.twins.of(path, photos, levels) if photos else None
+    def _elsewhere(self, place: _Place, entries: Sequence[Entry], sidecars: Sidecars) -> Elsewhere:
+        return Elsewhere(
+            self.twins, place.path, entries, sidecars, above=place.above, left_out=self.left_out
+        )
 
     def _record(self, entry: Entry, described: Described) -> SourceRecord:
         return make_record(
@@ -184,8 +188,8 @@ def _from_tables(path: str, tables: Sequence[MetadataTable]) -> Described:
         fields = table.find(path[len(folder) + 1 :] if folder else path)
         row = parse_object(fields.encode()) if fields is not None else None
         if isinstance(row, dict):
-            caption, rest = split_caption(row)
-            where = f"{table.path.rpartition('/')[2]}: {next(iter(caption_fields(row)), '')}"
+            caption, rest, name = describe_fields(row)
+            where = f"{table.path.rpartition('/')[2]}: {name}"
             described = Described(attributes=rest)
             described.say(caption, where)
     return described

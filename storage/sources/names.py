@@ -11,6 +11,7 @@ from functools import lru_cache
 from urllib.parse import unquote
 
 from storage.locations import entries_in, exists, is_local, join
+from storage.sources.base import IMAGE_SUFFIXES, has_image_suffix
 from storage.sources.captions import folded_field
 
 PHOTO_FIELDS = (
@@ -21,6 +22,7 @@ PHOTO_FIELDS = (
 """Names of fields that name a photo's file, matched as captions' names are; the best first."""
 
 _CACHED_FOLDERS = 64
+_ENDINGS = tuple(dict.fromkeys((".jpg", ".png", ".jpeg", ".webp", *sorted(IMAGE_SUFFIXES))))
 
 
 _RANKS = {folded_field(name): rank for rank, name in enumerate(PHOTO_FIELDS)}
@@ -109,6 +111,14 @@ class PhotoNames:
         if name.startswith("/") or ".." in parts or parts[-1] in ("", ".") or "\0" in name:
             return None
         return name if self._local and self._stands(name) else self._respelled(name)
+
+    def lookup_photo(self, name: str) -> str | None:
+        """:meth:`lookup`, also of a photo that is named without its ending."""
+        found = self.lookup(name)
+        if found is not None or has_image_suffix(name) or not name:
+            return found
+        endings = (self.lookup(name + suffix) for suffix in _ENDINGS)
+        return next((each for each in endings if each is not None), None)
 
     def _respelled(self, name: str) -> str | None:
         plain = plain_path(name)

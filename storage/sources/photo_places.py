@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator
 
 from storage.locations import is_directory, join, read_bytes
-from storage.sources.base import IMAGE_SUFFIXES, has_image_suffix
 from storage.sources.listing import folders_of
 from storage.sources.names import PhotoNames
 from storage.sources.tar_samples import is_other_part
@@ -21,7 +20,6 @@ _TOP = re.compile(
 )
 _PHOTO_FOLDERS = ("photos", "images")
 _MAX_FOLDERS = 16
-_COMMON_SUFFIXES = (".jpg", ".png", ".jpeg", ".webp")
 
 
 class PhotoPlaces:
@@ -40,7 +38,8 @@ class PhotoPlaces:
         split = re.fullmatch(r"captions_?(.*)\.json", captions_uri.rpartition("/")[2], re.I)
         splits = [split[1], f"images/{split[1]}"] if split and split[1] else []
         self.folders = (*splits, *_PHOTO_FOLDERS)
-        self._further: list[str] | None = None if first is not None else []
+        self._further: FurtherFolders | None = None
+        self._alone = first is None
         # Without a first name: the user has said where all of them start.
         self._usual = ("", "") if first is None else self._usual_place(first)
         self.any_found = self._usual is not None
@@ -50,7 +49,7 @@ class PhotoPlaces:
         name = name.removeprefix(f"{self._root.rstrip('/')}/")
         usual = self._home + name if self._usual is None else self._at(*self._usual, name)
         for path in dict.fromkeys((usual, *self._candidates(name))):
-            found = self._names.lookup(path) or self._with_suffix(path)
+            found = self._names.lookup_photo(path)
             if found is not None:
                 self.any_found = True
                 return _tidy(found)
@@ -78,25 +77,15 @@ class PhotoPlaces:
 
     def _elsewhere(self, name: str) -> str | None:
         """A photo in the further folders of the dataset, where one alone has it."""
-        if name.startswith("/") or ".." in name.split("/"):
+        if self._alone or name.startswith("/") or ".." in name.split("/"):
             return None
         if self._further is None:
-            self._further = photo_folders(join(self._root, self._home.rstrip("/")))
-        paths = (f"{self._home}{folder}/{name}" for folder in self._further)
-        tried = (self._names.lookup(path) or self._with_suffix(path) for path in paths)
-        found = [path for path in tried if path is not None]
-        return _tidy(found[0]) if len(found) == 1 else None
+            self._further = FurtherFolders(join(self._root, self._home.rstrip("/")))
+        found = self._further.find(self._names, name, above=self._home)
+        return None if found is None else _tidy(found)
 
     def _at(self, above: str, folder: str, name: str) -> str:
         return f"{self._home}{folder}{name.removeprefix(above)}"
-
-    def _with_suffix(self, path: str) -> str | None:
-        """The photo that is named without its ending, as in kohya's metadata."""
-        if has_image_suffix(path):
-            return None
-        suffixes = dict.fromkeys((*_COMMON_SUFFIXES, *sorted(IMAGE_SUFFIXES)))
-        found = (self._names.lookup(path + suffix) for suffix in suffixes)
-        return next((each for each in found if each is not None), None)
 
     def _usual_place(self, name: str) -> tuple[str, str] | None:
         """What to cut off names, and what to put before them; None where no folder shows it."""
@@ -111,17 +100,28 @@ class PhotoPlaces:
         return is_directory(join(self._root, self._home + name))
 
 
-def photo_folders(root: str) -> list[str]:
-    """Folders in which photos may lie that are named without one: two levels, or none if many.
+class FurtherFolders:
+    """Folders in which photos may lie that are named without one: two levels, or one if many."""
 
-    Those of masks, depth maps and their like are none, which have photos of the same names.
-    """
-    found: list[str] = []
-    for name in folders_of(root):
-        below = [f"{name}/{inner}" for inner in folders_of(join(root, name))]
-        found += [name, *(below if len(below) <= _MAX_FOLDERS else ())]
-    usable = [path for path in found if not any(map(is_other_part, path.split("/")))]
-    return usable if len(usable) <= _MAX_FOLDERS else []
+    def __init__(self, root: str) -> None:
+        names = folders_of(root) if root else []
+        inner = [f"{name}/{below}" for name in names[:_MAX_FOLDERS]
+                 for below in folders_of(join(root, name))]  # fmt: skip
+        known = [*names, *inner] if len(names) + len(inner) <= _MAX_FOLDERS else names
+        if len(known) > _MAX_FOLDERS:
+            known = []
+        made = [path for path in known if any(map(is_other_part, path.split("/")))]
+        # Masks and depth maps have the names of their photos.
+        self._groups = ([path for path in known if path not in made], made)
+
+    def find(self, names: PhotoNames, name: str, *, above: str = "") -> str | None:
+        """The photo of a name below ``above``, where one folder alone has it."""
+        for folders in self._groups:
+            tried = (names.lookup_photo(f"{above}{folder}/{name}") for folder in folders)
+            found = [path for path in tried if path is not None]
+            if found:
+                return found[0] if len(found) == 1 else None
+        return None
 
 
 def _tidy(path: str) -> str:

@@ -13,11 +13,11 @@ from storage.sources.annotations import LIST_SUFFIXES
 from storage.sources.base import LeftOutSink, Source, SourceFormat
 from storage.sources.coco import coco_source
 from storage.sources.columns import BY_NAME, NamedColumns
-from storage.sources.containers import begins_list, folder_format, is_tar_name
+from storage.sources.containers import folder_format, is_tar_name
 from storage.sources.folder import FolderSource
 from storage.sources.patterns import is_pattern, pattern_names
 from storage.sources.report import Tally
-from storage.sources.rows import TABLE_SUFFIXES, table_kind
+from storage.sources.rows import TABLE_SUFFIXES, begins_list, table_kind
 from storage.sources.table import TableSource, table_source
 from storage.sources.tars import TarSource, tar_source
 

@@ -18,7 +18,9 @@ __all__ = [
     "TABLE_SUFFIXES",
     "BrokenRow",
     "Row",
+    "begins_list",
     "column_names",
+    "is_pair",
     "iter_rows",
     "open_binary",
     "parse_object",
@@ -125,6 +127,19 @@ def column_names(uri: str) -> Iterator[set[str]]:
     for row in iter_rows(uri):
         if isinstance(row, dict):
             yield set(row)
+
+
+def begins_list(uri: str) -> bool:
+    """Whether a JSON file is a list, or has an object a line: rows, no annotation file.
+
+    Raises:
+        SourceError: it cannot be opened.
+    """
+    with open_binary(uri) as file:
+        head = decode_text(file.read(_HEAD_BYTES)).lstrip("\ufeff \t\r\n")
+    first, *others = head.split("\n")
+    second = next((line.strip() for line in others if line.strip()), "")
+    return head[:1] == "[" or (first.strip()[-1:] == "}" and second[:1] == "{")
 
 
 def _kind_of(uri: str, file: BinaryIO) -> TableKind:

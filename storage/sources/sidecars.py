@@ -11,10 +11,9 @@ from storage.sources.base import IMAGE_SUFFIXES, ReadFailure
 from storage.sources.captions import (
     MAX_CAPTION_BYTES,
     TEXT_SUFFIXES,
-    caption_fields,
     decode_text,
-    split_caption,
 )
+from storage.sources.columns import describe_fields
 from storage.sources.files import read_photo
 from storage.sources.listing import Entry
 from storage.sources.names import folded_path
@@ -57,7 +56,7 @@ class Sidecars:
         self.photos: set[str] = set()
         self.folders: list[str] = []
         self._by_stem: dict[str, dict[str, str]] = {}  # stem or whole name -> suffix -> path
-        stems: set[str] = set()
+        self.stems: set[str] = set()  # of the photos
         for entry in entries:
             stem, suffix = os.path.splitext(entry.name)
             suffix = suffix.lower()
@@ -65,14 +64,14 @@ class Sidecars:
                 self.folders.append(entry.name)
             elif suffix in IMAGE_SUFFIXES:
                 self.photos.add(entry.name)
-                stems.add(stem)
+                self.stems.add(stem)
             elif suffix in _SUFFIXES:
                 self._by_stem.setdefault(stem, {}).setdefault(suffix, entry.path)
-        self._folded = self._by_folded_stem(stems) if self._by_stem else {}
+        self._folded = self._by_folded_stem() if self._by_stem else {}
 
-    def _by_folded_stem(self, stems: set[str]) -> dict[str, dict[str, str]]:
+    def _by_folded_stem(self) -> dict[str, dict[str, str]]:
         """Caption files of photos that another system spells differently (``A.JPG``, ``a.txt``)."""
-        alone = self._by_stem.keys() - stems - self.photos
+        alone = self._by_stem.keys() - self.stems - self.photos
         return {folded_path(stem): self._by_stem[stem] for stem in sorted(alone)}
 
     def of(self, name: str) -> dict[str, str]:
@@ -126,10 +125,10 @@ class Sidecars:
         if isinstance(fields, BrokenRow):
             described.attributes["caption_error"] = f"{path}: {fields.detail}"
             return
-        caption, rest = split_caption(fields)
+        caption, rest, name = describe_fields(fields)
         described.attributes |= rest
         if caption is not None:
-            described.say(caption, f"{kind}: {caption_fields(fields)[0]}")
+            described.say(caption, f"{kind}: {name}")
 
 
 def _kinds(found: dict[str, str], suffixes: Sequence[str]) -> list[str]:

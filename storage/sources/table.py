@@ -13,15 +13,10 @@ from storage.locations import is_directory, join
 from storage.records import SourceRecord
 from storage.sources.base import Contents, LeftOutSink, ReadFailure, without_root
 from storage.sources.columns import BY_NAME, NamedColumns
-from storage.sources.containers import (
-    begins_list,
-    containers_below,
-    is_table_name,
-    usable_table,
-)
+from storage.sources.containers import containers_below, is_table_name, usable_table
 from storage.sources.files import checked, read_photos, tag_cache
 from storage.sources.presence import check_present
-from storage.sources.rows import TABLE_SUFFIXES
+from storage.sources.rows import TABLE_SUFFIXES, begins_list
 from storage.sources.table_listing import ROW_MARK, TableListing
 from storage.sources.table_photos import RowPhotos, SeenPhotos, read_cells
 

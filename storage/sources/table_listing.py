@@ -31,6 +31,7 @@ from storage.sources.columns import (
 )
 from storage.sources.files import tag_file, too_many_bytes
 from storage.sources.rows import BrokenRow, column_names, iter_rows, table_kind
+from storage.sources.table_ids import id_column, with_text_id
 from storage.sources.table_photos import RowPhotos, SeenPhotos
 
 logger = logging.getLogger(__name__)
@@ -83,11 +84,13 @@ class TableListing:
         for name in tables:
             try:
                 fault = missing_columns(join(self._root, name), named=self._columns)
-                if fault is not None:
+                by_id = self._id_column(name) if fault is not None else None
+                if fault is not None and by_id is None:
                     faults.append(fault)
                     self._left_out(LeftOut(uri=encode_path(name), reason="no_columns"))
                     continue
-                for record in self._table(name, several=several, hashed=len(kinds) > 1):
+                hashed = len(kinds) > 1
+                for record in self._table(name, several=several, hashed=hashed, by_id=by_id):
                     empty = False
                     yield record
             except SourceError as error:
@@ -102,10 +105,21 @@ class TableListing:
                 "; ".join(faults[:3]) or f"no rows in {len(tables)} tables of {self._root}"
             )
 
-    def _table(self, name: str, *, several: bool, hashed: bool) -> Iterator[SourceRecord]:
+    def _id_column(self, name: str) -> str | None:
+        if self._columns != BY_NAME:
+            return None
+        return id_column(join(self._root, name), self._photos, folder=self._folder(name))
+
+    def _folder(self, name: str) -> str:
+        """Where a table's paths start, below the photos' root."""
+        return name.rpartition("/")[0] if self._in_folder else ""
+
+    def _table(
+        self, name: str, *, several: bool, hashed: bool, by_id: str | None
+    ) -> Iterator[SourceRecord]:
         encoded = encode_path(name)
         numbered = table_kind(name) in ("parquet", "arrow")  # rows are named so, whatever they hold
-        folder, n_rows = name.rpartition("/")[0] if self._in_folder else "", 0
+        folder, n_rows = self._folder(name), 0
         rows = iter_rows(join(self._root, name), with_bytes=hashed or self._cache is not None)
         for number, row in enumerate(rows):
             n_rows += 1
@@ -113,7 +127,9 @@ class TableListing:
             if isinstance(row, BrokenRow):
                 yield _broken(by_number, row.detail)
                 continue
-            column, photo = pick_photo(row, named=self._columns.image)
+            if by_id is not None:
+                row = with_text_id(row, by_id)
+            column, photo = pick_photo(row, named=by_id or self._columns.image)
             path = self._path(photo, folder) if isinstance(photo, str) else None
             caption, attributes, caption_from = describe_row(
                 row, column, named=self._columns.caption
@@ -210,7 +226,9 @@ def missing_columns(uri: str, *, named: NamedColumns = BY_NAME) -> str | None:
 
 
 def _web_hint(names: set[str]) -> str:
-    web = sorted(name for name in names if name.casefold() in _WEB_COLUMNS)
+    web = sorted(
+        name[:100] for name in names if name.casefold() in _WEB_COLUMNS or "://" in name[:200]
+    )
     if not web:
         return ""
     return (

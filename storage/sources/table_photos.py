@@ -8,19 +8,17 @@ from collections.abc import Callable, Iterator
 
 from storage.canonical import digest_of, key_of
 from storage.locations import is_local, local_path
-from storage.sources.base import ReadFailure
+from storage.sources.base import ReadFailure, has_image_suffix
 from storage.sources.columns import pick_photo
 from storage.sources.files import OCCURRENCE_MARK, read_photo, too_many_bytes
 from storage.sources.names import PhotoNames
 from storage.sources.parquet_rows import numbered_rows
+from storage.sources.photo_places import FurtherFolders
 from storage.sources.rows import BrokenRow, Row, iter_rows, open_binary, table_kind
 
 Reader = Callable[[str], bytes | ReadFailure]
 
 logger = logging.getLogger(__name__)
-
-_MAX_FOLDERS = 16
-"""So many folders beside a table are looked into for photos that it names without a folder."""
 
 
 class RowPhotos:
@@ -40,7 +38,7 @@ class RowPhotos:
         self._local = is_local(root)
         self._names = PhotoNames(root)
         self._starts: dict[str, str] = {}
-        self._folders: list[str] | None = None
+        self._folders: FurtherFolders | None = None
         self._n_found = 0
         self._missing = ""
 
@@ -49,22 +47,34 @@ class RowPhotos:
 
         ``folder`` is the table's, below the root.
         """
-        plain = str(local_path(name)) if name.startswith("file://") else name
-        plain = re.sub(r"/(\./|/)+", "/", plain).removeprefix(self._above).removeprefix("./")
-        if not self._local:
-            return self._in_store(plain, folder)
-        candidates = list(self._candidates(plain, folder))
-        found = next((path for path in candidates if self._is_there(path)), None)
-        if found is None:
-            sure = (self._names.lookup(path) for path in candidates)
-            found = next((path for path in sure if path is not None), None)
-        if found is None:
-            found = self._beside(candidates[0])
+        found, plain = self._found(name, folder)
         if found is None:
             self._missing = self._missing or plain
             return plain
         self._n_found += 1
         return found
+
+    def is_there(self, name: str, *, folder: str = "") -> bool:
+        """Whether a name means a photo that is there."""
+        found, _ = self._found(name, folder)
+        return (
+            found is not None and has_image_suffix(found) and self._names.lookup(found) is not None
+        )
+
+    def _found(self, name: str, folder: str) -> tuple[str | None, str]:
+        """The path of a name, or None, and the name without what is said twice."""
+        plain = str(local_path(name)) if name.startswith("file://") else name
+        plain = re.sub(r"/(\./|/)+", "/", plain).removeprefix(self._above).removeprefix("./")
+        if not self._local:
+            return self._in_store(plain, folder), plain
+        candidates = list(self._candidates(plain, folder))
+        found = next((path for path in candidates if self._is_there(path)), None)
+        if found is None:
+            sure = (self._names.lookup_photo(path) for path in candidates)
+            found = next((path for path in sure if path is not None), None)
+        if found is None:
+            found = self._beside(candidates[0]) or self._beside(plain)
+        return found, plain
 
     def read(self, name: str, *, folder: str = "") -> bytes | ReadFailure:
         """The bytes of the photo that a row names."""
@@ -109,20 +119,8 @@ class RowPhotos:
         if name.startswith("/") or ".." in name.split("/"):
             return None
         if self._folders is None:
-            self._folders = _folders_of(self.root)
-        if len(self._folders) > _MAX_FOLDERS:
-            return None
-        tried = (self._names.lookup(f"{folder}/{name}") for folder in self._folders)
-        found = [path for path in tried if path is not None]
-        return found[0] if len(found) == 1 else None
-
-
-def _folders_of(root: str) -> list[str]:
-    try:
-        with os.scandir(root) as entries:
-            return sorted(e.name for e in entries if e.name[0] != "." and e.is_dir())
-    except OSError:
-        return []
+            self._folders = FurtherFolders(self.root)
+        return self._folders.find(self._names, name)
 
 
 class SeenPhotos:

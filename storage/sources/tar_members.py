@@ -11,7 +11,8 @@ from typing import Any, BinaryIO
 from storage.canonical import decode_path, encode_path
 from storage.errors import SourceError
 from storage.sources.base import CAPTION_FILE, ReadFailure
-from storage.sources.captions import MAX_CAPTION_BYTES, caption_fields, decode_text, split_caption
+from storage.sources.captions import MAX_CAPTION_BYTES, decode_text
+from storage.sources.columns import describe_fields
 from storage.sources.files import OCCURRENCE_MARK, too_many_bytes
 from storage.sources.rows import BrokenRow, parse_object
 from storage.sources.tar_samples import TarSample, group_members, is_member_name, is_sidecar_name
@@ -157,10 +158,10 @@ def describe(scan: TarScan, sample: TarSample) -> Described:
             if isinstance(fields, BrokenRow):
                 faults["caption_error"] = f"{name}: {fields.detail}"
                 continue
-            caption, rest = split_caption(fields)
+            caption, rest, field = describe_fields(fields)
             attributes = rest if attributes is None else attributes
             if caption is not None:
-                found.append((caption, f".json: {caption_fields(fields)[0]}"))
+                found.append((caption, f".json: {field}"))
     spoken = next((item for item in found if item[0].strip()), found[0] if found else (None, ""))
     return Described(
         caption=spoken[0], attributes=(attributes or {}) | faults, caption_from=spoken[1]

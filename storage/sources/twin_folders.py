@@ -56,7 +56,7 @@ class TwinFolders:
     def __init__(
         self, root: str, *, follow_links: bool = False, left_out: LeftOutSink | None = None
     ) -> None:
-        self._root = root
+        self.root = root
         self._follow = follow_links
         self._left_out = left_out
         self._database: sqlite3.Connection | None = None
@@ -74,16 +74,14 @@ class TwinFolders:
     ) -> "TwinSidecars | None":
         """The caption files elsewhere of the photos in one folder; the nearest folder counts."""
         found: list[Entry] = []
-        listing = Listing(self._root, skip_unlisted=True, follow_links=self._follow)
+        listing = Listing(self.root, skip_unlisted=True, follow_links=self._follow)
         for folder in dict.fromkeys(_candidates(path, levels)):
-            if folder != path and is_directory(join(self._root, folder)):
+            if folder != path and is_directory(join(self.root, folder)):
                 entries = listing.entries(folder)
                 found += (e for e in entries if not e.is_directory and is_sidecar_name(e.name))
         if not found:
             return None
-        return TwinSidecars(
-            self, Sidecars(self._root, [*photos, *found], follow_links=self._follow)
-        )
+        return TwinSidecars(self, Sidecars(self.root, [*photos, *found], follow_links=self._follow))
 
     def waits(self, path: str) -> bool:
         """Keep a caption file without a photo beside it until all folders are known.

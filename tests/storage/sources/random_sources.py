@@ -266,13 +266,61 @@ def _coco(rng: random.Random, root: Path) -> Made:
     return Made(root=root, uri=str(uri), options=options)
 
 
+def _twins(rng: random.Random, root: Path) -> Made:
+    """A folder of captions beside a folder of photos, boxes and strangers among them."""
+    pairs = (("images", "captions"), ("train/images", "train/labels"), ("img", "txt"),
+             ("images/train", "captions/train"), ("train_images", "train_captions"),
+             ("", "captions"), ("photos", "annotations"), ("train", "texts/train"))  # fmt: skip
+    for photos, captions in rng.sample(pairs, rng.choice((1, 1, 2))):
+        for path in _photos(rng, root / photos):
+            stem = rng.choice((path, os.path.splitext(path)[0], "stranger"))
+            ending = rng.choice((".txt", ".txt", ".json", ".caption", ".xml"))
+            text = rng.choice((*TEXTS, "0 0.5 0.5 0.1 0.1\n"))
+            fields = {rng.choice(CAPTION_NAMES): caption_value(rng, text)}
+            data = json_bytes(rng, fields) if ending == ".json" else encoded(rng, text)
+            put(root / captions / f"{stem}{ending}", data)
+    if rng.random() < 0.3:
+        _photos(rng, root / rng.choice(("masks", "captions", "images")))
+    return Made(root=root, uri=str(root))
+
+
+def _lists(rng: random.Random, root: Path) -> Made:
+    """A list of photos and captions in text, YAML or JSON, beside the photos or above them."""
+    place = root / rng.choice(("", "", "images", "Images", "part-000001", "train/imgs"))
+    paths = _photos(rng, place)
+    spelled = [name_spelled(rng, rng.choice((path, os.path.splitext(path)[0]))) for path in paths]
+    pairs = [(name, rng.choice(TEXTS)) for name in [*spelled, "gone.jpg"] for _ in range(2)]
+    folder = rng.choice((root, root, place, root / "annotations", root / "Flickr8k_text"))
+    if rng.random() < 0.5:
+        shapes: tuple[object, ...] = (
+            {name: {"p": text, "se": 1} for name, text in pairs},
+            dict(pairs),
+            {"train": [{"image": name, "caption": text} for name, text in pairs]},
+            {"image": [name for name, _ in pairs], "text": [text for _, text in pairs]},
+            {"images": {str(i): {"path": name} for i, (name, _) in enumerate(pairs)},
+             "annotations": {str(i): [text] for i, (_, text) in enumerate(pairs)}},
+            [list(pair) for pair in pairs],
+        )  # fmt: skip
+        name = rng.choice(("part-000001.json", "captions.yaml", "meta_cap.json", "all.yml"))
+        data = json_bytes(rng, rng.choice(shapes))  # JSON is YAML, too
+    else:
+        separator = rng.choice(("\t", ",", "|", ": ", " ", "#0\t"))
+        lines = [f"{name}{separator}{text}" for name, text in pairs]
+        header = rng.choice(("", "", "image,caption\n"))
+        name = rng.choice(("captions.txt", "results.token", "Flickr8k.token.txt", "all.lst"))
+        data = encoded(rng, header + "\n".join(lines))
+    put(folder / name, data)
+    uri = rng.choice((root, root, folder / name)) if (folder / name).is_file() else root
+    return Made(root=root, uri=str(uri))
+
+
 def _mixed(rng: random.Random, root: Path) -> Made:
     """Several layouts in one folder: one of them is the source, the others are left out."""
-    for make in rng.sample((_folder, _table_source, _tars, _coco), 2):
+    for make in rng.sample((_folder, _table_source, _tars, _coco, _twins, _lists), 2):
         make(rng, root)
     return Made(root=root, uri=str(root))
 
 
 LAYOUTS: tuple[Callable[[random.Random, Path], Made], ...] = (
-    _folder, _folder, _table_source, _table_source, _tars, _coco, _mixed,
+    _folder, _folder, _table_source, _table_source, _tars, _coco, _mixed, _twins, _lists, _lists,
 )  # fmt: skip

@@ -34,6 +34,12 @@ def test_what_is_no_caption_field_stays_an_attribute():
     assert caption_fields(["prompt", "Text", "CAPTION"]) == ["CAPTION", "Text", "prompt"]
 
 
+def test_captions_by_whomever_come_after_the_known_ones():
+    names = ["qwen2_caption", "caption_by", "Human Captions", "other_captions", "negative_caption",
+             "has_caption", "n_captions", "alt", "caption_lang"]  # fmt: skip
+    assert caption_fields(names) == ["alt", "qwen2_caption", "Human Captions"]
+
+
 @pytest.mark.parametrize(
     ("fields", "caption", "rest"),
     [

@@ -243,13 +243,14 @@ def test_a_folder_whose_annotation_file_has_another_name(tmp_path, jpeg, name, p
 
 @pytest.mark.parametrize("captions", ["a.txt", "a.json", "a.jpg.json", "metadata.jsonl"])
 def test_photos_with_captions_of_their_own_stay_a_folder(tmp_path, jpeg, captions):
-    """A11: whatever else lies beside them."""
+    """A11: whatever else lies beside them; a list there speaks for those without."""
     _photos(tmp_path, jpeg, "a.jpg", "b.jpg")
     _json(tmp_path / "dataset.json", {"b.jpg": "a man", "data": {"text": "x", "image": "a.jpg"}})
     _json(tmp_path / captions, {"file_name": "a.jpg", "text": "own"})
     source = resolve_source(str(tmp_path))
     assert source.format == "folder"
-    assert [bool(record.caption) for record in source.records()] == [True, False]
+    assert [record.caption_from for record in source.records()][1] == "dataset.json"
+    assert next(source.records()).caption not in (None, "a man")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "cp1252"])

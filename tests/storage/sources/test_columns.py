@@ -139,6 +139,11 @@ def test_the_first_caption_with_a_text_counts(row, caption, column):
         {"image": "a.jpg", "conversations": [{"from": "human", "value": "<image>"},
                                              {"from": "gpt", "value": "a man"}]},
         {"image": "a.jpg", "messages": '[{"role": "assistant", "content": "a man"}]'},
+        {"image": "a.jpg", "messages": [{"role": "assistant", "content":
+                                         [{"type": "text", "text": "a man"}]}]},
+        {"image": "a.jpg", "texts": [{"user": "describe", "assistant": "a man", "source": "x"}]},
+        {"image": "a.jpg", "human_caption": "a man", "face_caption": "a face"},
+        {"image": "a.jpg", "other_captions": ["a dog"], "qwen2_caption": "a man"},
         {"image_name": "a.jpg", "comment_number": 0, " comment": "a man"},  # Flickr30k
     ],
 )  # fmt: skip

@@ -319,7 +319,7 @@ def test_an_error_says_what_is_there_instead(tmp_path, jpeg):
 
 def test_metadata_without_file_name_is_an_error_that_names_it(tmp_path, jpeg):
     _write(tmp_path / "a.jpg", jpeg())
-    _write(tmp_path / "metadata.csv", "path,text\na.jpg,x\n")
+    _write(tmp_path / "metadata.csv", "place,text\na.jpg,x\n")
     with pytest.raises(SourceError, match=r"metadata\.csv.*file_name"):
         list(open_source(str(tmp_path)))
 

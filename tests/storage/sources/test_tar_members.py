@@ -72,6 +72,20 @@ def test_a03_a01_captions_of_json_members_by_the_common_names(tmp_path, jpeg, fi
     assert records[0].caption_from == f".json: {field}"
 
 
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        ({"conversations": [{"from": "gpt", "value": "a man runs"}]}, "conversations"),
+        ({"internlm2_caption": "a man runs", "key": "a"}, "internlm2_caption"),
+        ({"json": {"prompt": "a man runs"}}, "json"),
+    ],
+)
+def test_answers_of_models_in_json_members(tmp_path, jpeg, fields, where):
+    _tar(tmp_path / "0.tar", [("a.jpg", jpeg()), ("a.json", json.dumps(fields).encode())])
+    records, _, _ = _listed(tmp_path)
+    assert (records[0].caption, records[0].caption_from) == ("a man runs", f".json: {where}")
+
+
 @pytest.mark.parametrize("blank", [b"", b"  \n", b"\xef\xbb\xbf"])
 def test_a16_an_empty_text_leaves_the_caption_to_the_json(tmp_path, jpeg, blank):
     members = [("a.jpg", jpeg()), ("a.txt", blank), ("a.json", b'{"caption": "a man"}')]
