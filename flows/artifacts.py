@@ -49,11 +49,17 @@ class Progress:
         self._sender = Background[tuple[float, str]](
             self._show, to=f"{SERVER} ({key})", say=get_run_logger().warning
         )
-        self._sender.put((0.0, f"0/{total}"))
+        self._sender.put((0.0, f"0/{total}" if total else "starting"))
 
-    def begin(self, done: int) -> None:
-        """Count the time from now: a start-up and what an earlier run has done tell no rate."""
+    def begin(self, done: int, *, total: int | None = None) -> None:
+        """Count the time from now: a start-up and what an earlier run has done tell no rate.
+
+        Args:
+            done: of the total.
+            total: where it was not known before.
+        """
         self._start, self._from = time.monotonic(), done
+        self._total = max(total, 1) if total is not None else self._total
 
     def update(self, done: int, note: str = "") -> None:
         """Show ``done`` of the total; calls closer than two seconds apart are left out.

@@ -4,13 +4,15 @@ What goes through the U-Net is split: all pictures, and the attention maps of he
 judges them is one task, which takes what was drawn.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prefect import get_run_logger
 
-from flows.artifacts import Cell, Progress, publish_table
+from flows.artifacts import Cell, publish_table
+from flows.draw_progress import Drawn, Tell, counted, draw_progress
 from flows.draw_worker import DrawJob, PartReport, load_drawing
 from flows.params import EvaluateSettings
 from flows.ray_metrics import Metered, UnitMetrics
@@ -103,12 +105,12 @@ def draw_apart(
         assert isinstance(report, PartReport)
         found.append(report)
         meter(report)
-        progress.update(sum(each.n_samples for each in found), report.part.arm)
+        done = sum(each.n_samples for each in found)
+        show(Drawn(done, total, report.part.arm))
 
     log.info("%d pictures and photos in %d parts, by %d workers", total, len(parts), tasks.count)
-    with (
-        meter, cancellable() as check, Progress("draw", total=total, unit="pictures") as progress
-    ):  # fmt: skip
+    with meter, cancellable() as check, draw_progress() as show:
+        show(Drawn(0, total))
         pool = run_units(
             job.units(),
             make_extractor=Metered(make=job),
@@ -152,9 +154,10 @@ def keep_base_pictures(params: EvaluateSettings, tasks: Tasks) -> None:
     if parts:
         apart = tasks.count > 1
         drawn = draw_apart(params, {}, parts, tasks) if apart else ()
-        run_remote(
-            keep_base, params, drawn, num_gpus=tasks.gpus_each, retries=TASK_RETRIES
-        )  # fmt: skip
+        with telling(not apart) as tell:
+            run_remote(
+                keep_base, params, drawn, tell, num_gpus=tasks.gpus_each, retries=TASK_RETRIES
+            )  # fmt: skip
 
 
 def plan_base(params: EvaluateSettings, n_parts: int) -> "list[Part]":
@@ -164,12 +167,28 @@ def plan_base(params: EvaluateSettings, n_parts: int) -> "list[Part]":
     return plan(load_drawing(params, {}), n_photos=0, n_parts=n_parts)
 
 
-def keep_base(params: EvaluateSettings, drawn: tuple[PartReport, ...]) -> None:
+@contextmanager
+def telling(alone: bool) -> Generator[Tell | None]:
+    """What a task that draws alone gets, to show how far it is; None: others drew before it."""
+    from flows.told import told
+
+    if not alone:
+        yield None
+        return
+    with draw_progress() as show, told(show) as tell:
+        yield tell
+
+
+def keep_base(
+    params: EvaluateSettings, drawn: tuple[PartReport, ...], tell: Tell | None = None
+) -> None:
     """Keep pictures of the base that were drawn elsewhere, or draw them; runs as ``plan_base``."""
     from hcp.evaluation.drawing import DrawnBefore
     from hcp.evaluation.tasks import drawn_sets
 
     here = load_drawing(params, {})
+    if tell is not None:
+        here = counted(here, n_photos=0, tell=tell)
     drawing = DrawnBefore(here=here, done=[report.done() for report in drawn])
     for arm, wanted in drawn_sets(here.config, ("base",)):
         for _ in drawing.pictures(arm, wanted):

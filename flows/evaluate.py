@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prefect import flow, get_run_logger, task
 
-from flows.artifacts import Cell, publish_link, publish_markdown, publish_table
+from flows.artifacts import Cell, publish_link, publish_markdown, publish_picture, publish_table
 from flows.cards import add_evaluation
 from flows.compare_page import beside_report, save_page
 from flows.failed_runs import advised, explain
@@ -91,7 +91,7 @@ def compare(job: EvaluationJob) -> EvaluationResult:
 
     Where one task is all there is, it draws too.
     """
-    from flows.drawing import draw_apart, tasks_on
+    from flows.drawing import draw_apart, tasks_on, telling
     from flows.ray_session import TASK_RETRIES, ray_session, run_remote
 
     params = job.params
@@ -102,9 +102,10 @@ def compare(job: EvaluationJob) -> EvaluationResult:
                 plan_evaluation, job, tasks.n_parts, num_gpus=tasks.gpus_each, retries=TASK_RETRIES
             )
             drawn = draw_apart(params, job.places, parts, tasks)
-        return run_remote(
-            run_evaluation, job, drawn, num_gpus=tasks.gpus_each, retries=TASK_RETRIES
-        )
+        with telling(tasks.count == 1) as tell:
+            return run_remote(
+                run_evaluation, job, drawn, tell, num_gpus=tasks.gpus_each, retries=TASK_RETRIES
+            )
 
 
 @task(name="write-report")
@@ -124,6 +125,9 @@ def write_page(params: EvaluateParams, result: EvaluationResult) -> str:
     publish_markdown(
         "verdict", f"# Gate {verdict}\n\n{bullets}\n\nReport: `{report}`", description=verdict
     )
+    if result.samples is not None:
+        arms = " against ".join(result.figures.arms)
+        publish_picture("samples", result.samples, description=f"Same prompts and seeds: {arms}")
     write_compare_page(directory, result)
     return report
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from flows.bias import bias_tools
 from flows.compare_arms import page_of_arms
+from flows.draw_progress import Tell, counted
 from flows.draw_worker import PartReport, load_drawing
 from flows.evaluation_inputs import (
     body_judge,
@@ -67,6 +68,7 @@ class EvaluationResult:
     verdict: "Verdict"
     tags: Mapping[str, str]
     compare: "ComparePage | str | None" = None  # or why there is none, where one was asked for
+    samples: bytes | None = None  # JPEG: pictures of all models, side by side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,20 +100,26 @@ def plan_evaluation(job: EvaluationJob, n_parts: int) -> "list[Part]":
     return plan(ready.here, n_photos=len(ready.photos), n_parts=n_parts)
 
 
-def run_evaluation(job: EvaluationJob, drawn: "Sequence[PartReport]" = ()) -> EvaluationResult:
+def run_evaluation(
+    job: EvaluationJob, drawn: "Sequence[PartReport]" = (), tell: Tell | None = None
+) -> EvaluationResult:
     """Load the models, compare, decide, render the report.
 
     Args:
         drawn: what other processes drew for it; the rest is drawn here.
+        tell: takes how far the drawing is, where all of it is done here.
     Raises:
         HcpError: a model, the checkpoint, the prompts or the dataset cannot be used.
     """
     from hcp.evaluation.drawing import DrawnBefore
     from hcp.evaluation.promotion import decide
     from hcp.evaluation.run import evaluate
+    from hcp.pages.arm_sheet import arm_sheet
 
     params, ready = job.params, prepared(job)
     here, trained = ready.here, ready.here.trained
+    if tell is not None:
+        here = counted(here, n_photos=len(ready.photos), tell=tell)
     drawing = DrawnBefore(here=here, done=[report.done() for report in drawn])
     evaluation = evaluate(
         here.pipeline,
@@ -134,6 +142,7 @@ def run_evaluation(job: EvaluationJob, drawn: "Sequence[PartReport]" = ()) -> Ev
         verdict=verdict,
         tags={**registry_tags(params, trained[CANDIDATE], verdict), **judge_tags(note)},
         compare=page_of_arms(params, evaluation.pictures),
+        samples=arm_sheet(evaluation.pictures),
     )
 
 

@@ -9,13 +9,13 @@ from prefect import get_run_logger
 from prefect.exceptions import Pause
 from prefect.runtime import flow_run
 
-from flows.artifacts import Cell
+from flows.artifacts import Cell, publish_link
 from flows.params import AblateParams, TrainParams
 from storage.background import Background
 from storage.errors import HcpError, TrainingStoppedError
 from storage.locations import join
 from storage.mlflow_calls import check_tracking_uri, is_missing, sqlite_file, without_secrets
-from storage.mlflow_runs import DatasetFacts, RunFacts, add_evaluation
+from storage.mlflow_runs import DatasetFacts, RunFacts, add_evaluation, run_page
 from storage.provenance import git_commit, library_versions
 from storage.registry import default_tracking_uri
 from storage.tracking import TrackedRun
@@ -210,7 +210,9 @@ def code_tags(flow_name: str) -> dict[str, str]:
 def add_report(
     registry: str | None, digest: str, *, html: str, metrics: Mapping[str, float]
 ) -> None:
-    """Add an evaluation to the MLflow run of the training that made the adapter, if there is one.
+    """Add an evaluation to the MLflow run of the training that made the adapter, and link that.
+
+    Where there is one.
 
     Args:
         registry: as the evaluation's parameters have it.
@@ -222,6 +224,8 @@ def add_report(
     logger = get_run_logger()
     if is_missing(where):
         return
+
+    pages: list[str] = []
 
     def add(_: object) -> None:
         files = {"evaluation/report.html": html.encode()}
@@ -235,8 +239,11 @@ def add_report(
                 logger.info("%swas deleted there", said)
             else:
                 logger.info("report added to the training's MLflow run %s", run)
+                pages.extend(filter(None, [run_page(where, run)]))
 
     in_time(add, to=f"MLflow {without_secrets(where)}")
+    for page in pages:
+        publish_link("mlflow", page, description="MLflow run of the training, with this report")
 
 
 def in_time(act: Callable[[object], None], *, to: str) -> None:

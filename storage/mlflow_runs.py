@@ -11,7 +11,7 @@ from typing import Any
 
 from storage.canonical import digest_of
 from storage.locations import join
-from storage.mlflow_calls import MlflowCalls, sqlite_file
+from storage.mlflow_calls import MlflowCalls, sqlite_file, without_secrets
 
 MAX_PARAMS, MAX_METRICS = 100, 1000  # of one request, as MLflow takes them
 MAX_KEY, MAX_VALUE, MAX_TAG = 250, 6000, 8000  # characters
@@ -174,6 +174,19 @@ def add_evaluation(
     for name, content in files.items():
         log_file(calls, run_id, name, content)
     return run_id
+
+
+def run_page(tracking_uri: str, run_id: str) -> str | None:
+    """The page of a run; None where no server shows it.
+
+    Raises:
+        RegistryError: MLflow cannot be reached, or has no such run.
+    """
+    if not tracking_uri.startswith(("http://", "https://")):
+        return None
+    run = MlflowCalls(tracking_uri).ask("get_run", run_id)
+    home = without_secrets(tracking_uri).rstrip("/")
+    return f"{home}/#/experiments/{run.info.experiment_id}/runs/{run_id}"
 
 
 def _artifacts(calls: MlflowCalls, facts: RunFacts) -> str | None:

@@ -36,6 +36,7 @@ OWNERS = {
 RAY_MODULES = {
     "flows/ray_metrics.py",
     "flows/ray_session.py",
+    "flows/told.py",
     "flows/autoscaler.py",
     "flows/worker_logs.py",
     "priors/pool.py",

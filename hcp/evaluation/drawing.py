@@ -20,6 +20,8 @@ from storage.records import Sample
 
 OnDrawn = Callable[[int], None]
 """Takes how many pictures of a set were drawn so far."""
+OnDone = Callable[[str, int], None]
+"""Takes an arm, and how many more of its pictures were drawn or of its photos probed."""
 
 
 class Drawing(Protocol):
@@ -69,6 +71,7 @@ class DrawnHere:
     trained: Mapping[str, Trained]  # by arm, without the base
     config: EvaluationConfig
     kept: BasePictures | None = None  # where the base's pictures may lie already
+    on_done: OnDone | None = None
 
     @property
     def device(self) -> str:
@@ -111,12 +114,20 @@ class DrawnHere:
                 done += len(pairs)
                 if on_drawn is not None:
                     on_drawn(done)
+                if self.on_done is not None:
+                    self.on_done(part.arm, len(pairs))
 
     def maps(self, arm: str, photos: Sequence[Sample]) -> list[PhotoMaps]:
         """One trained arm's attention on held-out photos."""
         total_steps = int(self.pipeline.scheduler.config.num_train_timesteps)
         timesteps = [int(level * total_steps) for level in self.config.noise_levels]
-        return probe_photos(self.pipeline, photos, adapter=self.trained[arm], timesteps=timesteps)
+        adapter, found = self.trained[arm], list[PhotoMaps]()
+        for start in range(0, len(photos), PHOTOS_AT_ONCE):
+            batch = photos[start : start + PHOTOS_AT_ONCE]
+            found += probe_photos(self.pipeline, batch, adapter=adapter, timesteps=timesteps)
+            if self.on_done is not None:
+                self.on_done(arm, len(batch))
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

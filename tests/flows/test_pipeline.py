@@ -1,6 +1,7 @@
 """The whole product in one flow, small: photos in, an evaluated and registered checkpoint out."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Generator
@@ -8,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import psutil
 import pytest
@@ -83,6 +85,28 @@ def test_the_run_ends_in_a_report_and_a_registered_checkpoint(
     html = Path(outcome.evaluation.report).read_text()
     assert "http://" not in html.replace("http://www.w3.org", "")
     assert html.count("data:image/jpeg;base64,") > 12
+
+
+def test_an_evaluation_s_page_has_progress_pictures_verdict_and_report(
+    outcome: PipelineOutcome, prefect_api: str
+) -> None:
+    evaluated = {"flows": {"name": {"any_": ["evaluate-hcp"]}}, "sort": "EXPECTED_START_TIME_ASC"}
+    answer = httpx.post(f"{prefect_api}/flow_runs/filter", json=evaluated)
+    out = outcome.evaluation.report.rpartition("/")[0]
+    (run,) = [each for each in answer.json() if each["parameters"]["params"]["out"] == out]
+    wanted = {"artifacts": {"flow_run_id": {"any_": [run["id"]]}}}
+    answer = httpx.post(f"{prefect_api}/artifacts/filter", json=wanted).raise_for_status()
+    found = {each["key"]: each for each in answer.json()}
+    assert {"draw", "samples", "verdict", "evaluation", "report"} <= set(found)
+    drawn = found["draw"]
+    n = len(outcome.evaluation.figures.config.pictures())
+    total = int(re.match(r"(\d+)/\1 pictures, ", drawn["description"])[1])  # pyright: ignore
+    assert total >= 2 * n  # base and candidate, photos, other domains
+    assert (drawn["data"], "pictures/s, 0 s left" in drawn["description"]) == (100.0, True)
+    assert found["samples"]["data"].startswith("data:image/jpeg;base64,")
+    assert found["samples"]["description"] == "Same prompts and seeds: base against candidate"
+    assert found["verdict"]["data"].startswith("# Gate ")
+    assert outcome.evaluation.report in found["report"]["data"]
 
 
 def test_the_training_s_mlflow_run_holds_it_all(outcome: PipelineOutcome) -> None:
