@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from flows.cli import adapters, data, flow_runs, local, nights, people, runs, sources, stack
-from flows.cli.console import fail, say, settle_streams
+from flows.cli.console import fail, note, say, settle_streams
 from flows.cli.examples import EXAMPLES
 from flows.cli.failures import server_is_away
 from flows.cli.help import HelpCommand, HelpGroup
+from flows.environment import unknown
 from storage.errors import HcpError
 
 COMMANDS = {
@@ -85,6 +86,8 @@ def hcp(
     ] = False,
 ) -> None:
     """Human-centric Prior fine-tuning: priors at scale, training, evaluation, registry."""
+    for name, said in unknown(os.environ):
+        note(f"{name}: {said}")
 
 
 def main() -> None:

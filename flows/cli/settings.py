@@ -16,13 +16,13 @@ from pydantic import BaseModel, ValidationError
 
 from flows.cli.choices import PRESETS, presets
 from flows.cli.console import fail, note
+from flows.environment import variable_of
 from flows.legacy import moved
 from flows.tree import branches, check_names, leaves, nested
 
 P = TypeVar("P", bound=BaseModel)
 Layer = Mapping[str, Any]
 
-ENVIRONMENT_PREFIX = "HCP_"
 _SECTIONS = {
     "RebuildParams": "rebuild",
     "CacheParams": "train",
@@ -71,7 +71,7 @@ def from_environment(kind: type, environment: Mapping[str, str]) -> Layer:
     """``HCP_TRAINING__LEARNING_RATE=3e-4``: what is empty or no setting of this flow is left."""
     layer: Layer = {}
     for path, annotation in leaves(kind):
-        text = environment.get(ENVIRONMENT_PREFIX + "__".join(path).upper(), "")
+        text = environment.get(variable_of(path), "")
         if text.strip():
             layer = merged(layer, tree(".".join(path), _value(text, annotation)))
     return layer

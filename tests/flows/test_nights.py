@@ -5,15 +5,11 @@ killed, two other deployments and a terminal want the same root, a run has a wro
 one run's machine is gone.
 """
 
-import json
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import psutil
@@ -29,6 +25,8 @@ from flows.notices import Notify
 from flows.provision import automation_files, provision
 from tests.flows.flow_samples import ROOT
 from tests.flows.line import Line
+from tests.flows.webhook import Webhook
+from tests.flows.webhook import webhook as serve_webhook
 
 pytest.importorskip("s3fs", reason="s3fs is not installed: pip install -e '.[s3]'")
 moto_server: Any = pytest.importorskip("moto.server", reason="moto[server] is not installed")
@@ -39,31 +37,10 @@ AWAY_S, WITHIN_S = 60.0, 10
 BUCKET = "nights"
 
 
-@dataclass
-class Webhook:
-    """What a local webhook has got, and when."""
-
-    url: str
-    messages: list[tuple[float, dict[str, str]]] = field(default_factory=list)
-
-
 @pytest.fixture(scope="module")
 def webhook() -> Iterator[Webhook]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            hook.messages.append((time.monotonic(), json.loads(body)))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        hook = Webhook(url=f"http://127.0.0.1:{server.server_port}/hook")
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serve_webhook() as hook:
         yield hook
-        server.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +172,7 @@ def test_a_night_in_which_much_goes_wrong_ends_completed(
 
 def _told_once(webhook: Webhook, run: Any) -> float:
     """One message, with the reason and a link; when it came."""
-    ((told, message),) = [each for each in webhook.messages if run.name in each[1]["subject"]]
+    ((told, message),) = webhook.about(run.name)
     assert "/no/dataset" in message["body"]
     assert f"/runs/flow-run/{run.id}" in message["body"]
     return told
