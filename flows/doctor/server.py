@@ -38,8 +38,21 @@ def check_server(url: str, how_to_start: str) -> Iterator[Finding]:
         yield _deployed(deployments)
         yield from _schedules(deployments, names, api.runs(states=("SCHEDULED",)))
         yield from _pools(api, deployments)
+        yield from _settings(api, deployments, names)
     except (httpx.HTTPError, ValueError, KeyError) as error:
         yield bad("prefect server", f"{url} answers, but not this: {error}", "see its log")
+
+
+def _settings(
+    api: PrefectApi, deployments: Sequence[Row], names: Mapping[str, str]
+) -> Iterator[Finding]:
+    from flows.doctor.deployed import check_agreement, read_deployed
+    from flows.doctor.models import check_models
+
+    deployed, unusable = read_deployed(deployments, names, api.variable)
+    yield from unusable
+    yield from check_agreement(deployed)
+    yield from check_models(deployed)
 
 
 def check_versions(here: str, there: str) -> Finding:

@@ -104,6 +104,15 @@ class PrefectApi:
             wanted["work_pools"] = {"name": {"any_": [pool]}}
         return self._ask("POST", "flow_runs/filter", wanted)
 
+    def variable(self, name: str) -> Any:
+        """The value of a Prefect variable; None: there is none."""
+        try:
+            return self._ask("GET", f"variables/name/{quote(name, safe='')}")["value"]
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code == _NOT_FOUND:
+                return None
+            raise
+
     def set_state(self, run: str, state: Mapping[str, Any], *, force: bool = False) -> None:
         """Propose a state of a flow run."""
         self._ask("POST", f"flow_runs/{run}/set_state", {"state": state, "force": force})

@@ -1,0 +1,147 @@
+"""What the deployments would run with: their parameters, and whether two of them agree."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from flows import params as kinds
+from flows.doctor.findings import Finding, bad, note, ok
+from flows.tree import branches, nested
+from flows.variables import filled
+
+KINDS: Mapping[str, type[BaseModel]] = {
+    "rebuild-dataset": kinds.RebuildParams,
+    "retry-failed": kinds.RetryParams,
+    "cache-dataset": kinds.CacheParams,
+    "train-hcp": kinds.TrainParams,
+    "evaluate-hcp": kinds.EvaluateParams,
+    "rebuild-and-train": kinds.RebuildAndTrainParams,
+    "ablate-hcp": kinds.AblateParams,
+}
+"""The parameters of our flows, by their names."""
+EXTRACTED = (
+    "gate", "unit_size", "extractor.pose_model", "extractor.mask_model", "extractor.imgsz",
+    "extractor.half", "extractor.mending",
+)  # fmt: skip
+"""Settings that shape a shard: with others, every photo is extracted anew."""
+PUBLISHED = (
+    "source", "format", "images", "image_column", "caption_column", "follow_links",
+    "skip_unlisted", "duplicates", "duplicate_distance_bits",
+)  # fmt: skip
+"""Settings that decide which shards a version has."""
+_WHAT, _SHOWN = "deployments' settings", 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """A deployment whose parameters can be used."""
+
+    name: str  # FLOW/DEPLOYMENT
+    here: bool  # its runs are processes of a machine such as this one, not containers
+    params: BaseModel
+
+
+def read_deployed(
+    deployments: Sequence[Mapping[str, Any]],
+    names: Mapping[str, str],
+    variable: Callable[[str], Any],
+) -> tuple[list[Deployed], list[Finding]]:
+    """Those of our flows, and what is wrong with the parameters of the others.
+
+    Args:
+        deployments: as the server's API gives them.
+        names: FLOW/DEPLOYMENT by id.
+        variable: a Prefect variable's value by its name.
+    """
+    found: list[Deployed] = []
+    wrong: dict[str, list[Mapping[str, Any]]] = {}
+    for each in deployments:
+        name, given = names[each["id"]], each.get("parameters") or {}
+        kind = KINDS.get(name.partition("/")[0])
+        if kind is None or "params" not in given:
+            continue
+        try:
+            params = kind.model_validate(filled(given["params"], variable))
+            containers = bool((each.get("job_variables") or {}).get("image"))
+            found.append(Deployed(name=name, here=not containers, params=params))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            wrong.setdefault(f"{where}: {first['msg']}", []).append(each)
+        except ValueError as error:  # a variable that is not set
+            wrong.setdefault(str(error), []).append(each)
+    rows = [_unusable(why, own, names) for why, own in wrong.items()]
+    return found, rows
+
+
+def _unusable(why: str, own: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Finding:
+    scheduled = any(s["active"] for each in own for s in each["schedules"] if not each["paused"])
+    said = f"{', '.join(names[each['id']] for each in own)}: {why}"
+    do = "correct the parameters on the deployment's page in the UI, or set the variable"
+    return (bad if scheduled else note)(_WHAT, said, do)
+
+
+def check_agreement(deployed: Sequence[Deployed]) -> Iterator[Finding]:
+    """Two deployments that write into one root with other settings."""
+    writers = [
+        (each.name, part)
+        for each in deployed
+        for part in parts_of(each.params)
+        if isinstance(part, kinds.RebuildParams)
+    ]
+    silent = True
+    for (one, ours), (other, theirs) in combinations(writers, 2):
+        if ours.root != theirs.root:
+            continue
+        shards, version = differing(ours, theirs, EXTRACTED), differing(ours, theirs, PUBLISHED)
+        if shards or version:
+            silent = False
+            yield _conflict((one, other), ours.root, shards, version)
+    if silent and writers:
+        roots = len({part.root for _, part in writers})
+        yield ok(_WHAT, f"{len(writers)} write into {roots} root{'s' * (roots > 1)}, and agree")
+
+
+def _conflict(
+    names: tuple[str, str], root: str, shards: Sequence[str], version: Sequence[str]
+) -> Finding:
+    what = "; ".join((*shards, *version)[:_SHOWN])
+    more = len(shards) + len(version) - _SHOWN
+    what += f"; {more} more" if more > 0 else ""
+    cost = (
+        "each of them extracts every photo anew that the other has done"
+        if shards
+        else "the root's latest version is now of the one, now of the other"
+    )
+    return bad(
+        _WHAT,
+        f"{names[0]} and {names[1]} write into {root} with different settings ({what}): {cost}",
+        "give both the same settings, or each a root of its own",
+    )
+
+
+def parts_of(params: BaseModel) -> Iterator[BaseModel]:
+    """The parameters themselves, or those of which they are made."""
+    inner = [getattr(params, name) for name in type(params).model_fields]
+    below = [each for each in inner if isinstance(each, kinds.ComputeParams)]
+    yield from below or [params]
+
+
+def differing(one: Any, other: Any, paths: Sequence[str]) -> list[str]:
+    """``path: a, b`` for each setting below the paths in which two of a kind differ."""
+    found: list[str] = []
+    for path in paths:
+        ours, theirs = one, other
+        for name in path.split("."):
+            ours, theirs = getattr(ours, name), getattr(theirs, name)
+        if ours == theirs:
+            continue
+        if nested(type(ours)) is None:
+            found.append(f"{path}: {ours}, {theirs}")
+        else:
+            names = [f"{path}.{name}" for name in branches(type(ours))]
+            found += differing(one, other, names)
+    return found
