@@ -7,8 +7,8 @@ PREFIX = "HCP_"
 OTHERS = frozenset(
     {
         "HCP_ASSETS", "HCP_BUILDER", "HCP_CACHE", "HCP_CHROMIUM", "HCP_HOME", "HCP_IMAGE",
-        "HCP_IMAGE_VARIANT", "HCP_LOG_SINK", "HCP_PHOTOS", "HCP_REPORTS", "HCP_RUNS",
-        "HCP_SHM_SIZE", "HCP_SMTP", "HCP_VARIANT",
+        "HCP_IMAGE_VARIANT", "HCP_LOG_SINK", "HCP_MLFLOW_DATABASE", "HCP_PHOTOS",
+        "HCP_REPORTS", "HCP_RUNS", "HCP_SHM_SIZE", "HCP_SMTP", "HCP_VARIANT",
     }
 )  # fmt: skip
 """No settings of a flow: places of the stack, of images and of tests."""

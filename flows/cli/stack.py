@@ -33,7 +33,14 @@ Database = Annotated[
     str | None,
     typer.Option(
         envvar="PREFECT_API_DATABASE_CONNECTION_URL",
-        help="Of Prefect: postgresql+asyncpg://...; default SQLite in the folder.",
+        help="Of Prefect: postgresql://USER:PASSWORD@HOST/NAME; default SQLite in the folder.",
+    ),
+]
+MlflowDatabase = Annotated[
+    str | None,
+    typer.Option(
+        envvar="HCP_MLFLOW_DATABASE",
+        help="Of MLflow, another one: postgresql://...; default SQLite in the folder.",
     ),
 ]
 OtherRay = Annotated[
@@ -57,6 +64,7 @@ def up(
     ray_agent_port: Port = None,
     pool: Pool = None,
     database: Database = None,
+    mlflow_database: MlflowDatabase = None,
     ray_address: OtherRay = None,
     limit_s: Limit = 300,
     as_json: AsJson = False,
@@ -77,6 +85,7 @@ def up(
                "ray_agent": ray_agent_port},
         pool=pool,
         database=database,
+        mlflow_database=mlflow_database,
         ray_address=ray_address,
         places={name: value for name, value in places.items() if value},
         limit_s=limit_s,

@@ -18,6 +18,10 @@ _CAUSES = (
      "and it is made anew"),
     ("attempt to write a readonly database", "its database cannot be written: give the folder to "
      "this user"),
+    ("password authentication failed", "its database server refuses user or password: correct "
+     "--database or --mlflow-database (characters such as @ and / as %40 and %2F)"),
+    ("No module named 'psycopg2'", "MLflow's driver for PostgreSQL is not installed: pip install "
+     "'hcp[postgres]'"),
     ("could not connect to server", "its database server does not answer: start it, or correct "
      "--database"),
     ("Connection refused", "what it connects to does not answer: see its log"),

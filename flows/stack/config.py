@@ -52,6 +52,7 @@ class StackConfig:
     given: tuple[str, ...] = ()  # names of ports that the user chose: never replaced by others
     pool: str = "hcp"
     database: str | None = None  # of Prefect; None: SQLite in the folder
+    mlflow_database: str | None = None  # as well
     ray_address: str | None = None  # of a cluster that is there already; None: a head of our own
 
     def __post_init__(self) -> None:

@@ -10,13 +10,17 @@ from flows.machine import Machine, this_machine
 from flows.ray_session import local_resources
 from flows.server import server_environment
 from flows.stack.config import StackConfig
+from flows.stack.databases import for_mlflow, for_prefect
 from flows.stack.ports import HOST
 
 # A socket's path has at most 107 bytes, of which Ray's own part takes about 64.
 _LONGEST_RAY_FOLDER = 40
+# Relative to the folder, in which it runs: no character of a path is one of a URL then.
+_MLFLOW_FILE = "sqlite:///mlflow.db"
 _OF_ANOTHER_SERVER = (
     "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING",
     "PREFECT_PROFILE", "PREFECT_API_DATABASE_CONNECTION_URL", "RAY_AUTH_TOKEN", "RAY_ADDRESS",
+    "MLFLOW_REGISTRY_STORE_URI",
 )  # fmt: skip
 """Variables of a user's environment that would lead our processes elsewhere."""
 
@@ -55,7 +59,9 @@ def environment(config: StackConfig) -> dict[str, str]:
         "RAY_raylet_start_wait_time_s": "120",  # 30 are not enough where all start at a time
     }
     if config.database:
-        own["PREFECT_API_DATABASE_CONNECTION_URL"] = config.database
+        own["PREFECT_API_DATABASE_CONNECTION_URL"] = for_prefect(config.database)
+    # Not on the command line, which every user of the machine can read.
+    own["MLFLOW_BACKEND_STORE_URI"] = for_mlflow(config.mlflow_database or _MLFLOW_FILE)
     return own | client_environment(config)
 
 
@@ -157,10 +163,8 @@ def _ray(config: StackConfig, machine: Machine) -> Service:
 def _mlflow(config: StackConfig) -> Service:
     return Service(
         name="mlflow",
-        # Relative to the folder, in which it runs: no character of a path is one of a URL then.
         command=("-m", "mlflow", "server", "--host", HOST, "--port", str(config.ports.mlflow),
-                 "--workers", "1", "--backend-store-uri", "sqlite:///mlflow.db",
-                 "--artifacts-destination", "mlartifacts"),
+                 "--workers", "1", "--artifacts-destination", "mlartifacts"),
         sign="mlflow server",
         ports=("mlflow",),
         library="mlflow",

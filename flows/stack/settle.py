@@ -15,6 +15,7 @@ from flows.stack.config import (
     remembered,
     with_ports,
 )
+from flows.stack.databases import server_of
 from flows.stack.processes import kill_all, leader, left_of, marked
 from flows.stack.services import Service, services
 from flows.stack.state import listens
@@ -31,6 +32,7 @@ class Wish:
     ports: Mapping[str, int | None] = field(default_factory=dict[str, int | None])
     pool: str | None = None
     database: str | None = None
+    mlflow_database: str | None = None
     ray_address: str | None = None
     places: Mapping[str, str] = field(default_factory=dict[str, str])
     limit_s: float = READY_LIMIT_S
@@ -45,7 +47,7 @@ def settled(wish: Wish, say: Callable[[str], None]) -> tuple[StackConfig, list[S
     config = remembered(wish.folder) or StackConfig(folder=wish.folder)
     asked = {
         name: value
-        for name in ("pool", "database", "ray_address")
+        for name in ("pool", "database", "mlflow_database", "ray_address")
         if (value := getattr(wish, name)) is not None
     }
     here = marked(wish.folder)
@@ -57,6 +59,7 @@ def settled(wish: Wish, say: Callable[[str], None]) -> tuple[StackConfig, list[S
         return config, missing
     wanted = replace(config, **asked)
     _check_cluster(wanted.ray_address)
+    _check_databases(wanted)
     if here:
         say(f"ending {len(here)} processes that a former start has left")
         kill_all(wish.folder)
@@ -121,6 +124,17 @@ def _check_cluster(address: str | None) -> None:
             f"--ray-address {address}: nothing answers there; expected host:port of a running Ray "
             "head (`ray start --head`), or leave the option out and `hcp up` starts one"
         )
+
+
+def _check_databases(config: StackConfig) -> None:
+    for name in ("database", "mlflow_database"):
+        url, chosen = getattr(config, name), f"--{name.replace('_', '-')}"
+        server = server_of(url, chosen) if url else None
+        if server is not None and not listens(server):
+            raise StackError(
+                f"{chosen}: nothing answers at {server}; start the database's server, or give "
+                f"another {chosen} (the last one is remembered)"
+            )
 
 
 def _tell_moved(

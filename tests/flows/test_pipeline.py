@@ -18,7 +18,7 @@ from prefect import flow
 
 from demo.run import DemoSize, demo_params, summary
 from demo.world.dataset import DrawnFolder
-from flows import ablate_hcp, evaluate_hcp, rebuild_and_train, train_hcp
+from flows import ablate_hcp, rebuild_and_train, train_hcp
 from flows.ablate import AblationError
 from flows.answers import table_row
 from flows.cli.settings import merged
@@ -30,9 +30,11 @@ from flows.pipeline import finished
 from hcp import HcpAdapter
 from hcp.evaluation.tasks import drawn_sets
 from hcp.training.methods import load_trained
+from storage.canonical import plain_json
 from storage.errors import RegistryError
 from storage.registry import Registry
 from storage.versions import open_version
+from tests.flows.cli.real_runs import json_of, plain
 from tests.flows.metrics_endpoint import scraped
 
 pytestmark = [
@@ -181,7 +183,7 @@ def test_what_an_earlier_run_made_must_still_be_there(outcome: PipelineOutcome, 
 
 
 def test_a_training_begins_with_a_registered_version_on_the_version_it_is_told(
-    outcome: PipelineOutcome, drawn: DrawnFolder, out: Path
+    outcome: PipelineOutcome, drawn: DrawnFolder, out: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     fields = params(drawn, out)["train"] | {
         "dataset": str(out / "another"),  # the deployment's own; an event names the version
@@ -200,6 +202,9 @@ def test_a_training_begins_with_a_registered_version_on_the_version_it_is_told(
     assert (former.card.step, ours.card.step) == (SIZE.train_steps, 1)
     for before, after in zip(former.parameters(), ours.parameters(), strict=True):
         assert torch.allclose(before, after, atol=1e-6)
+    given = TrainParams.model_validate(fields | {"dataset": outcome.dataset})
+    said = json_of(capfd, "train", plain(given), out, "--resume")  # it has ended: no step
+    assert (said["checkpoint"], said["steps"]) == (nightly.checkpoint, 1)
 
 
 @contextmanager
@@ -226,21 +231,23 @@ def one_worker_killed() -> Generator[list[int]]:
 
 
 def test_an_evaluation_on_two_workers_says_the_same_to_the_bit_though_one_dies(
-    outcome: PipelineOutcome, drawn: DrawnFolder, out: Path
+    outcome: PipelineOutcome, drawn: DrawnFolder, out: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     fields = params(drawn, out)["evaluate"] | {
         "checkpoint": outcome.train.adapter, "dataset": outcome.dataset, "tasks": 2,
         "training_log": outcome.train.log, "out": str(out / "apart"), "register_model": False,
     }  # fmt: skip
     with one_worker_killed() as killed:
-        apart = evaluate_hcp(EvaluateParams.model_validate(fields))
+        said = json_of(capfd, "evaluate", plain(EvaluateParams.model_validate(fields)), out)
     assert len(killed) == 1
-    assert apart.figures == outcome.evaluation.figures
-    of = [Path(each.report).with_name("scores.json").read_bytes() for each in
-          (apart, outcome.evaluation)]  # fmt: skip
+    assert said["report"] == str(out / "apart" / "report.html")
+    whole = outcome.evaluation.model_dump(exclude={"figures": {"scores", "photo_scores"}})
+    assert said["figures"] == json.loads(json.dumps(plain_json(whole["figures"], depth=50)))
+    of = [Path(report).with_name("scores.json").read_bytes() for report in
+          (said["report"], outcome.evaluation.report)]  # fmt: skip
     assert of[0] == of[1]
     photos = scraped("ray_hcp_photos_total", "flow", patience_s=60)  # from Ray's metrics endpoint
-    assert photos["evaluate-hcp"] >= len(apart.figures.config.pictures())
+    assert photos["evaluate-hcp"] >= len(outcome.evaluation.figures.config.pictures())
 
 
 def ablation(outcome: PipelineOutcome, drawn: DrawnFolder, out: Path, **own: Any) -> AblateParams:

@@ -1,6 +1,7 @@
 """rebuild-dataset as its users run it: through Prefect, on Ray, killed and run again."""
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -101,8 +102,12 @@ def test_killed_half_way_and_run_again_decoding_elsewhere_gives_the_same_bytes(
     assert psutil.wait_procs(actors, timeout=60)[1] == []  # no actor outlives its driver
     total = len(list(Path(split_dataset(dataset)[0]).glob("shards/*.json")))
     assert committed < total, "the run was over before it was killed"
-    again = run_cli(drawn, root, environment, tmp_path)
+    again = run_cli(drawn, root, environment, tmp_path, "--json")
     assert again.returncode == 0, again.stdout + again.stderr
+    said = json.loads(again.stdout)  # one document and nothing else
+    assert said["version"] == split_dataset(dataset)[1]
+    assert said["samples"] + said["rejects"] == len(drawn.seeds) + len(drawn.defects)
+    assert "extract: " in again.stderr  # the progress, line by line
     collect_garbage(str(root), dry_run=False)  # the killed writer's unfinished files
     assert shard_digests(root) == shard_digests(split_dataset(dataset)[0])
     assert list_versions(str(root)) == [split_dataset(dataset)[1]]
@@ -160,10 +165,10 @@ def command(drawn: DrawnFolder, root: Path, folder: Path) -> list[str]:
 
 
 def run_cli(
-    drawn: DrawnFolder, root: Path, environment: dict[str, str], folder: Path
+    drawn: DrawnFolder, root: Path, environment: dict[str, str], folder: Path, *more: str
 ) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        command(drawn, root, folder),
+        [*command(drawn, root, folder), *more],
         env=environment, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
 
