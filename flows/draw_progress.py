@@ -30,13 +30,13 @@ class DrawProgress:
     """The progress artifact of one evaluation; takes the states in their order."""
 
     def __init__(self, progress: Progress) -> None:
-        self._progress, self._started = progress, perf_counter()
+        self._progress, self._started, self._total = progress, perf_counter(), 0
 
     def __call__(self, drawn: Drawn) -> None:
         """Show one; nothing done is the beginning, also that of a task that is tried again."""
-        if not drawn.done:
-            self._started = perf_counter()
-            self._progress.begin(0, total=drawn.total)
+        if not drawn.done or drawn.total != self._total:
+            self._started, self._total = perf_counter(), drawn.total
+            self._progress.begin(drawn.done, total=drawn.total)
             return
         done = min(drawn.done, drawn.total)  # what was kept, and is broken, is drawn after all
         seconds = perf_counter() - self._started

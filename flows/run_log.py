@@ -17,6 +17,7 @@ from prefect import get_run_logger
 from prefect.exceptions import MissingContextError
 from prefect.logging.handlers import APILogHandler
 
+from flows.told import Drain
 from flows.worker_logs import NAMESPACE, OURS, Box, Line, attach
 
 logger = logging.getLogger(__name__)
@@ -92,9 +93,11 @@ def collected(ray: Any, sink: str) -> Generator[None]:
     token, here, ended = _CURRENT.set(run), Here(run), threading.Event()
     attach(here, OURS)
 
+    drain = Drain(box)
+
     def follow() -> None:
         while not ended.wait(POLL_S):
-            _empty(ray, box, run, POLL_S * 10)
+            _empty(drain, run, POLL_S)
 
     # With the caller's context, whose settings name Prefect's server.
     context = contextvars.copy_context()
@@ -105,18 +108,14 @@ def collected(ray: Any, sink: str) -> Generator[None]:
     finally:
         ended.set()
         thread.join(LAST_S)
-        _empty(ray, box, run, LAST_S)
+        _empty(drain, run, LAST_S)
         for name in OURS:
             logging.getLogger(name).removeHandler(here)
         _CURRENT.reset(token)
 
 
-def _empty(ray: Any, box: Any, run: _Run, patience_s: float) -> None:
-    try:
-        lines: list[Line] = ray.get(box.take.remote(), timeout=patience_s)
-    except Exception as error:  # it died with its node, or does not answer: the work goes on
-        logger.debug("warnings of workers are not known: %s", error)
-        return
+def _empty(drain: Drain, run: _Run, patience_s: float) -> None:
+    lines: list[Line] = drain(patience_s)
     for line in lines:
         (run.innermost().log or logger).log(line.level, "%s", line.text)
 

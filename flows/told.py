@@ -1,7 +1,6 @@
-"""What a Ray task tells its flow run while it works.
+"""What Ray tasks and workers tell the driver: it waits in a small actor, which the driver empties.
 
-It goes through a small actor, which a thread of the driver empties. Nobody waits for it, and
-nothing that fails here ends the task or the run.
+Nobody waits for it, and nothing that fails here ends a task or a run.
 """
 
 import contextvars
@@ -33,6 +32,28 @@ class Teller(Generic[T]):
             logger.debug("not told: %r", error)
 
 
+class Drain:
+    """Empties an actor that has ``take``, and loses nothing where it is slow to answer."""
+
+    def __init__(self, box: Any) -> None:
+        self._box = box
+        self._asked: Any = None  # an answer that did not come in time, and comes later
+
+    def __call__(self, patience_s: float) -> list[Any]:
+        """What is in it; nothing where it does not answer, or is gone."""
+        import ray
+
+        try:
+            self._asked = self._asked or self._box.take.remote()
+            if not ray.wait([self._asked], timeout=patience_s)[0]:
+                return []
+            asked, self._asked = self._asked, None
+            return ray.get(asked)
+        except Exception as error:  # it died with its node: the work goes on
+            logger.debug("what is told is not known: %r", error)
+            return []
+
+
 @contextmanager
 def told(take: Callable[[T], None]) -> Generator[Teller[T]]:
     """What a task of the block gets, so that ``take`` is called here with each item that it tells.
@@ -45,18 +66,18 @@ def told(take: Callable[[T], None]) -> Generator[Teller[T]]:
     from hcp.training.stopping import Mailbox
 
     box: Any = ray.remote(Mailbox).options(num_cpus=0).remote()
-    ended = threading.Event()
+    drain, ended = Drain(box), threading.Event()
 
     def empty(patience_s: float) -> None:
-        try:
-            for _, item in ray.get(box.take.remote(), timeout=patience_s):
+        for _, item in drain(patience_s):
+            try:
                 take(item)
-        except Exception as error:  # the actor died with its node, or is too slow: the work goes on
-            logger.debug("what a task tells is not known: %r", error)
+            except Exception as error:  # of the taker
+                logger.debug("what is told is not taken: %r", error)
 
     def follow() -> None:
         while not ended.wait(POLL_S):
-            empty(POLL_S * 10)
+            empty(POLL_S)
 
     run = contextvars.copy_context().run  # so that a flow's loggers work in `take`
     thread = threading.Thread(target=run, args=(follow,), daemon=True, name="hcp-told")
