@@ -24,28 +24,28 @@ class Drawn:
     done: int
     total: int
     arm: str = ""  # whose it was last
+    seconds: float = 0.0  # that it took
 
 
 class DrawProgress:
     """The progress artifact of one evaluation; takes the states in their order."""
 
     def __init__(self, progress: Progress) -> None:
-        self._progress, self._started, self._total = progress, perf_counter(), 0
+        self._progress, self._total = progress, 0
 
     def __call__(self, drawn: Drawn) -> None:
         """Show one; nothing done is the beginning, also that of a task that is tried again."""
         if not drawn.done or drawn.total != self._total:
-            self._started, self._total = perf_counter(), drawn.total
+            self._total = drawn.total
             self._progress.begin(drawn.done, total=drawn.total)
             return
         done = min(drawn.done, drawn.total)  # what was kept, and is broken, is drawn after all
-        seconds = perf_counter() - self._started
-        self._progress.update(done, note(replace(drawn, done=done), seconds))
+        self._progress.update(done, note(replace(drawn, done=done)))
 
 
-def note(drawn: Drawn, seconds: float) -> str:
+def note(drawn: Drawn) -> str:
     """What stands beside the count: whose pictures, and how many a second."""
-    rate = f"{drawn.done / seconds:.2g} {UNIT}/s" if seconds > 0 else ""
+    rate = f"{drawn.done / drawn.seconds:.2g} {UNIT}/s" if drawn.seconds > 0 else ""
     doing = drawn.arm if drawn.done < drawn.total else "all drawn, judging"
     return ", ".join(part for part in (doing, rate) if part)
 
@@ -70,12 +70,12 @@ def counted(here: "DrawnHere", *, n_photos: int, tell: Tell) -> "DrawnHere":
     from hcp.evaluation.tasks import plan
 
     total = sum(part.size for part in plan(here, n_photos=n_photos, n_parts=1))
-    drawn = Drawn(0, total)
+    drawn, started = Drawn(0, total), perf_counter()
     tell(drawn)
 
     def on_done(arm: str, more: int) -> None:
         nonlocal drawn
-        drawn = Drawn(drawn.done + more, total, arm)
+        drawn = Drawn(drawn.done + more, total, arm, perf_counter() - started)
         tell(drawn)
 
     return replace(here, on_done=on_done)

@@ -7,6 +7,7 @@ judges them is one task, which takes what was drawn.
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from prefect import get_run_logger
@@ -99,14 +100,14 @@ def draw_apart(
     job, found, log = (
         DrawJob(params=params, places=places, parts=parts), list[PartReport](), get_run_logger()
     )  # fmt: skip
-    total, meter = sum(part.size for part in parts), UnitMetrics()
+    total, meter, started = sum(part.size for part in parts), UnitMetrics(), perf_counter()
 
     def on_report(report: "UnitReport") -> None:
         assert isinstance(report, PartReport)
         found.append(report)
         meter(report)
         done = sum(each.n_samples for each in found)
-        show(Drawn(done, total, report.part.arm))
+        show(Drawn(done, total, report.part.arm, perf_counter() - started))
 
     log.info("%d pictures and photos in %d parts, by %d workers", total, len(parts), tasks.count)
     with meter, cancellable() as check, draw_progress() as show:

@@ -218,7 +218,9 @@ def browser(folder: Path) -> Iterator[Tab]:
     with (folder / "chromium.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        with connect(_tab_address(folder, process), max_size=None) as socket:
+        address = _tab_address(folder, process)
+        # Without pings of its own, which a loaded machine answers too late.
+        with connect(address, max_size=None, ping_interval=None) as socket:
             tab = Tab(socket)
             tab.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
             yield tab

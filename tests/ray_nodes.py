@@ -13,11 +13,17 @@ ROOT = Path(__file__).parents[1]
 
 
 @contextmanager
-def cluster_of_nodes(*, cpus: float = 0) -> Generator[Any]:
-    """A head of so many CPUs; ``add_node`` of what is given adds others, in the main thread."""
+def cluster_of_nodes(*, cpus: float = 0, dashboard: int | None = None) -> Generator[Any]:
+    """A head of so many CPUs; ``add_node`` of what is given adds others, in the main thread.
+
+    Args:
+        cpus: of the head.
+        dashboard: the port of Ray's pages; None: it has none.
+    """
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus})
+    pages = {} if dashboard is None else {"include_dashboard": True, "dashboard_port": dashboard}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus, **pages})
     try:
         yield cluster
     finally:

@@ -28,10 +28,10 @@ def test_a_line_says_whose_pictures_how_many_a_second_and_what_is_left(steps: li
     with Progress("draw", total=0, unit="pictures") as progress:
         show = DrawProgress(progress)
         show(Drawn(0, 8))
-        show(Drawn(2, 8, "base"))
+        show(Drawn(2, 8, "base", 1.0))
         show(Drawn(0, 8))  # its worker died: the task begins anew
-        show(Drawn(4, 8, "candidate"))
-        show(Drawn(9, 8, "candidate"))  # a kept picture was broken
+        show(Drawn(4, 8, "candidate", 1.0))
+        show(Drawn(9, 8, "candidate", 2.0))  # a kept picture was broken
     assert [(step.done, step.total) for step in steps] == [(2, 8), (4, 8), (8, 8)]
     assert steps[0].text.startswith("2/8 pictures, base, ")
     assert steps[0].text.endswith(" s left")
@@ -39,8 +39,8 @@ def test_a_line_says_whose_pictures_how_many_a_second_and_what_is_left(steps: li
 
 
 def test_the_rate_is_of_the_pictures() -> None:
-    assert note(Drawn(30, 60, "base"), 12.0) == "base, 2.5 pictures/s"
-    assert note(Drawn(3, 60, "base"), 120.0) == "base, 0.025 pictures/s"
+    assert note(Drawn(30, 60, "base", 12.0)) == "base, 2.5 pictures/s"
+    assert note(Drawn(3, 60, "base", 120.0)) == "base, 0.025 pictures/s"
 
 
 def test_all_that_is_drawn_is_counted_and_what_is_kept_is_not(tmp_path: Path) -> None:
