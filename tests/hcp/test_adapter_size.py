@@ -18,7 +18,7 @@ from hcp.checkpoint import WEIGHTS, AdapterCard
 from hcp.config import Start, Value
 from hcp.sites import find_sites
 from tests.hcp.layouts import LAYOUTS, Layout, layout_pipeline
-from tests.hcp.test_pipelines import HUMAN, OTHER, draw, loud
+from tests.hcp.loud_adapters import HUMAN, OTHER, draw, loud
 
 
 def preset(name: str) -> TrainParams:

@@ -13,8 +13,7 @@ from transformers import CLIPTokenizer
 
 from hcp import HcpAdapter
 from tests.hcp.layouts import layout_pipeline
-from tests.hcp.test_pipelines import HUMAN, OTHER, draw, loud
-from tests.hcp.test_row_layouts import PHOTO, load_ip_adapter, remade, second
+from tests.hcp.loud_adapters import HUMAN, OTHER, PHOTO, draw, load_ip_adapter, loud, remade
 
 PROMPTS = (
     HUMAN, OTHER, "two people dancing", "a woman", "a dog", "a man running and jumping", "",
@@ -91,7 +90,7 @@ def test_beside_ip_adapter_and_another_adapter(tiny_tokenizer: CLIPTokenizer) ->
     pipeline = layout_pipeline("sd1", tiny_tokenizer)
     load_ip_adapter(pipeline)
     loud(pipeline).attach(pipeline)
-    second(pipeline, stages=("down", "mid")).attach(pipeline)
+    loud(pipeline, seed=5, stages=("down", "mid")).attach(pipeline)
 
     def drawn() -> list[NDArray[np.float32]]:
         return [draw(pipeline, prompt, ip_adapter_image=PHOTO) for prompt in PROMPTS]

@@ -15,25 +15,7 @@ from hcp import HcpAdapter, HcpConfig
 from hcp.tokens import human_token_mask
 from storage.errors import CheckpointError
 from tests.hcp.layouts import LAYOUTS, TASKS, Layout, layout_pipeline, task_inputs
-
-HUMAN = "a woman doing yoga on the beach"
-OTHER = "a red car in the park with a dog running"
-
-
-def draw(pipeline: Any, prompt: Any, **settings: Any) -> NDArray[np.float32]:
-    settings = {"num_inference_steps": 1, "height": 16, "width": 16} | settings
-    generator = torch.Generator().manual_seed(7)
-    return pipeline(prompt, generator=generator, output_type="np", **settings).images
-
-
-def loud(pipeline: Any, *, gamma: float = 1.0) -> HcpAdapter:
-    """An adapter of the default stages that changes a great deal wherever it acts."""
-    adapter = HcpAdapter.create(pipeline.unet, HcpConfig(width=8, gamma=gamma))
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in adapter.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator))
-    return adapter
+from tests.hcp.loud_adapters import HUMAN, OTHER, draw, loud
 
 
 @pytest.mark.parametrize("task", TASKS)

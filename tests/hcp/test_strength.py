@@ -9,7 +9,7 @@ from transformers import CLIPTokenizer
 
 from hcp import HcpAdapter, HcpConfig
 from tests.hcp.layouts import LAYOUTS, TASKS, Layout, layout_pipeline, task_inputs
-from tests.hcp.test_pipelines import HUMAN, draw, loud
+from tests.hcp.loud_adapters import HUMAN, draw, loud
 
 
 def distance(one: Any, other: Any) -> float:

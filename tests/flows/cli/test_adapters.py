@@ -7,20 +7,15 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
 
 from demo.embedded import SD_DIR
-from flows.cli import app
 from hcp import HcpAdapter, HcpConfig
 from hcp.base import load_base
 from storage.errors import HcpError
+from tests.flows.cli.command import hcp, typed
 from tests.hub_server import WRITE_TOKEN, Hub
 
 QUICK = ("--base", "embedded", "--steps", "1", "--width", "64", "--height", "48", "--device", "cpu")
-
-
-def hcp(*arguments: str) -> Result:
-    return CliRunner().invoke(app, arguments)
 
 
 def test_a_file_of_prompts_and_several_seeds(tmp_path: Path) -> None:
@@ -51,20 +46,23 @@ def test_a_mistake_is_told(arguments: tuple[str, ...], message: str, tmp_path: P
 
 
 @pytest.mark.slow
-def test_push_and_generate_ask_the_hub_of_the_environment(hub: Hub, tmp_path: Path) -> None:
+def test_push_and_generate_ask_the_hub_of_the_environment(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     HcpAdapter.create(load_base(SD_DIR).unet, HcpConfig(width=8)).save_pretrained(tmp_path / "a")
     environment = os.environ | {
         "HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": WRITE_TOKEN,
         "HF_HUB_DISABLE_XET": "1",
     }  # fmt: skip
 
-    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "flows", *arguments], env=environment | variables,
+            [sys.executable, "-m", "flows", *arguments], env=environment,
             capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
 
-    refused = run("push", str(tmp_path / "a"), "someone/people", HF_TOKEN="")
+    monkeypatch.setenv("HF_TOKEN", "")
+    refused = typed("push", tmp_path / "a", "someone/people")
     assert refused.returncode == 2
     assert "error: push to someone/people: not logged in" in refused.stderr
     pushed = run("push", str(tmp_path / "a"), "someone/people", "--private", "--revision", "v1")

@@ -14,18 +14,19 @@ from typer.testing import CliRunner
 from flows.cli.app import app, main
 from flows.names import split_dataset
 from storage.errors import HcpError
+from tests.flows.cli.command import typed
 from tests.flows.flow_samples import ROOT
 
 
-def hcp(*arguments: str, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+def in_a_process(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "flows.cli", *arguments],
-        cwd=ROOT, env=env, capture_output=True, text=True, timeout=200, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
 
 
 def test_help_names_every_command() -> None:
-    shown = hcp("--help").stdout
+    shown = typed("--help").stdout
     for command in ("demo", "rebuild", "train", "evaluate", "generate", "inspect", "ablate",
                     "verify", "gc", "doctor", "retry-failed", "promote", "rollback",
                     "compare-page", "votes"):  # fmt: skip
@@ -33,7 +34,7 @@ def test_help_names_every_command() -> None:
 
 
 def test_a_missing_parameter_is_one_line() -> None:
-    done = hcp("rebuild", "--source", "photos")
+    done = in_a_process("rebuild", "--source", "photos")
     assert done.returncode == 2
     assert done.stderr.strip() == "error: root: Field required"
 
@@ -49,7 +50,7 @@ def test_a_missing_parameter_is_one_line() -> None:
     ],
 )  # fmt: skip
 def test_an_odd_value_is_one_message(arguments: tuple[str, ...], said: str) -> None:
-    done = hcp(*arguments)
+    done = typed(*arguments)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -57,7 +58,7 @@ def test_an_odd_value_is_one_message(arguments: tuple[str, ...], said: str) -> N
 
 def test_generate_looks_a_checkpoint_up_in_the_registry_that_is_given(tmp_path: Path) -> None:
     registry = f"sqlite:///{tmp_path}/none.db"
-    done = hcp("generate", "--base", "embedded", "--prompt", "a man",
+    done = typed("generate", "--base", "embedded", "--prompt", "a man",
                "--out", str(tmp_path / "x.png"), "--registry", registry,
                "--checkpoint", "hcp-registry:hcp/champion")  # fmt: skip
     assert done.returncode == 2
@@ -67,23 +68,23 @@ def test_generate_looks_a_checkpoint_up_in_the_registry_that_is_given(tmp_path: 
 def test_a_path_is_printed_as_it_is(tmp_path: Path) -> None:
     root = tmp_path / ("[bold]a very long name" * 6)
     (root / "shards").mkdir(parents=True)
-    done = hcp("verify", str(root))
+    done = typed("verify", str(root))
     assert done.stdout == "0 problems\n"
-    missing = hcp("inspect", str(root))
+    missing = typed("inspect", str(root))
     assert missing.returncode == 2
     assert str(root) in missing.stderr
 
 
 def test_a_broken_config_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("- a list")
-    done = hcp("ablate", "--config", str(tmp_path / "c.yaml"))
+    done = typed("ablate", "--config", str(tmp_path / "c.yaml"))
     assert done.returncode == 2
     assert "c.yaml: expected a mapping of parameters" in done.stderr
 
 
 @pytest.mark.slow
 def test_an_unknown_base_is_an_error_without_a_traceback(tmp_path: Path) -> None:
-    done = hcp("generate", "--base", str(tmp_path / "no-base"), "--prompt", "a man",
+    done = typed("generate", "--base", str(tmp_path / "no-base"), "--prompt", "a man",
                "--out", str(tmp_path / "x.png"))  # fmt: skip
     assert done.returncode == 2
     assert "no-base" in done.stderr
@@ -93,8 +94,8 @@ def test_an_unknown_base_is_an_error_without_a_traceback(tmp_path: Path) -> None
 @pytest.mark.slow
 def test_generate_draws_the_same_picture_from_the_same_seed(tmp_path: Path) -> None:
     pictures = []
-    for name in ("a.png", "b.png"):
-        done = hcp("generate", "--base", "embedded", "--prompt", "a red car on a street",
+    for name, run in (("a.png", typed), ("b.png", in_a_process)):
+        done = run("generate", "--base", "embedded", "--prompt", "a red car on a street",
                    "--seed", "3", "--steps", "2", "--out", str(tmp_path / name))  # fmt: skip
         assert done.returncode == 0, done.stderr
         pictures.append(np.asarray(Image.open(tmp_path / name)))
@@ -105,7 +106,7 @@ def test_generate_draws_the_same_picture_from_the_same_seed(tmp_path: Path) -> N
 @pytest.mark.slow
 def test_generate_writes_the_maps_of_human_words(tmp_path: Path) -> None:
     out = tmp_path / "a.png"
-    done = hcp("generate", "--base", "embedded", "--prompt", "a woman dancing", "--maps",
+    done = typed("generate", "--base", "embedded", "--prompt", "a woman dancing", "--maps",
                "--steps", "2", "--out", str(out))  # fmt: skip
     assert done.returncode == 0, done.stderr
     with Image.open(out) as picture, Image.open(tmp_path / "a.maps.png") as sheet:
@@ -117,13 +118,13 @@ def test_generate_writes_the_maps_of_human_words(tmp_path: Path) -> None:
 def test_inspect_verify_and_gc(dataset: str, tmp_path: Path) -> None:
     root, version = split_dataset(dataset)
     page = tmp_path / "page.html"
-    assert hcp("inspect", dataset, "--out", str(page)).returncode == 0
+    assert typed("inspect", dataset, "--out", str(page)).returncode == 0
     text = page.read_text()
     assert version in text
     assert "no caption" in text
     assert "data:image/jpeg;base64," in text
-    assert hcp("verify", root).stdout.strip() == "0 problems"
-    assert "0 files would be deleted" in hcp("gc", root, "--dry-run").stdout
+    assert typed("verify", root).stdout.strip() == "0 problems"
+    assert "0 files would be deleted" in typed("gc", root, "--dry-run").stdout
 
 
 LONG = f"/data/{'photos and captions ' * 8}[v2] [bold] (1)"

@@ -5,15 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from flows.cli import app
 from storage.errors import ContractError, VersionError
 from storage.versions import publish_version
-
-
-def hcp(*arguments: str) -> Result:
-    return CliRunner().invoke(app, arguments)
+from tests.flows.cli.command import hcp
 
 
 @pytest.fixture

@@ -4,13 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from flows.cli import app
 from storage.checkpoints import mark_complete
 from storage.errors import RegistryError
 from storage.locations import join, write_atomic
 from storage.registry import Registry
+from tests.flows.cli.command import hcp
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +23,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         mark_complete(place, ("a.bin",))
         registry.register("hcp", checkpoint_uri=place, metrics={}, tags={})
     return folder
-
-
-def hcp(*arguments: str) -> Result:
-    return CliRunner().invoke(app, arguments)
 
 
 def test_the_champion_moves_and_comes_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,16 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from flows.cli import app
 from hcp.evaluation.compare_key import CompareKey, VotesError, read_key
 from storage.errors import HcpError
+from tests.flows.cli.command import hcp
 from tests.hcp.evaluation.ballot_files import said, votes_file
-
-
-def hcp(*arguments: str | Path):
-    return CliRunner().invoke(app, [str(each) for each in arguments])
 
 
 @pytest.fixture
