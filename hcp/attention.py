@@ -94,29 +94,18 @@ def wide_attention(
         )
 
 
-def human_attention_map(query: Tensor, key_h: Tensor) -> Tensor:
-    """Head mean of ``M_h = softmax(Q K_h^T / sqrt d)``.
-
-    The softmax runs over all K tokens: over the human ones alone a single token would get 1
-    everywhere.
-
-    Args:
-        query: [B, H, Q, d].
-        key_h: [B, H, K, d].
-    Returns:
-        [B, Q, K], rows sum to 1. HcP paper (figure; formula from summaries of it).
-    """
-    return attention_probs(query, key_h).mean(dim=1)
-
-
 def attention_probs(query: Tensor, key: Tensor) -> Tensor:
     """``softmax(Q K^T / sqrt d)``, explicit.
+
+    The softmax runs over all K tokens: over the human ones alone a single token would get 1
+    everywhere. With K_h as the keys the head mean is M_h (HcP paper: figure; formula from
+    summaries of it).
 
     Args:
         query: [..., Q, d].
         key: [..., K, d].
     Returns:
-        [..., Q, K].
+        [..., Q, K], rows sum to 1.
     """
     return ((query * query.shape[-1] ** -0.5) @ key.mT).softmax(dim=-1)
 

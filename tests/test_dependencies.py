@@ -6,13 +6,11 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from storage.errors import MissingExtraError
-from storage.extras import EXTRAS, explained_imports
+from storage.extras import EXTRAS
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -154,23 +152,6 @@ def test_the_messages_name_the_extras_of_pyproject() -> None:
 def without(*names: str) -> str:
     """Code that makes these libraries look not installed."""
     return f"import sys; sys.modules.update(dict.fromkeys({names!r}))\n"
-
-
-def test_a_missing_library_is_told_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "mlflow", None)
-    message = r"mlflow .* pip install 'hcp\[train\]'"
-    with pytest.raises(MissingExtraError, match=message), explained_imports():
-        import_module("mlflow")
-    with pytest.raises(ModuleNotFoundError, match="no_library_of_ours"), explained_imports():
-        import_module("no_library_of_ours")
-
-
-def test_a_missing_file_system_is_told_with_its_extra() -> None:
-    code = without("s3fs") + "from storage.locations import exists; exists('s3://bucket/root')"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
-    )  # in a process of its own: fsspec keeps file systems that were opened once
-    assert "s3fs is not installed; it comes with pip install 'hcp[s3]'" in done.stderr
 
 
 @pytest.mark.parametrize("missing", ["typer", "prefect"])

@@ -107,7 +107,7 @@ def _in_common(people: Mapping[str, Sequence[Seen]], trait: Trait) -> dict[str, 
     for arm, own in rows.items():
         kept = [(prompt, value) for prompt, value in own if prompt in common]
         prompts, values = np.array([p for p, _ in kept]), np.array([v for _, v in kept])
-        bins = np.eye(len(trait.bins))[np.digitize(values, trait.edges, right=True)]
+        bins = np.eye(len(trait.bins))[trait.bins_of(values)]
         groups = [prompts == prompt for prompt in sorted(common)]
         found[arm] = _Measured(
             means=np.array([values[group].mean() for group in groups]),

@@ -35,6 +35,10 @@ class Trait:
     categories: bool = False  # the bins mean something: their shares are tested too
     percent: bool = False
 
+    def bins_of(self, values: NDArray[np.float64]) -> NDArray[np.intp]:
+        """The bin of each value, counted from 0; a value on an edge is in the bin below it."""
+        return np.digitize(values, self.edges, right=True)
+
 
 def _ratio(
     name: str, title: str, note: str, edges: tuple[float, ...], of: Callable[[Person], float | None]

@@ -55,11 +55,6 @@ def typology_angle(lab: Sequence[float] | Points) -> float:
     return math.degrees(math.atan((lightness - 50.0) / yellow))
 
 
-def tone_of(angle: float) -> int:
-    """Index into ``TONES`` of an angle in degrees."""
-    return next(i for i, (_, least) in enumerate(TONES) if angle > least)
-
-
 def skin_tone(image: Image8, person: Person) -> float | None:
     """The typology angle of a person's cheeks in degrees.
 

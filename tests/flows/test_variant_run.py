@@ -12,7 +12,6 @@ from safetensors.torch import save_file
 
 from flows.outcomes import VariantOutcome
 from flows.params import EvaluateSettings, TrainParams
-from flows.variant_pool import reason
 from flows.variant_run import (
     RECORD_NAME,
     VariantJob,
@@ -23,7 +22,6 @@ from flows.variant_run import (
 )
 from hcp.evaluation.results import EvaluationConfig
 from hcp.training.config import DataConfig, TrainConfig, Workers
-from storage.errors import CheckpointError
 from tests.flows.test_train import GOLDEN_STEP
 from tests.flows.variant_samples import variant_outcome
 
@@ -184,9 +182,3 @@ def test_other_weights_under_a_judges_name_judge_again(tmp_path: Path) -> None:
     ]
     assert jobs[0].train_digest == jobs[1].train_digest
     assert jobs[0].digest != jobs[1].digest
-
-
-def test_a_reason_is_one_line() -> None:
-    assert reason(CheckpointError("no\n place")) == "no place"
-    assert reason(RuntimeError("out of\nmemory")) == "RuntimeError: out of memory"
-    assert len(reason(RuntimeError("x" * 9999))) == 400

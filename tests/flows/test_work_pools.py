@@ -4,11 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-import pytest
-import yaml
-
 from flows.deployments import specs
-from flows.prefect_files import KINDS, prefect_file
 from flows.work_pools import POOL_TYPES, WORKDIR, merged, pull_steps
 
 ROOT = Path(__file__).parents[2]
@@ -32,20 +28,6 @@ def test_a_container_goes_where_its_data_lie_and_a_process_stays() -> None:
         assert len(found) == 7
         assert all(spec.get("pull") == pull for spec in found.values())
     assert f"WORKDIR {WORKDIR}\n" in (ROOT / "deploy" / "Containerfile").read_text()
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_committed_files_are_those_of_prefect_yaml(kind: str) -> None:
-    text = prefect_file(kind)  # pyright: ignore[reportArgumentType]
-    committed = (ROOT / "deploy" / f"prefect.{kind}.yaml").read_text()
-    assert committed == text, "make them again: python -m flows.prefect_files"
-    loaded, plain = yaml.safe_load(text), yaml.safe_load((ROOT / "prefect.yaml").read_text())
-    for ours, theirs in zip(loaded["deployments"], plain["deployments"], strict=True):
-        pool = ours.pop("work_pool")
-        assert pool["name"] == f"hcp-{kind}"
-        variables = theirs.pop("work_pool")["job_variables"]
-        assert pool["job_variables"] == variables | {"image": "{{ $HCP_IMAGE }}"}
-        assert ours == theirs
 
 
 def image(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:

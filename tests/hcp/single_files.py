@@ -8,6 +8,9 @@ import torch
 from diffusers.loaders.single_file_utils import DIFFUSERS_TO_LDM_MAPPING
 from safetensors.torch import save_file
 from torch import Tensor
+from transformers import CLIPTokenizer
+
+from tests.hcp.layouts import Layout, layout_pipeline
 
 _RESNET = {
     "norm1": "in_layers.0", "conv1": "in_layers.2", "norm2": "out_layers.0",
@@ -46,6 +49,15 @@ def save_settings(pipeline: Any, folder: Path) -> None:
     pipeline.save_pretrained(folder)
     for weights in folder.rglob("*.safetensors"):
         weights.unlink()
+
+
+def saved(layout: Layout, tokenizer: CLIPTokenizer, folder: Path, **extra: Any) -> tuple[Any, Path]:
+    """A tiny pipeline of a layout, and the file that it was saved to with its settings."""
+    pipeline = layout_pipeline(layout, tokenizer)
+    path = folder / "my tune.v2.safetensors"
+    save_single_file(pipeline, path, extra)
+    save_settings(pipeline, path.with_suffix(""))
+    return pipeline, path
 
 
 def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hcp.attention import fused_attention, human_attention_map, map_columns
+from hcp.attention import attention_probs, fused_attention, map_columns
 
 
 def _inputs(*, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
@@ -93,13 +93,10 @@ def test_an_attention_mask_applies_to_both_maps() -> None:
 
 def test_map_rows_sum_to_one_and_average_the_heads() -> None:
     inputs = _inputs()
-    found = human_attention_map(inputs["query"], inputs["key_h"])
+    found = attention_probs(inputs["query"], inputs["key_h"]).mean(dim=1)
     assert found.shape == (3, 12, 7)
     assert torch.allclose(found.sum(dim=-1), torch.ones(3, 12), atol=1e-6)
-    one = [
-        human_attention_map(inputs["query"][:, h : h + 1], inputs["key_h"][:, h : h + 1])
-        for h in range(2)
-    ]
+    one = [attention_probs(inputs["query"][:, h], inputs["key_h"][:, h]) for h in range(2)]
     assert torch.allclose(found, (one[0] + one[1]) / 2, atol=1e-6)
 
 
@@ -107,7 +104,7 @@ def test_map_rows_sum_to_one_and_average_the_heads() -> None:
 def test_columns_are_those_of_the_whole_map(wanted: int) -> None:
     inputs = _inputs()
     columns = torch.randint(0, 7, (3, wanted), generator=torch.Generator().manual_seed(1))
-    whole = human_attention_map(inputs["query"], inputs["key_h"])
+    whole = attention_probs(inputs["query"], inputs["key_h"]).mean(dim=1)
     expected = whole.gather(2, columns[:, None].expand(-1, 12, -1))
     found = map_columns(inputs["query"], inputs["key_h"], columns)
     assert torch.allclose(found, expected, atol=1e-6)

@@ -10,7 +10,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
 from hcp.adapter import HcpAdapter
-from hcp.attention import human_attention_map
+from hcp.attention import attention_probs
 from hcp.config import AlignmentConfig, HcpConfig, StageTable
 from hcp.inject import Injection
 from hcp.layer import HcpLayer
@@ -150,10 +150,10 @@ def test_recorded_maps_are_the_human_columns(
     def heads(x: Tensor) -> Tensor:
         return x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
 
-    whole = human_attention_map(
+    whole = attention_probs(
         heads(attn.to_q(seen["hidden"])),
         heads(adapter.hcp[site.name.replace(".", "-")](inputs["encoder_hidden_states"])),
-    )
+    ).mean(dim=1)
     assert torch.allclose(layer.attn_map[1], whole[1][:, [2, 3]], atol=1e-6)
     assert torch.allclose(layer.attn_map[0, :, 0], whole[0][:, 1], atol=1e-6)
     assert (layer.attn_map[2] == 0).all()

@@ -9,20 +9,10 @@ from safetensors.torch import save_file
 from transformers import CLIPTokenizer
 
 from hcp.base import ENCODERS, load_base, native_size_px, text_encoders
-from hcp.latents import LatentScale
 from hcp.single_file import clip_tokenizer, file_layout
-from hcp.training.scheduler import training_scheduler
 from storage.errors import CheckpointError
 from tests.hcp.layouts import LAYOUTS, Layout, layout_pipeline
-from tests.hcp.single_files import original_tensors, save_settings, save_single_file
-
-
-def saved(layout: Layout, tokenizer: CLIPTokenizer, folder: Path, **extra: Any) -> tuple[Any, Path]:
-    pipeline = layout_pipeline(layout, tokenizer)
-    path = folder / "my tune.v2.safetensors"
-    save_single_file(pipeline, path, extra)
-    save_settings(pipeline, path.with_suffix(""))
-    return pipeline, path
+from tests.hcp.single_files import original_tensors, save_single_file, saved
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -58,16 +48,6 @@ def test_without_encoders_and_in_half_precision(
     assert not text_encoders(loaded)
     assert loaded.unet.dtype == torch.bfloat16
     assert native_size_px(loaded) == native_size_px(pipeline)
-
-
-def test_marks_of_velocity_and_zero_snr_are_understood(
-    tiny_tokenizer: CLIPTokenizer, tmp_path: Path
-) -> None:
-    marks = {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}
-    _, path = saved("sdxl", tiny_tokenizer, tmp_path, **marks)
-    scheduler = training_scheduler(load_base(path))
-    assert scheduler.config.prediction_type == "v_prediction"
-    assert scheduler.alphas_cumprod[-1] == 0
 
 
 def test_a_file_whose_settings_do_not_fit_says_where_they_are_read_from(
@@ -203,27 +183,3 @@ def test_b01_a_text_encoder_under_its_old_names_loads(
     save_file(tensors, path)
     with pytest.raises(CheckpointError, match=r"text encoder .*final_layer_norm\.bias"):
         load_base(path)
-
-
-def test_b04_the_marks_of_edm_give_its_scheduler_and_its_statistics(
-    tiny_tokenizer: CLIPTokenizer, tmp_path: Path
-) -> None:
-    mean, std = torch.tensor([-1.0, 2.0, 0.5, 1.0]), torch.tensor([8.0, 4.0, 2.0, 1.0])
-    marks = {"edm_mean": mean.view(1, 4, 1, 1), "edm_std": std.view(1, 4, 1, 1)}
-    _, path = saved("sdxl", tiny_tokenizer, tmp_path, **marks)
-    loaded: Any = load_base(path)
-    assert LatentScale.of(loaded.vae.config) == LatentScale(
-        factor=0.5, mean=tuple(mean.tolist()), std=tuple(std.tolist())
-    )
-    with pytest.raises(ValueError, match="EDMDPMSolverMultistepScheduler"):
-        training_scheduler(loaded)
-
-
-def test_b04_the_marks_of_edm_with_velocity_are_understood(
-    tiny_tokenizer: CLIPTokenizer, tmp_path: Path
-) -> None:
-    marks = {"edm_vpred.sigma_max": torch.tensor(120.0), "edm_vpred.sigma_min": torch.tensor(0.002)}
-    _, path = saved("sdxl", tiny_tokenizer, tmp_path, **marks)
-    scheduler: Any = load_base(path, without=ENCODERS).scheduler
-    assert scheduler.config.prediction_type == "v_prediction"
-    assert float(scheduler.sigmas.max()) == pytest.approx(120.0, rel=1e-4)

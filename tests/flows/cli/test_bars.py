@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flows.steps import Step, tell, watched_by
 from tests.flows.flow_samples import ROOT
 
 RUN = """
@@ -77,11 +76,3 @@ def test_verify_has_a_bar(fill_root: Any, tmp_path: Path) -> None:
     out, said = on_terminal("-m", "flows", "verify", str(tmp_path / "data"))
     assert out == "0 problems\n"
     assert "3/3 shards" in said
-
-
-def test_steps_are_told_while_somebody_watches() -> None:
-    told: list[Step] = []
-    with watched_by(told.append):
-        tell(Step("train", 1, 2, "half"))
-    tell(Step("train", 2, 2, "all"))
-    assert told == [Step("train", 1, 2, "half")]

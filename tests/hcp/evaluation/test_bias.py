@@ -1,6 +1,6 @@
 """A planted shift is found, chance is not, and what cannot be told is said."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +10,8 @@ from demo.world.scenes import Scene
 from demo.world.tones import prompt_scenes
 from hcp.evaluation.bias import MIN_PROMPTS, compare_people
 from hcp.evaluation.bias_results import BiasConfig, BiasReport, Shift
-from hcp.evaluation.bias_traits import Seen, crop, look_at, presented
+from hcp.evaluation.bias_traits import Seen, look_at
 from tests.hcp.evaluation.drawn import exact_person
-from tests.hcp.samples import make_person
 
 QUICK = BiasConfig(n_permutations=999, presentation=())
 
@@ -147,20 +146,6 @@ def test_what_is_not_measured_says_why() -> None:
     assert "no face was turned" in nobody.not_measured["skin_tone"]
 
 
-def test_presentation_is_what_the_scorer_finds_nearer() -> None:
-    def scorer(images: Sequence[np.ndarray], texts: Sequence[str]) -> list[float]:
-        return [float(image.mean()) * (1 if text == "bright" else -1) + 100
-                for image, text in zip(images, texts, strict=True)]  # fmt: skip
-
-    pictures = [np.full((4, 4, 3), level, dtype=np.uint8) for level in (0, 9)]
-    shown = presented(pictures, [("bright", "dim"), ("dim", "bright")], scorer)
-    assert shown == [
-        {"presentation_1": 0.5, "presentation_2": 0.5},
-        {"presentation_1": 1.0, "presentation_2": 0.0},
-    ]
-    assert presented([], [("bright", "dim")], scorer) == []
-
-
 def test_presentation_shares_are_tested_as_the_other_traits() -> None:
     config = replace(QUICK, presentation=(("a photo of a man", "a photo of a woman"),))
     base, candidate = (
@@ -176,35 +161,3 @@ def test_presentation_shares_are_tested_as_the_other_traits() -> None:
     assert (trait.arms["candidate"].mean, trait.arms["candidate"].shares) == (0.75, [0.25, 0.75])
     assert trait.shifts[0].what == "share of “a photo of a man”"
     assert trait.shifts[0].found
-
-
-@pytest.mark.parametrize(
-    "box", [(10, 20, 30, 60), (-50, -50, -10, -10), (500, 500, 900, 900), (30, 30, 20, 20)]
-)
-def test_a_crop_has_pixels_wherever_the_box_lies(box: tuple[float, float, float, float]) -> None:
-    part = crop(np.zeros((80, 64, 3), dtype=np.uint8), replace(make_person(), bbox_xyxy_px=box))
-    assert min(part.shape) > 0
-    if box[0] == 10:
-        assert part.shape == (52, 32, 3)
-
-
-@pytest.mark.parametrize(
-    ("make", "said"),
-    [
-        (
-            lambda: BiasConfig(prompts=("a person", "a red car")),
-            "1 of 2 have no human word.*red car",
-        ),
-        (lambda: BiasConfig(seeds=()), "at least one"),
-        (lambda: BiasConfig(seeds=(1, 2, 1)), "different numbers"),
-        (lambda: BiasConfig(seeds=(-1,)), "different numbers"),
-        (lambda: BiasConfig(presentation=(("a man", "a man"),)), "two different texts"),
-        (lambda: BiasConfig(presentation=(("a man", " "),)), "two different texts"),
-        (lambda: BiasConfig(alpha=0.0), "alpha and power"),
-        (lambda: BiasConfig(power=1.0), "alpha and power"),
-        (lambda: BiasConfig(n_permutations=0), "n_permutations"),
-    ],
-)
-def test_settings_that_cannot_be_are_named(make: Callable[[], BiasConfig], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        make()

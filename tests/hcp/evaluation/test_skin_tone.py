@@ -8,7 +8,7 @@ import pytest
 from demo.world.looks import SKINS
 from demo.world.scenes import Scene, render_scene
 from hcp.evaluation.colour import srgb_to_lab
-from hcp.evaluation.skin_tone import TONES, skin_tone, tone_of, typology_angle
+from hcp.evaluation.skin_tone import skin_tone, typology_angle
 from storage.records import Person
 from tests.hcp.evaluation.drawn import exact_person
 
@@ -34,15 +34,6 @@ def test_the_angle_by_hand() -> None:
     assert typology_angle([50.0, 5.0, 20.0]) == 0.0
     with pytest.raises(ValueError, match=r"b\* must be above 0"):
         typology_angle([70.0, 0.0, -3.0])
-
-
-@pytest.mark.parametrize(
-    ("angle", "name"),
-    [(55.1, "very light"), (55, "light"), (41.1, "light"), (41, "intermediate"), (28, "tan"),
-     (10.1, "tan"), (10, "brown"), (-29.9, "brown"), (-30, "dark"), (-80, "dark")],
-)  # fmt: skip
-def test_the_usual_categories(angle: float, name: str) -> None:
-    assert TONES[tone_of(angle)][0] == name
 
 
 def test_colours_and_angles_are_those_of_other_implementations() -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -15,11 +16,11 @@ from hcp.config import AlignmentConfig
 from hcp.training.batches import Batch, LoaderState, collate, iter_batches
 from hcp.training.config import DataConfig, TrainConfig
 from hcp.training.denoising import step_generator
-from hcp.training.metrics import StepMetrics
 from hcp.training.state import STATE_TENSORS, load_checkpoint, save_checkpoint
 from hcp.training.trainer import Trainer, train_steps
 from storage.errors import CheckpointError
 from tests.hcp.samples import epoch_source, make_sample
+from tests.hcp.training import tiny_runs
 
 CONFIG = TrainConfig(
     steps=6,
@@ -34,23 +35,7 @@ CAPTIONS = ("a woman doing yoga", "two people dancing", "a red car", "a man runn
 SAMPLES = [make_sample(i, caption=CAPTIONS[i % 4]) for i in range(7)]
 
 MakePipeline = Callable[[int], StableDiffusionPipeline]
-
-
-def stream(trainer: Trainer) -> Iterator[tuple[Batch, LoaderState]]:
-    return iter_batches(
-        epoch_source(SAMPLES),
-        lambda examples: collate(examples, tokenizer=trainer.pipeline.tokenizer),
-        batch_size=trainer.config.batch_size,
-        config=trainer.config.data,
-        seed=trainer.config.seed,
-        state=trainer.loader,
-    )
-
-
-def run(trainer: Trainer, until: int) -> list[StepMetrics]:
-    metrics = list(train_steps(trainer, stream(trainer), until=until))
-    timed = {"images_per_s": 0.0, "data_wait": None, "device_memory_mib": None}
-    return [dataclasses.replace(m, **timed) for m in metrics]
+stream, run = (partial(each, samples=SAMPLES) for each in (tiny_runs.batches, tiny_runs.run))
 
 
 def state_of(pipeline: StableDiffusionPipeline) -> dict[str, torch.Tensor]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
-from hcp.attention import human_attention_map, split_heads
+from hcp.attention import attention_probs, split_heads
 from hcp.config import HcpConfig
 from hcp.sites import attention_at, find_sites
 from hcp.training.methods.base_maps import BaseMaps
@@ -63,9 +63,9 @@ def test_the_base_s_maps_are_the_columns_of_its_attention(
     for handle in handles:
         handle.remove()
     assert {layer.stage for layer in maps} == {"up"}
-    whole = human_attention_map(
+    whole = attention_probs(
         split_heads(seen["to_q"], attn.heads), split_heads(seen["to_k"], attn.heads)
-    )
+    ).mean(dim=1)
     found = next(layer.attn_map for layer in maps if layer.site == up.name)
     torch.testing.assert_close(found[0], whole[0][:, [2, 5]])
     assert not found[1].any()
