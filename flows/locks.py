@@ -23,6 +23,7 @@ from flows.artifacts import publish_markdown
 from flows.limits import RunLimits
 from flows.lock_server import Holder, LeakFinder, LockServer
 from flows.retries import will_pass
+from flows.suspension import pausable_sleep
 from storage.errors import HcpError
 from storage.layout import Root
 from storage.locations import is_local
@@ -98,7 +99,7 @@ def _acquire(server: LockServer, place: str, limits: RunLimits) -> Holder:
         if waited - said >= _SAY_EVERY_S:
             said = waited
             _tell(f"{place}: waiting for {named} ({waited:.0f} s so far)")
-        time.sleep(min(_ASK_EVERY_S, max(0.2, patience_s - waited)))
+        pausable_sleep(min(_ASK_EVERY_S, max(0.2, patience_s - waited)))
 
 
 def _patiently(ask: Callable[[Holder], str | None], mine: Holder, place: str) -> str | None:

@@ -2,19 +2,17 @@
 
 import logging
 import os
-import signal
-import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flows.gpu_here import asked_gpu_missing, warn_of_missing_gpu
 from flows.links import show_dashboard
 from flows.machine import Machine, this_machine
+from flows.ray_inside import end_at_once, ends_with_us, leave_uv_alone
 from flows.run_log import collected, inside_session, sink_name
 from flows.suspension import raise_if_suspended
 from flows.worker_logs import NAMESPACE, runtime_env
@@ -28,14 +26,12 @@ logger = logging.getLogger(__name__)
 
 _ROUNDING = 1e-6  # 0.3 GPUs are a third of 0.9
 NODES_WAIT_S = 900.0  # for nodes that a cluster does not have yet
-_POLL_S = 0.5
+_POLL_S = 0.25  # a signal is seen between two polls
 
 T = TypeVar("T")
 
 GIB = 2**30
 _STORE_BYTES, _LEAST_STORE_BYTES = 2 * GIB, 100 * 2**20
-_SETTER = "set_sigterm_handler"
-_UV_HOOK = "RAY_ENABLE_UV_RUN_RUNTIME_ENV"
 TASK_CPUS = 1.0  # of a task of ``run_remote``
 TASK_RETRIES = 2  # of a task whose worker died, where the task changes nothing outside
 _RUNNING: list[Any] = []
@@ -137,14 +133,13 @@ def ray_session(address: str | None = None) -> Generator[Cluster]:
     """Connect to Ray once: ``address``, else ``RAY_ADDRESS``, else a local Ray that ends with us.
 
     Inside an open session this is a no-op, so that a flow and its subflows share one connection.
-    ``ray.init`` replaces the SIGTERM handler, which would turn Prefect's *Cancelled* into
-    *Crashed*: the handler is put back.
+    ``ray.init`` would replace the SIGTERM handler, and turn Prefect's *Cancelled* into *Crashed*.
 
     Raises:
         ConnectionError: a given address does not answer.
     """
     with explained_imports():
-        _leave_uv_alone()
+        leave_uv_alone()
         import ray
 
     if ray.is_initialized():
@@ -159,8 +154,10 @@ def ray_session(address: str | None = None) -> Generator[Cluster]:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     _IS_LOCAL[0] = target == "local"
     try:
-        with _keep_sigterm_handler():
+        with ends_with_us():
             context = ray.init(**options)
+        if _IS_LOCAL[0]:
+            end_at_once(context.address_info["session_dir"])
         cluster = _cluster(local=_IS_LOCAL[0])
         logger.info("ray: %s", cluster)
         if cluster.local and not cluster.gpus:
@@ -197,12 +194,14 @@ def run_remote(
     """
     import ray
 
+    from priors.waiting import any_ready
+
     options: dict[str, Any] = {"num_cpus": TASK_CPUS, "num_gpus": num_gpus, "max_retries": retries}
     remote: Any = ray.remote(**options)(function)
     reference = remote.remote(*args)
     _RUNNING.append(reference)
     try:
-        while not ray.wait([reference], timeout=_POLL_S)[0]:
+        while not any_ready([reference], timeout_s=_POLL_S):
             raise_if_suspended()
         result: T = ray.get(reference)
     except BaseException:
@@ -246,39 +245,6 @@ def cancellable() -> Generator[Callable[[], None]]:
         yield check
     finally:
         _WAITING.remove(cancelled)
-
-
-def _leave_uv_alone() -> None:
-    """Keep Ray from packing the working directory where the command was started by ``uv run``.
-
-    Its hook sends the whole folder (photos, shards) to the workers, and fails where no
-    ``pyproject.toml`` lies in it. Our workers take the code that is installed where they run.
-    """
-    if os.environ.setdefault(_UV_HOOK, "0") != "0":
-        return  # the user wants it
-    if "ray" in sys.modules:  # which has read the variable already
-        constants: Any = import_module("ray._private.ray_constants")
-        setattr(constants, _UV_HOOK, False)
-
-
-@contextmanager
-def _keep_sigterm_handler() -> Generator[None]:
-    """Whatever comes while Ray starts meets the handler that was there before, and so after it.
-
-    ``ray.init`` sets its own at its very beginning, and takes seconds.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # handlers can be read and set in the main thread only, and ray.init leaves them too
-        return
-    handler = signal.getsignal(signal.SIGTERM)
-    private: Any = import_module("ray._private.utils")
-    setter = getattr(private, _SETTER, None)
-    setattr(private, _SETTER, lambda handler: None)
-    try:
-        yield
-    finally:
-        setattr(private, _SETTER, setter)
-        signal.signal(signal.SIGTERM, handler)
 
 
 def _cluster(*, local: bool) -> Cluster:

@@ -8,9 +8,10 @@ names of their types: so no library is loaded that did not raise one.
 import errno
 import random
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
+
+from flows.suspension import pausable_sleep
 
 T = TypeVar("T")
 
@@ -82,7 +83,7 @@ def retried(
                 raise
             pause_s = delay_s * random.uniform(1.0, 1.0 + _JITTER)
             say(number, error, pause_s)
-        time.sleep(pause_s)
+        pausable_sleep(pause_s)
     try:
         return call(len(delays_s))
     except Exception as error:

@@ -6,6 +6,7 @@ resumes it. Prefect looks between tasks; a task that takes hours looks itself, b
 
 import contextvars
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
@@ -30,6 +31,18 @@ def raise_if_suspended() -> None:
     context = FlowRunContext.get()
     if context is not None:
         context.flow_run_suspension_request.raise_if_requested()
+
+
+def pausable_sleep(seconds: float, *, every_s: float = 0.5) -> None:
+    """Sleep, unless the run is paused before that.
+
+    Raises:
+        Pause: it was.
+    """
+    end_s = time.monotonic() + seconds
+    while (left_s := end_s - time.monotonic()) > 0:
+        raise_if_suspended()
+        time.sleep(min(every_s, left_s))
 
 
 def begun_before() -> bool:

@@ -14,6 +14,7 @@ from flows.artifacts import publish_table
 from flows.cards import write_card
 from flows.display import TrainingDisplay
 from flows.failed_runs import advised, explain
+from flows.finishing import finishing
 from flows.mlflow_run import TrainingRun
 from flows.names import Dataset, model_path, split_dataset
 from flows.outcomes import TrainOutcome
@@ -120,7 +121,7 @@ def starting_point(params: TrainParams) -> TrainParams:
 def fit_layers(params: TrainParams, version: DatasetVersion, run: TrainingRun) -> "TrainResult":
     """Train on Ray; what happens shows while it does, and goes into its MLflow run.
 
-    A run that is paused stops with a checkpoint; resumed, it goes on from it.
+    A run that is paused or cancelled stops with a checkpoint, and goes on from it later.
     """
     from flows.ray_session import ray_session
     from hcp.training.ray import fit
@@ -147,17 +148,19 @@ def fit_layers(params: TrainParams, version: DatasetVersion, run: TrainingRun) -
         closing(meter),
         when_suspended(partial(ask_all, in_grace=False)),
     ):
+        train = partial(
+            fit,
+            params.training,
+            dataset=version,
+            base=model_path(params.base, "base"),
+            out=params.out,
+            workers=placed(params, cluster),
+            resume=params.resume,
+            on_event=on_event,
+            on_note=log.warning,
+        )
         try:
-            return fit(
-                params.training,
-                dataset=version,
-                base=model_path(params.base, "base"),
-                out=params.out,
-                workers=placed(params, cluster),
-                resume=params.resume,
-                on_event=on_event,
-                on_note=log.warning,
-            )
+            return finishing(train, ask=ask_all)
         except TrainingStoppedError:
             raise_if_suspended()
             raise

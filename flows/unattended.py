@@ -10,6 +10,7 @@ from prefect import get_run_logger
 from prefect.runtime import flow_run
 
 from flows.artifacts import Cell, publish_table
+from flows.finishing import leaves_quickly, signals_as_they_are
 from flows.limits import time_limit
 from flows.locks import root_lock
 from flows.retries import DELAYS_S, retried
@@ -42,7 +43,12 @@ def unattended(
 
             delays_s = DELAYS_S if nobody_waits() else ()
             limits = getattr(params, "limits", None)
-            with _lock(params, writes), time_limit(limits) if limits else nullcontext():
+            with (
+                leaves_quickly() if nobody_waits() else nullcontext(),
+                signals_as_they_are(),
+                _lock(params, writes),
+                time_limit(limits) if limits else nullcontext(),
+            ):
                 return retried(attempt, say=_Said(len(delays_s)), delays_s=delays_s)
 
         return run

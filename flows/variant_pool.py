@@ -2,15 +2,17 @@
 
 import concurrent.futures
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.artifacts import Progress
+from flows.finishing import finishing
 from flows.outcomes import VariantOutcome
 from flows.ray_session import cancel_remote
 from flows.variant_run import VariantJob, run_variant
-from hcp.training.stopping import StopRequest, ask_all, sigterm_asks
+from hcp.training.stopping import StopRequest, ask_all
 from storage.errors import HcpError, TrainingStoppedError
 
 _POLL_S = 0.5
@@ -24,25 +26,28 @@ def run_all(
 
     Each runs in a thread of its own, which does nothing but wait for Ray.
 
+    Args:
+        jobs: the variants.
+        at_a_time: how many.
+        grace_s: how long one who sends SIGTERM waits.
+
     Raises:
-        TrainingStoppedError: SIGTERM came, and none is running any more.
+        TerminationSignal, KeyboardInterrupt: one came, and none is running any more.
     """
-    with (
-        sigterm_asks(grace_s) as request,
-        ThreadPoolTaskRunner(max_workers=at_a_time) as runner,
-    ):
+    request = StopRequest(grace_s)
+    return finishing(partial(_run_all, jobs, at_a_time, request), ask=request.ask)
+
+
+def _run_all(
+    jobs: Sequence[VariantJob], at_a_time: int, request: StopRequest
+) -> tuple[list[VariantOutcome], dict[str, str]]:
+    with ThreadPoolTaskRunner(max_workers=at_a_time) as runner:
         futures: list[Any] = [
             runner.submit(run_variant, parameters={"job": job, "stopping": lambda: request.asked})
             for job in jobs
         ]
-        try:
-            wait_for(futures, request)
-        except BaseException:  # Ctrl-C, or a flow run that was cancelled twice
-            request.ask()
-            wait_for(futures, request)
-            raise
+        wait_for(futures, request)
     if request.asked:
-        request.hand_on()
         raise TrainingStoppedError(
             "the ablation stopped, as asked; started again with the same parameters it goes on"
         )

@@ -15,6 +15,7 @@ from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, Ray
 from priors.extract import UNITS_IN_FLIGHT
 from priors.poison import UnitTask
 from priors.reports import ReportSum, UnitReport
+from priors.waiting import any_ready
 from storage.errors import HcpError
 from storage.records import Unit
 
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 # torch's: a batch of one did not fit. Taken for a death, it is tried again, and the photo found.
 _DEATHS = (RayActorError, OutOfMemoryError, NodeDiedError, ObjectLostError, torch.OutOfMemoryError)
-_POLL_S, _PATIENCE_S = 1.0, 30.0
+_POLL_S, _PATIENCE_S = 0.25, 30.0  # a signal is seen between two polls
 
 
 class PoolError(HcpError):
@@ -116,7 +117,7 @@ class Driver:
             if not waiting and (not starting or not self._has_work()):
                 return
             self._listeners.while_waiting()
-            done, _ = ray.wait(waiting + starting, num_returns=1, timeout=_POLL_S)
+            done = any_ready(waiting + starting, timeout_s=_POLL_S)
             self._say_where_nothing_works(bool(waiting))
             for ref in done:
                 self._settle(ref)

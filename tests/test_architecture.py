@@ -41,6 +41,7 @@ RAY_MODULES = {
     "flows/worker_logs.py",
     "priors/pool.py",
     "priors/pool_driver.py",
+    "priors/waiting.py",
     "priors/remote_decode.py",
     "hcp/training/ray.py",
     "hcp/training/cluster_name.py",

@@ -1,19 +1,11 @@
-"""prefect.yaml on a real server: deployments, cron schedules, the automation, cancelling."""
+"""prefect.yaml on a real server: deployments, cron schedules, the automation."""
 
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 
-import psutil
 import pytest
 
-from demo.world.dataset import DrawnFolder, write_folder
 from flows.provision import provision
-from tests.flows.flow_samples import ROOT, rebuild_params
+from tests.flows.flow_samples import ROOT
 
 pytestmark = [pytest.mark.prefect, pytest.mark.slow]
 
@@ -118,76 +110,6 @@ def test_a_new_dataset_version_starts_training_on_it(deployed: dict[str, str]) -
         run = client.read_flow_run(new)
         assert run.parameters["dataset"] == published
         assert run.parameters["params"]["base"] == "variable:hcp_base"  # read when it starts
-
-
-@pytest.fixture
-def worker(deployed: dict[str, str], tmp_path: Path) -> Iterator[None]:
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "hcp"]
-    with (tmp_path / "worker.log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, "--type", "process", "--name", "test"],
-            env=deployed | {"PREFECT_WORKER_QUERY_SECONDS": "1"},
-            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        yield
-        # It would wait for the run that the automation's test has started, too.
-        family = [process, *psutil.Process(process.pid).children(recursive=True)]
-        for member in family:
-            with suppress(psutil.NoSuchProcess):
-                member.kill()
-        process.wait(30)
-
-
-@pytest.mark.ray
-def test_cancelling_a_run_ends_its_ray_work(
-    worker: None, drawn: DrawnFolder, tmp_path: Path
-) -> None:
-    from prefect.client.orchestration import get_client
-    from prefect.states import Cancelling
-
-    many = write_folder(tmp_path / "many", n=300, seed=3000)
-    params = rebuild_params(many, tmp_path / "data").model_copy(update={"gpus_per_actor": 0.0})
-    with get_client(sync_client=True) as client:
-        deployment = client.read_deployment_by_name("rebuild-dataset/nightly")
-        run = client.create_flow_run_from_deployment(
-            deployment.id, parameters={"params": params.model_dump(mode="json")}
-        )
-        deadline = time.monotonic() + 150
-        while not list((tmp_path / "data").glob("shards/*.json")):
-            assert time.monotonic() < deadline, client.read_flow_run(run.id).state
-            time.sleep(0.2)
-        ray_before = _ray_processes()
-        client.set_flow_run_state(run.id, Cancelling(), force=True)
-        asked = time.monotonic()
-        _, alive = psutil.wait_procs(ray_before, timeout=60)
-        gone_s = time.monotonic() - asked
-        assert alive == []
-        assert gone_s < 20  # 8.6 s were seen on two quiet cores, Prefect's own way included
-        states = _wait_final(client, run.id)
-        assert states[-1] == "Cancelled"
-        assert "Crashed" not in states
-    assert ray_before
-    assert len(list((tmp_path / "data").glob("shards/*.json"))) < 30
-
-
-def _ray_processes() -> list[psutil.Process]:
-    mine = psutil.Process(os.getpid()).children(recursive=True)
-    return [p for p in mine if p.is_running() and "ray" in " ".join(p.cmdline()).lower()]
-
-
-def _wait_final(client, run_id, limit_s: float = 90) -> list[str]:
-    deadline = time.monotonic() + limit_s
-    names: list[str] = []
-    while time.monotonic() < deadline:
-        state = client.read_flow_run(run_id).state
-        if not names or names[-1] != state.name:
-            names.append(state.name)
-        if state.is_final():
-            time.sleep(3)  # a second, wrong final state would follow at once
-            names.append(client.read_flow_run(run_id).state.name)
-            return names
-        time.sleep(0.2)
-    return names
 
 
 def _runs_of(client, flow_id) -> set:

@@ -91,8 +91,8 @@ def test_d03_ray_does_not_pack_the_folder_under_uv_run(early: bool, tmp_path: Pa
     program = f"""
         import sys
         {"import ray" if early else ""}
-        from flows.ray_session import _leave_uv_alone
-        _leave_uv_alone()
+        from flows.ray_inside import leave_uv_alone
+        leave_uv_alone()
         import ray
         from ray._private.runtime_env.uv_runtime_env_hook import _get_uv_run_cmdline
         from ray._private.worker import _maybe_modify_runtime_env

@@ -102,7 +102,7 @@ def test_what_is_wrong_stays_wrong() -> None:
 
 def test_pauses_grow_and_a_success_ends_them(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("time.sleep", pauses.append)
+    monkeypatch.setattr("flows.retries.pausable_sleep", pauses.append)
     said: list[int] = []
 
     def call(number: int) -> str:
