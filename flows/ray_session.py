@@ -155,7 +155,7 @@ def ray_session(address: str | None = None) -> Generator[Cluster]:
     _IS_LOCAL[0] = target == "local"
     try:
         with ends_with_us():
-            context = ray.init(**options)
+            context: Any = ray.init(**options)
         if _IS_LOCAL[0]:
             end_at_once(context.address_info["session_dir"])
         cluster = _cluster(local=_IS_LOCAL[0])

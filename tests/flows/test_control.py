@@ -107,7 +107,8 @@ def lives(process: psutil.Process) -> bool:
 
 def at_work(processes: list[psutil.Process]) -> list[psutil.Process]:
     """Those of Ray's that compute something."""
-    return [process for process in processes if "ray::" in command(process)]
+    found = [process for process in processes if "ray::" in command(process)]
+    return [process for process in found if "Agent" not in command(process)]
 
 
 def command(process: psutil.Process) -> str:
@@ -143,9 +144,6 @@ def seconds_to_end(run: Run, state: str, family: list[psutil.Process]) -> dict[s
         for name, true in wanted.items():
             if name not in ends and true():
                 ends[name] = round(time.monotonic() - begun, 2)
-        if time.monotonic() - begun > 8:
-            print(round(time.monotonic() - begun), [command(p)[:90] for p in family if lives(p)])
-            time.sleep(5)
         assert time.monotonic() - begun < 120, (ends, run.history)
         time.sleep(0.05)
     return ends

@@ -23,7 +23,7 @@ def test_what_a_signals_handler_raises_is_raised() -> None:
         raise Ended
 
     with ray_session("local"):
-        reference = ray.remote(time.sleep).remote(60)
+        reference = ray.remote(lambda: time.sleep(60)).remote()
         before = signal.signal(signal.SIGTERM, end)
         threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
         try:
