@@ -22,15 +22,18 @@ logger = logging.getLogger(__name__)
 
 _SIGNALS = (TerminationSignal, KeyboardInterrupt)  # SIGTERM, Ctrl-C
 
+_AGAIN_S = 0.5  # what is to hear it may have just begun
+
 T = TypeVar("T")
 
 
 def finishing(call: Callable[[], T], *, ask: Callable[[], None]) -> T:
-    """Call, in a thread where this is the main one; the first signal only asks it to end.
+    """Call, in a thread where this is the main one; the first signal only asks for its end.
 
     Args:
         call: what takes its time.
-        ask: called once, at the first SIGTERM or Ctrl-C, in the main thread; must make it return.
+        ask: called at the first SIGTERM or Ctrl-C, and again until the call returns, which it must
+            bring about; in the main thread.
 
     Raises:
         TerminationSignal, KeyboardInterrupt: one came, and the call has ended; or the second one
@@ -50,8 +53,9 @@ def finishing(call: Callable[[], T], *, ask: Callable[[], None]) -> T:
     except _SIGNALS:
         if future.done():
             raise
-        ask()
-        wait([future])
+        while not future.done():
+            ask()
+            wait([future], timeout=_AGAIN_S)
         if (error := future.exception()) is not None:
             logger.warning("ended as asked: %s", error)
         raise

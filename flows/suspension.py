@@ -53,14 +53,16 @@ def begun_before() -> bool:
 
 @contextmanager
 def when_suspended(call: Callable[[], None], *, every_s: float = 0.5) -> Generator[None]:
-    """While the block waits for something, call once, from a thread, where the run is paused."""
+    """While the block waits for something, call, from a thread, where the run is paused.
+
+    And again until the block ends: what is to hear it may have just begun.
+    """
     ended = threading.Event()
 
     def watch() -> None:
         while not ended.wait(every_s):
             if suspended():
                 call()
-                return
 
     context = contextvars.copy_context()
     thread = threading.Thread(target=lambda: context.run(watch), daemon=True, name="hcp-suspension")

@@ -80,7 +80,7 @@ def test_the_second_signal_ends_it_at_once() -> None:
     begun = time.monotonic()
     with pytest.raises(TerminationSignal):
         finishing(lambda: never.wait(60), ask=lambda: asked.append(time.monotonic()))
-    assert len(asked) == 1
+    assert asked
     assert time.monotonic() - begun < 30
     never.set()
 

@@ -1,4 +1,4 @@
-"""What a run does when it is paused: all that waits in it ends, once, by Prefect's own signal."""
+"""What a run does when it is paused: all that waits in it ends by Prefect's own signal."""
 
 import threading
 import time
@@ -53,17 +53,17 @@ def test_a_paused_run_ends_by_prefects_own_signal(run: FlowRunContext) -> None:
     assert not issubclass(Pause, Exception)  # no handler of errors takes it for one
 
 
-def test_who_waits_is_told_once_from_another_thread(run: FlowRunContext) -> None:
+def test_who_waits_is_told_from_another_thread(run: FlowRunContext) -> None:
     told: list[str] = []
     with when(lambda: told.append(threading.current_thread().name), every_s=0.01):
         time.sleep(0.05)
         assert told == []
         pause(run)
         deadline = time.monotonic() + 10
-        while not told and time.monotonic() < deadline:
+        while len(told) < 2 and time.monotonic() < deadline:  # again: it may have begun since
             time.sleep(0.01)
-        time.sleep(0.05)
-    assert told == ["hcp-suspension"]
+    assert len(told) >= 2
+    assert set(told) == {"hcp-suspension"}
 
 
 def test_a_long_pause_between_two_tries_ends_with_the_run(run: FlowRunContext) -> None:
