@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 _SIGNALS = (TerminationSignal, KeyboardInterrupt)  # SIGTERM, Ctrl-C
 
-_AGAIN_S = 0.5  # what is to hear it may have just begun
+_AGAIN_S = 0.5  # what is asked may have just begun
 
 T = TypeVar("T")
 
@@ -30,14 +30,16 @@ T = TypeVar("T")
 def finishing(call: Callable[[], T], *, ask: Callable[[], None]) -> T:
     """Call, in a thread where this is the main one; the first signal only asks for its end.
 
+    So does the end of the time that it has (``flows.limits.time_limit``).
+
     Args:
         call: what takes its time.
         ask: called at the first SIGTERM or Ctrl-C, and again until the call returns, which it must
             bring about; in the main thread.
 
     Raises:
-        TerminationSignal, KeyboardInterrupt: one came, and the call has ended; or the second one
-            came, and nobody waits for it any more.
+        TerminationSignal, KeyboardInterrupt, TimeoutError: one came, and the call has ended; or a
+            second one came, and nobody waits for it any more.
     """
     if threading.current_thread() is not threading.main_thread():
         return call()  # no signal is handled here: who runs the thread asks
@@ -48,14 +50,18 @@ def finishing(call: Callable[[], T], *, ask: Callable[[], None]) -> T:
     )
     try:
         thread.start()
-        wait([future])
+        while not wait([future], timeout=_AGAIN_S).done:
+            pass  # a time limit's exception may be raised between two calls only
         return future.result()
-    except _SIGNALS:
+    except BaseException as reason:
         if future.done():
             raise
-        while not future.done():
-            ask()
-            wait([future], timeout=_AGAIN_S)
+        try:
+            while not future.done():
+                ask()
+                wait([future], timeout=_AGAIN_S)
+        except _SIGNALS:
+            raise reason from None
         if (error := future.exception()) is not None:
             logger.warning("ended as asked: %s", error)
         raise

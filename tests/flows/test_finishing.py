@@ -12,6 +12,7 @@ from prefect.exceptions import TerminationSignal
 from prefect.utilities.engine import can_ack_control_intent, capture_sigterm
 
 from flows.finishing import finishing, signals_as_they_are
+from flows.limits import RunLimits, RunTimeoutError, time_limit
 
 VARIABLE = ContextVar[str]("VARIABLE")
 
@@ -83,6 +84,13 @@ def test_the_second_signal_ends_it_at_once() -> None:
     assert asked
     assert time.monotonic() - begun < 30
     never.set()
+
+
+def test_the_time_limit_asks_too() -> None:
+    asked = threading.Event()
+    with pytest.raises(RunTimeoutError), time_limit(RunLimits(timeout_h=2 / 3600)):
+        finishing(lambda: asked.wait(30), ask=asked.set)
+    assert asked.is_set()
 
 
 def test_in_another_thread_it_is_a_plain_call() -> None:
