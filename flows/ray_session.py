@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from flows.gpu_here import asked_gpu_missing, warn_of_missing_gpu
 from flows.links import show_dashboard
 from flows.machine import Machine, this_machine
-from flows.ray_inside import end_at_once, ends_with_us, leave_uv_alone
+from flows.ray_inside import end, end_at_once, ends_with_us, leave_uv_alone
 from flows.run_log import collected, inside_session, sink_name
 from flows.suspension import raise_if_suspended
 from flows.worker_logs import NAMESPACE, runtime_env
@@ -166,7 +166,7 @@ def ray_session(address: str | None = None) -> Generator[Cluster]:
             show_dashboard(context, ray.get_runtime_context().get_job_id())
             yield cluster
     finally:
-        ray.shutdown()  # what was started, also where a signal came in the middle of it
+        end(ours=_IS_LOCAL[0])  # also where a signal came in the middle of the start
 
 
 def local_resources(machine: Machine) -> dict[str, int]:

@@ -46,9 +46,16 @@ def pausable_sleep(seconds: float, *, every_s: float = 0.5) -> None:
 
 
 def begun_before() -> bool:
-    """Whether this flow run was begun before: a retry, or one that was resumed."""
+    """Whether this flow run was begun before: a retry, or one that was resumed.
+
+    Prefect does not count the latter among a run's starts; it has an earlier first start then.
+    """
     context = FlowRunContext.get()
-    return context is not None and context.flow_run is not None and context.flow_run.run_count > 1
+    run = context.flow_run if context is not None else None
+    if run is None or run.state is None:
+        return False
+    first = run.start_time
+    return run.run_count > 1 or (first is not None and run.state.timestamp > first)
 
 
 @contextmanager

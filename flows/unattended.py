@@ -7,13 +7,13 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from prefect import get_run_logger
-from prefect.runtime import flow_run
 
 from flows.artifacts import Cell, publish_table
 from flows.finishing import leaves_quickly, signals_as_they_are
 from flows.limits import time_limit
 from flows.locks import root_lock
 from flows.retries import DELAYS_S, retried
+from flows.suspension import begun_before
 
 C = TypeVar("C", bound=Any)
 P = ParamSpec("P")
@@ -38,7 +38,7 @@ def unattended(
         @wraps(function)
         def run(params: C, /, *args: P.args, **kwargs: P.kwargs) -> R:
             def attempt(number: int) -> R:
-                is_again = number > 0 or (flow_run.run_count or 0) > 1
+                is_again = number > 0 or begun_before()
                 return function(_resumed(params) if is_again else params, *args, **kwargs)
 
             delays_s = DELAYS_S if nobody_waits() else ()

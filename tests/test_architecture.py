@@ -37,6 +37,7 @@ RAY_MODULES = {
     "flows/ray_metrics.py",
     "flows/ray_session.py",
     "flows/told.py",
+    "flows/ray_inside.py",
     "flows/autoscaler.py",
     "flows/worker_logs.py",
     "priors/pool.py",

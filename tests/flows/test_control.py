@@ -164,7 +164,6 @@ def test_a_rebuild_is_cancelled_and_killed(
     family = run.family()
     run.set(Cancelling())
     ends = seconds_to_end(run, "Cancelled", family)
-    print("rebuild", ends, run.history)
     record_property("cancelled_s", ends)
     first = committed()
     assert "Crashed" not in run.history
@@ -175,7 +174,6 @@ def test_a_rebuild_is_cancelled_and_killed(
     family = run.family()
     run.engine().kill()
     ends = seconds_to_end(run, "Crashed", family)
-    print("rebuild", ends, run.history)
     record_property("killed_s", ends)
 
 
@@ -208,7 +206,6 @@ def test_a_training_is_paused_resumed_and_cancelled(
     family = run.family()
     run.set(Suspended(timeout_seconds=3600))
     ends = seconds_to_end(run, "Suspended", family)
-    print("train", ends, run.history)
     record_property("paused_s", ends)
     first = saved()
     assert steps() == first >= 20
@@ -218,7 +215,6 @@ def test_a_training_is_paused_resumed_and_cancelled(
     family = run.family()
     run.set(Cancelling())
     ends = seconds_to_end(run, "Cancelled", family)
-    print("train", ends, run.history)
     record_property("cancelled_s", ends)
     assert saved() == steps() >= first + 20
     assert "Crashed" not in run.history

@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flows.machine import Machine
@@ -68,6 +69,8 @@ def test_sessions_nest_and_leave_the_signal_handler() -> None:
             cancel_remote()
             thread.join(0.5)
         assert len(errors) == 1
+        family = psutil.Process().children(recursive=True)
+    assert psutil.wait_procs(family, timeout=30)[1] == []
     assert not ray.is_initialized()
     assert signal.getsignal(signal.SIGTERM) is handler
 

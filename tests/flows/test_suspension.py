@@ -3,13 +3,15 @@
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.exceptions import Pause
 from prefect.flows import Flow
-from prefect.states import Suspended
+from prefect.states import Running, Suspended
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.suspension import begun_before, pausable_sleep, raise_if_suspended, suspended
@@ -19,14 +21,14 @@ from flows.suspension import when_suspended as when
 @pytest.fixture
 def run() -> Iterator[FlowRunContext]:
     """The context of a flow run, as Prefect's engine makes it, without a server."""
-    with context_of(run_count=1) as made:
+    with context_of() as made:
         yield made
 
 
-def context_of(*, run_count: int) -> FlowRunContext:
+def context_of(**run: Any) -> FlowRunContext:
     return FlowRunContext.model_construct(
         flow=Flow(lambda: None, name="tried"),
-        flow_run=FlowRun.model_construct(run_count=run_count),
+        flow_run=FlowRun.model_construct(**run),
         task_runner=ThreadPoolTaskRunner(),
     )
 
@@ -80,7 +82,22 @@ def test_a_sleep_lasts_as_long_as_it_should(run: FlowRunContext) -> None:
     assert 0.2 <= time.monotonic() - begun < 10
 
 
-@pytest.mark.parametrize(("count", "expected"), [(0, False), (1, False), (2, True)])
-def test_a_retry_and_a_resumed_run_were_begun_before(count: int, expected: bool) -> None:
-    with context_of(run_count=count):
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+LATER = NOON + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("count", "now", "expected"),
+    [(1, NOON, False), (2, LATER, True), (1, LATER, True)],
+    ids=["first", "retry", "resumed"],  # which Prefect does not count
+)
+def test_a_retry_and_a_resumed_run_were_begun_before(
+    count: int, now: datetime, expected: bool
+) -> None:
+    with context_of(run_count=count, start_time=NOON, state=Running(timestamp=now)):
         assert begun_before() is expected
+
+
+def test_a_run_that_has_no_start_yet_was_not_begun_before() -> None:
+    with context_of(run_count=0, start_time=None, state=None):
+        assert not begun_before()
