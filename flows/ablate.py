@@ -4,12 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from prefect import flow, get_run_logger, task
+from prefect import get_run_logger, task
 
 from flows.answers import learnt, question_table, runs_of, table_row
 from flows.artifacts import Cell, publish_markdown, publish_table
 from flows.drawing import keep_base_pictures, tasks_of, tasks_on
-from flows.failed_runs import advised, explain
+from flows.failed_runs import flow
 from flows.judge import check_before
 from flows.mlflow_run import AblationRun
 from flows.names import split_dataset
@@ -49,8 +49,7 @@ class AblationError(HcpError):
         return AblationError, (str(self), self.outcome)
 
 
-@flow(name="ablate-hcp", flow_run_name=ablate_name, on_failure=[explain], on_crashed=[explain])
-@advised
+@flow(name="ablate-hcp", flow_run_name=ablate_name)
 @unattended()
 def ablate_hcp(params: AblateParams) -> AblateOutcome:
     """Train and evaluate each variant with the same data, seeds and steps; answer the questions.

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from prefect import flow, get_run_logger, task
+from prefect import get_run_logger, task
 
 from flows.artifacts import Progress, publish_table
 from flows.caching import CacheJob, CacheReport, shard_units
 from flows.extraction import pool_of, with_room
-from flows.failed_runs import advised, explain
+from flows.failed_runs import flow
 from flows.names import model_path, split_dataset
 from flows.outcomes import CacheOutcome
 from flows.params import CacheParams
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 _NAMED = 20  # bad samples in the table
 
 
-@flow(name="cache-dataset", flow_run_name=cache_name, on_failure=[explain], on_crashed=[explain])
-@advised
+@flow(name="cache-dataset", flow_run_name=cache_name)
 @unattended(writes=lambda params: split_dataset(params.dataset)[0])
 def cache_dataset(params: CacheParams) -> CacheOutcome:
     """Encode a dataset version for a base, so that training needs neither VAE nor text encoder.

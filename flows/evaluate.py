@@ -4,12 +4,12 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from prefect import flow, get_run_logger, task
+from prefect import get_run_logger, task
 
 from flows.artifacts import Cell, publish_link, publish_markdown, publish_picture, publish_table
 from flows.cards import add_evaluation
 from flows.compare_page import beside_report, save_page
-from flows.failed_runs import advised, explain
+from flows.failed_runs import flow
 from flows.jobs import EvaluationJob, EvaluationResult, plan_evaluation, run_evaluation
 from flows.links import show_model
 from flows.mlflow_run import add_report
@@ -33,8 +33,7 @@ REPORT_NAME, SCORES_NAME = "report.html", "scores.json"
 WHY = "not measured"  # column of the reasons
 
 
-@flow(name="evaluate-hcp", flow_run_name=evaluate_name, on_failure=[explain], on_crashed=[explain])
-@advised
+@flow(name="evaluate-hcp", flow_run_name=evaluate_name)
 @unattended()
 def evaluate_hcp(params: EvaluateParams) -> EvaluateOutcome:
     """Compare a checkpoint with its base and the champion on the same prompts and seeds.

@@ -5,6 +5,7 @@ from functools import wraps
 from textwrap import wrap
 from typing import Any, ParamSpec, TypeVar
 
+import prefect
 from prefect import get_client
 from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.objects import FlowRun, State
@@ -27,6 +28,21 @@ UNKNOWN = (
 PATIENCE_S = 20.0  # for a server that is away
 _SHOWN = 4000  # characters of a message: Ray's hold whole tracebacks
 _COLUMNS = 84  # that a page of Prefect's shows beside its own facts
+
+
+def flow(*, name: str, flow_run_name: Callable[[], str]) -> Callable[[Callable[P, R]], Flow[P, R]]:
+    """Prefect's ``@flow``, of runs that say what to do where they fail.
+
+    It has that name too: Prefect looks for it in the source of a flow that it cannot load.
+    """
+
+    def decorate(function: Callable[P, R]) -> Flow[P, R]:
+        prefects = prefect.flow(
+            name=name, flow_run_name=flow_run_name, on_failure=[explain], on_crashed=[explain]
+        )
+        return prefects(advised(function))
+
+    return decorate
 
 
 def advised(function: Callable[P, R]) -> Callable[P, R]:

@@ -5,12 +5,12 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 from pydantic import BaseModel, ValidationError
 
 from flows.artifacts import publish_markdown
 from flows.evaluate import evaluate_hcp
-from flows.failed_runs import advised, explain
+from flows.failed_runs import flow
 from flows.judge import check_before
 from flows.names import model_path
 from flows.outcomes import PipelineOutcome
@@ -34,13 +34,7 @@ _NOT_COUNTED = {
 }  # fmt: skip
 
 
-@flow(
-    name="rebuild-and-train",
-    flow_run_name=pipeline_name,
-    on_failure=[explain],
-    on_crashed=[explain],
-)
-@advised
+@flow(name="rebuild-and-train", flow_run_name=pipeline_name)
 @unattended()
 def rebuild_and_train(params: RebuildAndTrainParams) -> PipelineOutcome:
     """Run rebuild-dataset, train-hcp and evaluate-hcp as subflows over one Ray connection.

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from prefect import flow, get_run_logger, task
+from prefect import get_run_logger, task
 from prefect.events import emit_event
 from prefect.runtime import flow_run
 
@@ -24,7 +24,7 @@ from flows.extraction import (
     version_facts,
     with_room,
 )
-from flows.failed_runs import advised, explain
+from flows.failed_runs import flow
 from flows.figures import extraction_note, reject_rows, speed_row
 from flows.params import RebuildParams
 from flows.ray_metrics import Metered, UnitMetrics
@@ -45,14 +45,7 @@ if TYPE_CHECKING:
     from priors.reports import PoolReport, UnitReport
 
 
-@flow(
-    name="rebuild-dataset",
-    flow_run_name=rebuild_name,
-    log_prints=False,
-    on_failure=[explain],
-    on_crashed=[explain],
-)
-@advised
+@flow(name="rebuild-dataset", flow_run_name=rebuild_name)
 @unattended(writes=lambda params: params.root)
 def rebuild_dataset(params: RebuildParams) -> str:
     """Extract pose and mask priors from captioned photos; return the dataset version's id.

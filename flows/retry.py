@@ -4,11 +4,11 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from prefect import flow, get_run_logger, task
+from prefect import get_run_logger, task
 
 from flows.artifacts import publish_table
 from flows.extraction import RebuildJob, rebuild_job
-from flows.failed_runs import advised, explain
+from flows.failed_runs import flow
 from flows.params import RebuildParams, RetryParams
 from flows.rebuild import extract, plan_work, publish, run_extractors
 from flows.run_names import rebuild_title, rename, retry_name
@@ -21,14 +21,7 @@ from storage.records import RejectReason
 from storage.retries import merge_retry, units_to_retry
 
 
-@flow(
-    name="retry-failed",
-    flow_run_name=retry_name,
-    log_prints=False,
-    on_failure=[explain],
-    on_crashed=[explain],
-)
-@advised
+@flow(name="retry-failed", flow_run_name=retry_name)
 @unattended(writes=lambda params: params.root)
 def retry_failed(params: RetryParams) -> str:
     """Try rejects of ``params.reasons`` again; return the id of the version that has what works.

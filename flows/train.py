@@ -7,13 +7,13 @@ from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from prefect import flow, get_run_logger, task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.artifacts import publish_table
 from flows.cards import write_card
 from flows.display import TrainingDisplay
-from flows.failed_runs import advised, explain
+from flows.failed_runs import flow
 from flows.finishing import finishing
 from flows.mlflow_run import TrainingRun
 from flows.names import Dataset, model_path, split_dataset
@@ -42,8 +42,7 @@ if TYPE_CHECKING:
 LOSSES = ("loss", "denoise", "alignment")
 
 
-@flow(name="train-hcp", flow_run_name=train_name, on_failure=[explain], on_crashed=[explain])
-@advised
+@flow(name="train-hcp", flow_run_name=train_name)
 @unattended(writes=lambda params: (params.out, training_part(params)))
 def train_hcp(params: TrainParams, dataset: Dataset | None = None) -> TrainOutcome:
     """Fine-tune HcP layers into a frozen base; return the checkpoint and its losses.
