@@ -15,7 +15,8 @@ from flows.mlflow_run import AblationRun
 from flows.names import split_dataset
 from flows.outcomes import AblateOutcome, VariantOutcome
 from flows.params import AblateParams, EvaluateSettings, TrainParams
-from flows.ray_session import TASK_CPUS, Cluster, ray_session
+from flows.ray_cluster import TASK_CPUS, Cluster
+from flows.ray_session import ray_session
 from flows.run_names import ablate_name
 from flows.unattended import unattended
 from flows.variant_pool import run_all

@@ -16,8 +16,9 @@ from flows.artifacts import Cell, publish_table
 from flows.draw_progress import Drawn, Tell, counted, draw_progress
 from flows.draw_worker import DrawJob, PartReport, load_drawing
 from flows.params import EvaluateSettings
+from flows.ray_cluster import TASK_CPUS, Cluster
 from flows.ray_metrics import Metered, UnitMetrics
-from flows.ray_session import TASK_CPUS, TASK_RETRIES, Cluster, cancellable, run_remote
+from flows.ray_session import TASK_RETRIES, cancellable, run_remote
 from priors.config import PoolConfig
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from storage.layout import Root
 from storage.sources import NamedColumns, resolve_source
 
 if TYPE_CHECKING:
-    from flows.ray_session import Cluster
+    from flows.ray_cluster import Cluster
     from priors.decode import Decode
     from priors.extract import Extractor
 

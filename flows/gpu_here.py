@@ -77,16 +77,20 @@ def asked_gpu_missing() -> str:
 
 
 def warn_of_missing_gpu() -> None:
-    """Warn, in the flow run's log where there is one, if a GPU is missing that should be here."""
+    """Warn if a GPU is missing that should be here."""
+    if why := why_no_gpu(surroundings()):
+        warn_in_run(why)
+
+
+def warn_in_run(text: str) -> None:
+    """Warn in the flow run's log, where there is one."""
     from prefect.exceptions import MissingContextError
     from prefect.logging import get_run_logger
 
-    if not (why := why_no_gpu(surroundings())):
-        return
     try:
-        get_run_logger().warning(why)
+        get_run_logger().warning(text)
     except MissingContextError:
-        logger.warning(why)
+        logger.warning(text)
 
 
 def _cuda_build(here: Surroundings) -> str:

@@ -34,7 +34,7 @@ from storage.registry import CHAMPION, champion_of, checkpoint_place
 from storage.versions import DatasetVersion, open_version
 
 if TYPE_CHECKING:
-    from flows.ray_session import Cluster
+    from flows.ray_cluster import Cluster
     from hcp.training.metrics import StepMetrics
     from hcp.training.ray import TrainResult
     from hcp.training.watching import Event

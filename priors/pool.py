@@ -68,7 +68,7 @@ def run_units(
     A unit whose worker dies is tried again with a worker for itself; after ``max_attempts`` deaths
     its records are probed in halves until the ones that kill are alone; they are rejected as
     ``poison`` and the rest of the unit is committed. A lost machine is no unit's fault. On nodes
-    that join, ``config.spare`` workers start.
+    that join, ``config.spare`` workers start; a node that is being taken back gets no new units.
 
     Args:
         units: taken as workers get free; may be a generator.
@@ -98,7 +98,7 @@ def run_units(
         driver.run(Size(first=config.count, spare=config.spare or 0, most=asked.count))
     finally:
         for slot in driver.slots:
-            ray.kill(slot.actor, no_restart=True)
+            slot.end()
     return driver.total.total(
         n_actors=max(1, driver.n_used),
         n_deaths=driver.n_deaths,

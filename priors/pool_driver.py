@@ -1,10 +1,11 @@
-"""Hands out units to a pool's actors, counts deaths, replaces actors, adds some as nodes join."""
+"""Hands out units to a pool's actors, counts deaths, replaces actors, follows nodes that change."""
 
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from math import inf
 from time import monotonic
 from typing import Any
 
@@ -12,6 +13,7 @@ import ray
 import torch
 from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayActorError
 
+from priors.cluster_nodes import draining_nodes, living_nodes
 from priors.extract import UNITS_IN_FLIGHT
 from priors.poison import UnitTask
 from priors.reports import ReportSum, UnitReport
@@ -40,13 +42,18 @@ class Slot:
     node: str | None = None  # on which the actor started
     running: dict[Any, UnitTask] = field(default_factory=dict[Any, UnitTask])
     exclusive: bool = False
+    leaving: bool = False  # its node is being taken back: no new work
     used: bool = False  # an actor has started here
 
     def begin(self) -> None:
         """A new actor, without work."""
         self.actor = self.make()
         self.starting, self.node = self.actor.start.remote(), None
-        self.running, self.exclusive = {}, False
+        self.running, self.exclusive, self.leaving = {}, False, False
+
+    def end(self) -> None:
+        """Its actor ends, also one that is out of reach and may still live."""
+        ray.kill(self.actor, no_restart=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,14 +105,16 @@ class Driver:
         self._listeners = listeners
         self._max_attempts = max_attempts
         self._start_deaths = 0
-        self._nodes = _living_nodes()
+        self._nodes, self._draining = living_nodes(), set[str]()
         self._worked_s = monotonic()  # when an actor last had something to do
+        self._looked_s = -inf  # for nodes that are being taken back
 
     def run(self, size: Size) -> None:
         """Until every unit is reported."""
         for _ in range(size.first):
             self._add(self._new_actor)
         while True:
+            self._leave()
             for slot in self.slots:
                 self._feed(slot)
             if self._has_work():
@@ -137,8 +146,31 @@ class Driver:
     def _let_go(self) -> None:
         """Actors without work end, so that their nodes can be given back."""
         for slot in [slot for slot in self.slots if not slot.running]:
-            ray.kill(slot.actor, no_restart=True)
+            slot.end()
             self.slots.remove(slot)
+
+    def _leave(self) -> None:
+        """Where a node is being taken back, its actors end what they have, and begin elsewhere."""
+        if monotonic() - self._looked_s >= _POLL_S:
+            self._looked_s = monotonic()
+            self._note_draining()
+        for slot in self.slots:
+            if slot.leaving and not slot.running:
+                slot.end()
+                slot.begin()
+
+    def _note_draining(self) -> None:
+        for node, seconds in draining_nodes().items():
+            here = [slot for slot in self.slots if slot.node == node]
+            for slot in here:
+                slot.leaving = True
+            if here and node not in self._draining:
+                self._draining.add(node)
+                when = "" if seconds is None else f" in {max(0.0, seconds):.0f} s"
+                self._listeners.on_note(
+                    f"node {node[:8]} is being taken back{when}: it gets no new units, and its "
+                    f"{len(here)} workers begin on other nodes"
+                )
 
     def _say_where_nothing_works(self, working: bool) -> None:
         if working:
@@ -159,7 +191,7 @@ class Driver:
         return len(self._next) >= n
 
     def _feed(self, slot: Slot) -> None:
-        if slot.starting is not None or slot.exclusive:
+        if slot.starting is not None or slot.exclusive or slot.leaving:
             return
         if self._suspects:
             if not slot.running:  # else it drains first: a suspect needs a worker for itself
@@ -209,7 +241,7 @@ class Driver:
         self.n_deaths += 1
         first_line = str(error).strip().partition("\n")[0]
         tasks = list(slot.running.values())
-        if self._lost_its_node(slot):
+        if self._lost_its_node(slot) or getattr(error, "preempted", False):
             logger.warning("a node is lost, with a worker of %d units: %s", len(tasks), first_line)
             for task in tasks:
                 task.spared()
@@ -223,7 +255,7 @@ class Driver:
         again = [task for task in tasks if not task.suspect]
         self._suspects.extend(task for task in tasks if task.suspect)
         self._next.extendleft(task.unit for task in again)
-        ray.kill(slot.actor, no_restart=True)  # an unreachable one may still live
+        slot.end()
         slot.begin()
 
     def _blame(self, task: UnitTask, error: Exception, first_line: str) -> None:
@@ -238,10 +270,6 @@ class Driver:
 
     def _lost_its_node(self, slot: Slot) -> bool:
         """A spot machine that is taken back is no unit's fault."""
-        before, self._nodes = self._nodes, _living_nodes()
+        before, self._nodes = self._nodes, living_nodes()
         gone = before - self._nodes
-        return bool(gone) if slot.node is None else slot.node not in self._nodes
-
-
-def _living_nodes() -> set[str]:
-    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+        return slot.leaving or (bool(gone) if slot.node is None else slot.node not in self._nodes)

@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ def cluster_of_nodes(*, cpus: float = 0, dashboard: int | None = None) -> Genera
         cpus: of the head.
         dashboard: the port of Ray's pages; None: it has none.
     """
+    import ray
     from ray.cluster_utils import Cluster
 
     pages = {} if dashboard is None else {"include_dashboard": True, "dashboard_port": dashboard}
@@ -27,7 +30,19 @@ def cluster_of_nodes(*, cpus: float = 0, dashboard: int | None = None) -> Genera
     try:
         yield cluster
     finally:
+        if ray.is_initialized():  # a test that failed: else the cluster could not be ended
+            ray.shutdown()
         cluster.shutdown()
+
+
+def drain_node(address: str, node: str, *, seconds: float) -> None:
+    """Say that a node will be taken back, as a cloud's notice for a spot machine does."""
+    messages: Any = import_module("ray.core.generated.autoscaler_pb2")
+    client: Any = import_module("ray._raylet").GcsClient(address=address)
+    reason = messages.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+    deadline_ms = int((time.time() + seconds) * 1000)
+    accepted, why = client.drain_node(node, reason, "spot", deadline_ms)
+    assert accepted, why
 
 
 @contextmanager

@@ -35,11 +35,13 @@ OWNERS = {
 }
 RAY_MODULES = {
     "flows/ray_metrics.py",
+    "flows/ray_cluster.py",
     "flows/ray_session.py",
     "flows/told.py",
     "flows/ray_inside.py",
     "flows/autoscaler.py",
     "flows/worker_logs.py",
+    "priors/cluster_nodes.py",
     "priors/pool.py",
     "priors/pool_driver.py",
     "priors/waiting.py",

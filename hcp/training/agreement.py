@@ -29,8 +29,10 @@ class Agreement:
     world_size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     stop_asked: Callable[[], bool] = lambda: False  # whether this rank was asked to stop
+    save_asked: Callable[[], bool] = lambda: False  # whether it was asked for a checkpoint, once
     shard_size: Callable[[str], int] = lambda _: 1  # samples of a shard that hides its keys
     stop: bool = False  # some rank was asked to stop
+    save: bool = False  # some rank was asked for a checkpoint, after this step
     skipped: int = 0  # steps so far whose loss or gradient was not finite
     skipped_in_row: int = 0
     bad: Bad = field(default_factory=dict[str, dict[str, str]])
@@ -76,9 +78,9 @@ class Agreement:
         self, losses: Sequence[float], *, bad: Sequence[BadSample], problem: str | None
     ) -> list[float]:
         new = [each for each in bad if each.key not in self.bad.get(each.shard, {})]
-        flags = [float(self.stop_asked()), float(bool(new)), float(problem is not None)]
-        stop, found, failed, *sums = self._sum([*flags, *losses])
-        self.stop = self.stop or stop > 0
+        flags = (self.stop_asked(), self.save_asked(), bool(new), problem is not None)
+        stop, save, found, failed, *sums = self._sum([*map(float, flags), *losses])
+        self.stop, self.save = self.stop or stop > 0, save > 0
         if failed:
             problems: list[str | None] = gathered(problem, self.world_size)
             raise HcpError(next(text for text in problems if text is not None))

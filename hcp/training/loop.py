@@ -112,9 +112,20 @@ def _steps(
         if agreement.stop and not last:  # there is a grace time: nothing is looked at
             _checkpoint(trainer, around, loss=None, must=True)
             return
+        if hurry := agreement.save and not last:
+            _save_in_a_hurry(trainer, around)
         around.look()
-        if last or metrics.step % config.checkpoint_every == 0:
+        if last or (metrics.step % config.checkpoint_every == 0 and not hurry):
             _checkpoint(trainer, around, loss=around.validate(trainer), must=last)
+
+
+def _save_in_a_hurry(trainer: Trainer, around: Surroundings) -> None:
+    _checkpoint(trainer, around, loss=None, must=False)  # seconds are left: nothing is validated
+    if trainer.rank == 0:
+        around.on_note(
+            f"a node of this training is being taken back: checkpoint at step {trainer.step_done}, "
+            "from which it goes on, on other nodes, once that one is gone"
+        )
 
 
 def _checkpoint(trainer: Trainer, around: Surroundings, *, loss: float | None, must: bool) -> None:

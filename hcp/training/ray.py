@@ -19,6 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from hcp.training.cluster_name import cluster_named
 from hcp.training.config import TrainConfig, Workers
+from hcp.training.draining import NOTICES, Notices
 from hcp.training.follow import Follower
 from hcp.training.loop import RunEnd
 from hcp.training.metrics import StepMetrics
@@ -251,4 +252,7 @@ def _train_worker(loop: dict[str, Any]) -> RunEnd:
     ray.get(myself.execute.remote(note_sigterm))
     if place.rank == 0:
         watch(lambda: ray.get(mailbox.stopping.remote()))
+    # All workers ask together, in threads, so that no step waits for it; one of them is enough.
+    notices = NOTICES if place.rank == 0 else Notices()
+    notices.watch(ray.train.get_preemption_info)
     return train_worker(loop["job"], place, tell=mailbox.put.remote)

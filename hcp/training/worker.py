@@ -12,6 +12,7 @@ from hcp.training.agreement import gathered
 from hcp.training.batches import Batch, LoaderState, ahead, collate, iter_batches
 from hcp.training.checkpoints import CheckpointFolder, Kept
 from hcp.training.config import TrainConfig
+from hcp.training.draining import NOTICES
 from hcp.training.inputs import Inputs, open_inputs
 from hcp.training.loop import RunEnd, Surroundings, run_training
 from hcp.training.methods.names import trains_unet
@@ -73,7 +74,7 @@ def train_worker(job: TrainJob, place: Place, tell: Tell) -> RunEnd:
         resume(trainer, folder)
     except HcpError as error:
         return RunEnd(step=0, last=None, best=None, error=error)
-    trainer.agreement.stop_asked = ASKED.is_set
+    trainer.agreement.stop_asked, trainer.agreement.save_asked = ASKED.is_set, NOTICES.take
     sizes = {
         each.root.shard(shard, "tar"): count.train
         for each in inputs.versions

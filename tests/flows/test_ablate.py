@@ -8,7 +8,7 @@ import pytest
 from flows.ablate import AblationError, ablate_hcp, markdown_table, room_for, shared
 from flows.outcomes import AblateOutcome
 from flows.params import AblateParams, EvaluateSettings, TrainParams
-from flows.ray_session import Cluster
+from flows.ray_cluster import Cluster
 from hcp.training.config import Workers
 from storage.errors import HcpError
 

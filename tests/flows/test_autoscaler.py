@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from flows.autoscaler import Room
-from flows.ray_session import Cluster, ray_session
+from flows.ray_cluster import Cluster
+from flows.ray_session import ray_session
 from storage.errors import ClusterError
 from tests.ray_nodes import cluster_of_nodes, late_node
 

@@ -5,7 +5,7 @@ from prefect.logging import disable_run_logger
 
 from flows.drawing import PARTS_PER_TASK, Tasks, tasks_of
 from flows.params import EvaluateSettings
-from flows.ray_session import Cluster
+from flows.ray_cluster import Cluster
 from hcp.evaluation.results import EvaluationConfig
 
 CONFIG = EvaluationConfig(prompts=("a man", "a red car"), seeds=(0, 1), steps=1, batch_size=2)

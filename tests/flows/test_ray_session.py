@@ -13,14 +13,8 @@ import psutil
 import pytest
 
 from flows.machine import Machine
-from flows.ray_session import (
-    GIB,
-    Cluster,
-    cancel_remote,
-    local_resources,
-    ray_session,
-    run_remote,
-)
+from flows.ray_cluster import GIB, Cluster
+from flows.ray_session import cancel_remote, local_resources, ray_session, run_remote
 
 
 @pytest.mark.parametrize(

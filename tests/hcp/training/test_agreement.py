@@ -60,6 +60,16 @@ def test_a_wish_to_stop_stays() -> None:
     assert seen == [False, True, True]
 
 
+def test_a_wish_for_a_checkpoint_is_for_one_step() -> None:
+    wishes = iter([False, True, False])
+    agreement = Agreement(save_asked=lambda: next(wishes))
+    seen: list[bool] = []
+    for _ in range(3):
+        agreement.settle([0.0])
+        seen.append(agreement.save)
+    assert seen == [False, True, False]
+
+
 def test_finite() -> None:
     assert all_finite([0.0, -1e30])
     assert not all_finite([1.0, math.nan])
@@ -69,7 +79,9 @@ def test_finite() -> None:
 def rank(number: int, store: str, out: str) -> None:
     """One of two ranks: the second one finds a bad sample, is asked to stop, and fails."""
     torch.distributed.init_process_group("gloo", init_method=store, rank=number, world_size=2)
-    agreement = Agreement(world_size=2, stop_asked=lambda: number == 1)
+    agreement = Agreement(
+        world_size=2, stop_asked=lambda: number == 1, save_asked=lambda: number == 0
+    )
     means = agreement.settle([float(number), 4.0], bad=[BROKEN] if number else [])
     nan = agreement.settle([math.nan if number else 1.0])
     try:
@@ -77,7 +89,8 @@ def rank(number: int, store: str, out: str) -> None:
             agreement.fail("no more data", n_losses=1)
         agreement.settle([1.0])
     except HcpError as error:
-        torch.save((means, nan, agreement.stop, agreement.bad, str(error)), f"{out}/{number}")
+        wishes = (agreement.stop, agreement.save)
+        torch.save((means, nan, wishes, agreement.bad, str(error)), f"{out}/{number}")
     finally:
         torch.distributed.barrier()  # a rank whose peer has gone is aborted by gloo
         torch.distributed.destroy_process_group()
@@ -87,9 +100,9 @@ def rank(number: int, store: str, out: str) -> None:
 def test_two_ranks_know_the_same(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(rank, (f"file://{tmp_path}/store", str(tmp_path)), nprocs=2)
     for number in range(2):
-        means, nan, stop, bad, error = torch.load(tmp_path / str(number))
+        means, nan, wishes, bad, error = torch.load(tmp_path / str(number))
         assert means == [0.5, 4.0]
         assert not all_finite(nan)
-        assert stop
+        assert wishes == (True, True)
         assert bad == {"a.tar": {"k1": "no JPEG"}}
         assert error == "no more data"

@@ -146,6 +146,31 @@ def test_asked_to_stop_it_ends_after_the_step_with_a_checkpoint(
     assert all(torch.equal(a, b) for a, b in zip(before, again.parameters, strict=True))
 
 
+def test_before_its_machine_is_taken_back_there_is_a_checkpoint_and_it_goes_on(
+    dataset: DatasetVersion, pipeline: StableDiffusionPipeline, tmp_path: Path
+) -> None:
+    trainer = Trainer(pipeline, replace(CONFIG, steps=8, checkpoint_every=4))
+    trainer.agreement.save_asked = lambda: trainer.step_done in (2, 3)  # for steps 3 and 4
+    finished: list[list[int]] = []
+    folder = CheckpointFolder(str(tmp_path), keep=9)
+    validated: list[int] = []
+    around = Surroundings(
+        folder=folder, n_shards=1, n_samples=8, on_note=(notes := list[str]()).append,
+        look=lambda: finished.append([kept.step for kept in folder.finished()]),
+        validate=lambda trainer: validated.append(trainer.step_done),
+    )  # fmt: skip
+    end = run_training(trainer, open_batches(trainer, Inputs(versions=(dataset,))), around)
+    assert (end.step, end.stopped) == (8, False)
+    assert finished[3] == [3]  # in the step itself
+    assert [kept.step for kept in folder.finished()] == [3, 4, 8]
+    assert validated == [8]  # in a hurry nothing is looked at
+    assert [note.partition(": ")[2][:20] for note in notes] == [
+        "checkpoint at step 3",
+        "checkpoint at step 4",
+    ]
+    trainer.close()
+
+
 def test_the_best_by_validation_loss_is_kept_and_told(
     dataset: DatasetVersion, pipeline: StableDiffusionPipeline, tmp_path: Path
 ) -> None:
