@@ -18,6 +18,7 @@ from flows.params import AblateParams, EvaluateSettings, TrainParams
 from flows.ray_cluster import TASK_CPUS, Cluster
 from flows.ray_session import ray_session
 from flows.run_names import ablate_name
+from flows.train import first_room
 from flows.unattended import unattended
 from flows.variant_pool import run_all
 from flows.variant_run import VariantJob, bases_of, is_evaluated, variant_job
@@ -30,7 +31,7 @@ from flows.variants import (
     title_of,
     variant_params,
 )
-from storage.errors import HcpError
+from storage.errors import ClusterError, HcpError
 from storage.locations import join, write_atomic
 from storage.versions import open_version
 
@@ -68,13 +69,15 @@ def ablate_hcp(params: AblateParams) -> AblateOutcome:
         variant_params(params.train, name, own)
     train, evaluate = with_one_dataset(params)
     check_before(evaluate, datasets=datasets_of(train, evaluate))
-    with ray_session(params.train.ray_address) as cluster, AblationRun(params) as run:
+    with ray_session(one_address(train, evaluate)) as cluster, AblationRun(params) as run:
         train = train.model_copy(update={"parent_run": run.child().parent_run})
         jobs, same = variant_jobs(train, evaluate, changes, params.seeds)
+        if is_left := any(not is_evaluated(job) for job in jobs):
+            cluster = first_room(train, cluster)
         n = params.parallel or room_for(cluster, train, evaluate)
         jobs = [replace(job, evaluate=shared(job.evaluate, cluster, n)) for job in jobs]
         get_run_logger().info("%d trainings, %d at a time", len(jobs), n)
-        if any(not is_evaluated(job) for job in jobs):
+        if is_left:
             draw_base(evaluate, cluster)
         outcomes, failed = run_all(jobs, at_a_time=n, grace_s=train.workers.stop_grace_s)
         outcome = answer(params, changes, outcomes, failed=failed, same=same)
@@ -87,6 +90,21 @@ def ablate_hcp(params: AblateParams) -> AblateOutcome:
                 outcome,
             )
     return outcome
+
+
+def one_address(train: TrainParams, evaluate: EvaluateSettings) -> str | None:
+    """The cluster of both; where only one names one, that.
+
+    Raises:
+        ClusterError: they name two.
+    """
+    named = {each.ray_address for each in (train, evaluate) if each.ray_address is not None}
+    if len(named) > 1:
+        raise ClusterError(
+            f"train.ray_address {train.ray_address} and evaluate.ray_address "
+            f"{evaluate.ray_address} are two clusters: an ablation works on one; give both the same"
+        )
+    return named.pop() if named else None
 
 
 def datasets_of(train: TrainParams, evaluate: EvaluateSettings) -> list[str]:

@@ -99,7 +99,7 @@ KNOWN = (
     ),
     Known(
         words="no cuda|cuda.*not available|not compiled with cuda|found no nvidia driver|"
-        "no gpu|driver.*too old|cuda driver",
+        "nccl built in|no gpu|driver.*too old|cuda driver",
         do="run on a machine (or in a container) that sees its GPU (nvidia-smi, docker --gpus all, "
         "the pod's nvidia.com/gpu), or set device to cpu or auto",
     ),

@@ -18,6 +18,10 @@ _REPORT = b"__autoscaling_status"  # of the first autoscaler, as JSON; the secon
 _ASKED_S = 15.0  # until an autoscaler shows that it starts nodes; it looks every five
 _SAY_EVERY_S = 15.0
 _POLL_S = 0.5
+_NO_GPU = (
+    "the Ray cluster has no GPU and starts none: it is CPUs; where GPU nodes are still coming say "
+    "device: cuda, which waits for them (nodes_wait_s)"
+)
 
 Say = Callable[[str], None]
 
@@ -78,6 +82,7 @@ def gpu_comes(cpus: float, *, there: Callable[[], bool], limit_s: float, say: Sa
         say: takes a sentence on the wait.
     """
     if not _has_autoscaler():
+        say(_NO_GPU)
         return False
     begun = said = time.monotonic()
     coming = False
@@ -88,7 +93,7 @@ def gpu_comes(cpus: float, *, there: Callable[[], bool], limit_s: float, say: Sa
             coming = coming or _nodes_are_coming()
             now = time.monotonic()
             if now - begun >= (limit_s if coming else min(_ASKED_S, limit_s)):
-                say("the Ray cluster has no GPU and starts none: CPUs it is (device: cuda waits)")
+                say(_NO_GPU)
                 return False
             if coming and now - said >= _SAY_EVERY_S:
                 said = now

@@ -15,6 +15,7 @@ from prefect import get_run_logger
 from flows.artifacts import Cell, publish_table
 from flows.draw_progress import Drawn, Tell, counted, draw_progress
 from flows.draw_worker import DrawJob, PartReport, load_drawing
+from flows.extraction import SPARE
 from flows.params import EvaluateSettings
 from flows.ray_cluster import TASK_CPUS, Cluster
 from flows.ray_metrics import Metered, UnitMetrics
@@ -35,17 +36,24 @@ class Tasks:
 
     count: int
     gpus_each: float
+    spare: int = 0  # further ones, that wait for nodes which join
+
+    @property
+    def apart(self) -> bool:
+        """Whether there is more than one task to draw."""
+        return self.count + self.spare > 1
 
     @property
     def n_parts(self) -> int:
         """Into how many parts what they draw is cut."""
-        return self.count * PARTS_PER_TASK
+        return (self.count + self.spare) * PARTS_PER_TASK
 
     def pool(self) -> PoolConfig:
         """The pool of workers that they are."""
         return PoolConfig(
-            count=self.count, cpus_each=TASK_CPUS, gpus_each=self.gpus_each, max_attempts=TRIES
-        )
+            count=self.count + self.spare, spare=self.spare,
+            cpus_each=TASK_CPUS, gpus_each=self.gpus_each, max_attempts=TRIES,
+        )  # fmt: skip
 
 
 def tasks_on(params: EvaluateSettings, cluster: Cluster) -> Tasks:
@@ -64,19 +72,21 @@ def tasks_on(params: EvaluateSettings, cluster: Cluster) -> Tasks:
 def tasks_of(params: EvaluateSettings, cluster: Cluster) -> Tasks:
     """As many as were asked for; by default one a GPU, and one where there is none.
 
-    No more than fit into a local Ray; in a cluster others may join.
+    No more than fit into a local Ray; in a cluster those that do not fit wait for nodes that join.
     """
     gpus = cluster.gpus_each(params.gpus, device=params.device)
     room = cluster.room_for(1, cpus=TASK_CPUS, gpus=gpus)
     wanted = params.tasks or (max(1, int(cluster.gpus)) if gpus else 1)
+    count = min(wanted, room)
     if not cluster.local:
-        return Tasks(count=params.tasks or min(wanted, room), gpus_each=gpus)
+        spare = wanted - count if params.tasks else SPARE if count > 1 else 0
+        return Tasks(count=count, gpus_each=gpus, spare=spare)
     if wanted > room:
         get_run_logger().warning(
             "tasks: %d are wanted, Ray has room for %d of %g CPUs and %g GPUs each",
             wanted, room, TASK_CPUS, gpus,
         )  # fmt: skip
-    return Tasks(count=min(wanted, room), gpus_each=gpus)
+    return Tasks(count=count, gpus_each=gpus)
 
 
 def draw_apart(
@@ -154,9 +164,8 @@ def keep_base_pictures(params: EvaluateSettings, tasks: Tasks) -> None:
     """
     parts = run_remote(plan_base, params, tasks.n_parts, num_gpus=tasks.gpus_each)
     if parts:
-        apart = tasks.count > 1
-        drawn = draw_apart(params, {}, parts, tasks) if apart else ()
-        with telling(not apart) as tell:
+        drawn = draw_apart(params, {}, parts, tasks) if tasks.apart else ()
+        with telling(not tasks.apart) as tell:
             run_remote(
                 keep_base, params, drawn, tell, num_gpus=tasks.gpus_each, retries=TASK_RETRIES
             )  # fmt: skip

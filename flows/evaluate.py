@@ -96,7 +96,7 @@ def compare(job: EvaluationJob) -> EvaluationResult:
     params = job.params
     with ray_session(params.ray_address) as cluster:
         tasks, drawn = tasks_on(params, cluster), ()
-        if tasks.count > 1:
+        if tasks.apart:
             parts = run_remote(
                 plan_evaluation, job, tasks.n_parts, num_gpus=tasks.gpus_each, retries=TASK_RETRIES
             )

@@ -1,6 +1,7 @@
 """The flow rebuild-and-train: photos in, an evaluated and registered checkpoint out."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ _NOT_COUNTED = {
 @flow(name="rebuild-and-train", flow_run_name=pipeline_name)
 @unattended()
 def rebuild_and_train(params: RebuildAndTrainParams) -> PipelineOutcome:
-    """Run rebuild-dataset, train-hcp and evaluate-hcp as subflows over one Ray connection.
+    """Run rebuild-dataset, train-hcp and evaluate-hcp as subflows, the last two over one Ray.
 
     Where the same settings ended on the same dataset version before, and what they made is still
     there, that outcome comes back, marked ``unchanged``: nothing is trained and nothing registered.
@@ -54,7 +55,7 @@ def rebuild_and_train(params: RebuildAndTrainParams) -> PipelineOutcome:
     if known is not None:
         _say_unchanged(known)
         return known.model_copy(update={"unchanged": True})
-    with ray_session(params.rebuild.ray_address):
+    with one_session(params.train, params.evaluate):
         own: dict[str, Any] = {"dataset": dataset, "resume": params.train.resume or begun_before()}
         own["registry"] = params.train.registry or params.evaluate.registry
         trained = train_hcp(TrainParams.model_validate(dict(params.train) | own))
@@ -64,6 +65,12 @@ def rebuild_and_train(params: RebuildAndTrainParams) -> PipelineOutcome:
     outcome = PipelineOutcome(dataset=dataset, train=trained, evaluation=evaluation)
     write_atomic(record, outcome.model_dump_json(indent=1).encode())
     return outcome
+
+
+def one_session(*parts: ComputeParams) -> AbstractContextManager[object]:
+    """One Ray connection for all that work on the same cluster; else each opens its own."""
+    addresses = {part.ray_address for part in parts}
+    return ray_session(addresses.pop()) if len(addresses) == 1 else nullcontext()
 
 
 def finished(record: str) -> PipelineOutcome | None:

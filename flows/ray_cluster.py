@@ -84,17 +84,14 @@ class Cluster:
         """
         from flows.autoscaler import Room, gpu_comes, wait_for_room
 
-        def now() -> Cluster:
-            return cluster_now(local=False)
-
         cluster = self
         if gpus is None and device == "auto" and not self.gpus and not self.local:
-            gpu_comes(cpus, there=lambda: bool(now().gpus), limit_s=limit_s, say=say)
-            cluster = now()
+            gpu_comes(cpus, there=_has_gpu, limit_s=limit_s, say=say)
+            cluster = cluster_now(local=False)
         room = Room(count=count, cpus=cpus, gpus=cluster.gpus_each(gpus, device=device))
         while not self.local:
             wait_for_room(room, lacking=partial(_lacking_now, room), limit_s=limit_s, say=say)
-            ready = now()
+            ready = cluster_now(local=False)
             each = ready.gpus_each(gpus, device=device)
             if each == room.gpus:
                 return ready
@@ -131,6 +128,10 @@ def cluster_now(*, local: bool) -> Cluster:
         memory_gib=max((node.get("memory", inf) / GIB for node in workers), default=inf),
         local=local,
     )
+
+
+def _has_gpu() -> bool:
+    return bool(cluster_now(local=False).gpus)
 
 
 def _lacking_now(room: "Room") -> str | None:

@@ -167,12 +167,21 @@ def fit_layers(params: TrainParams, version: DatasetVersion, run: TrainingRun) -
 
 def placed(params: TrainParams, cluster: "Cluster") -> Workers:
     """The workers, once the cluster has room for them."""
+    workers, cluster = params.workers, first_room(params, cluster)
+    return replace(workers, gpus_each=cluster.gpus_each(workers.gpus_each, device=params.device))
+
+
+def first_room(params: TrainParams, cluster: "Cluster") -> "Cluster":
+    """The cluster, once it has room for the workers.
+
+    Raises:
+        ClusterError: it has none in time.
+    """
     workers = params.workers
-    cluster = cluster.wait_for(
+    return cluster.wait_for(
         workers.count, cpus=workers.cpus_each, gpus=workers.gpus_each, device=params.device,
         limit_s=params.nodes_wait_s, say=get_run_logger().info,
     )  # fmt: skip
-    return replace(workers, gpus_each=cluster.gpus_each(workers.gpus_each, device=params.device))
 
 
 @task(name="export")

@@ -1,5 +1,11 @@
 """Which device a process computes on."""
 
+import logging
+import os
+from functools import cache
+
+logger = logging.getLogger(__name__)
+
 
 def resolve_device(name: str) -> str:
     """'auto' becomes 'cuda' where this process sees a GPU, else 'cpu'; other names stay."""
@@ -7,7 +13,21 @@ def resolve_device(name: str) -> str:
         return name
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    if (given := os.environ.get("CUDA_VISIBLE_DEVICES", "")) not in ("", "-1"):
+        _warn_of_unseen(given)
+    return "cpu"
+
+
+@cache
+def _warn_of_unseen(given: str) -> None:
+    """Once per process: Ray gave it a GPU of its node, which it cannot use."""
+    logger.warning(
+        "GPU %s was given to this process, and its torch sees none: it computes on the CPU. On "
+        "this node install NVIDIA's driver (nvidia-smi) and torch's CUDA build, or start the "
+        "container with its GPU (docker run --gpus all); to mean the CPU, say device: cpu", given,
+    )  # fmt: skip
 
 
 def runs_in_half(half: bool | None, device: str) -> bool:

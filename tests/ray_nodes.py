@@ -46,8 +46,10 @@ def drain_node(address: str, node: str, *, seconds: float) -> None:
 
 
 @contextmanager
-def late_node(address: str, *, after_s: float, cpus: int = 1, gpus: int = 0) -> Generator[None]:
-    """A node that joins so many seconds from now, until the block ends."""
+def late_node(
+    address: str, *, after_s: float, cpus: int = 1, gpus: int = 0, folder: Path | None = None
+) -> Generator[None]:
+    """A node that joins so many seconds from now, started in that folder, until the block ends."""
     command = [
         sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={address}", "--block",
         f"--num-cpus={cpus}", f"--num-gpus={gpus}", "--object-store-memory=100000000",
@@ -55,7 +57,7 @@ def late_node(address: str, *, after_s: float, cpus: int = 1, gpus: int = 0) -> 
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         ["bash", "-c", f'sleep {after_s}; exec "$@"', "-", *command],
-        env=environment, start_new_session=True, stdin=subprocess.DEVNULL,
+        cwd=folder, env=environment, start_new_session=True, stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:

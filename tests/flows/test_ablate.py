@@ -5,12 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from flows.ablate import AblationError, ablate_hcp, markdown_table, room_for, shared
+from flows.ablate import (
+    AblationError,
+    ablate_hcp,
+    markdown_table,
+    one_address,
+    room_for,
+    shared,
+)
 from flows.outcomes import AblateOutcome
 from flows.params import AblateParams, EvaluateSettings, TrainParams
 from flows.ray_cluster import Cluster
 from hcp.training.config import Workers
-from storage.errors import HcpError
+from storage.errors import ClusterError, HcpError
 
 TRAIN = TrainParams(dataset="nowhere", base="embedded", out="out")
 EVALUATE = EvaluateSettings(base="embedded", out="out")
@@ -73,6 +80,23 @@ def test_evaluations_at_a_time_share_the_gpus(
 ) -> None:
     cluster = Cluster(address="", cpus=32, gpus=gpus, nodes=1)
     assert shared(EVALUATE.model_copy(update=own), cluster, at_a_time).tasks == tasks
+
+
+@pytest.mark.parametrize(
+    ("train", "evaluate", "used"),
+    [(None, None, None), ("a", None, "a"), (None, "b", "b"), ("a", "a", "a")],
+)
+def test_an_ablation_works_on_the_cluster_that_is_named(
+    train: str | None, evaluate: str | None, used: str | None
+) -> None:
+    trains = TRAIN.model_copy(update={"ray_address": train})
+    assert one_address(trains, EVALUATE.model_copy(update={"ray_address": evaluate})) == used
+
+
+def test_an_ablation_on_two_clusters_is_refused() -> None:
+    trains = TRAIN.model_copy(update={"ray_address": "a:1"})
+    with pytest.raises(ClusterError, match=r"train.ray_address a:1 and .* b:2 .* both the same"):
+        one_address(trains, EVALUATE.model_copy(update={"ray_address": "b:2"}))
 
 
 def test_rows_become_a_markdown_table() -> None:

@@ -51,6 +51,7 @@ class WorkerGroupError(Exception):
         (RuntimeError("2 workers of 1.0 GPU never fit: the Ray cluster has 0.0"), "workers.count"),
         (RuntimeError("Torch not compiled with CUDA enabled"), "device"),
         (RuntimeError("Found no NVIDIA driver on your system"), "docker --gpus"),
+        (RuntimeError("Distributed package doesn't have NCCL built in"), "device to cpu"),
         (errors.WeightsError("x.pt: not in the table; set trust_weights"), "trust_weights"),
         (errors.WeightsError("no file gone.pt"), "hcp weights"),
         (errors.SourceError("source not found: /x"), "hcp sources"),

@@ -1,9 +1,12 @@
 """How an evaluation is split; test_pipeline runs one on several workers, of which one dies."""
 
+from dataclasses import replace
+
 import pytest
 from prefect.logging import disable_run_logger
 
 from flows.drawing import PARTS_PER_TASK, Tasks, tasks_of
+from flows.extraction import SPARE
 from flows.params import EvaluateSettings
 from flows.ray_cluster import Cluster
 from hcp.evaluation.results import EvaluationConfig
@@ -45,8 +48,13 @@ def test_as_many_tasks_as_gpus(
 
 def test_in_a_cluster_that_grows_as_many_as_were_asked_for() -> None:
     cluster = Cluster(address="", cpus=4, gpus=1, nodes=1, local=False)
-    assert tasks_of(settings(tasks=8), cluster).count == 8
-    assert tasks_of(settings(), cluster).count == 1
+    asked = tasks_of(settings(tasks=8), cluster)
+    assert (asked.count, asked.spare, asked.n_parts) == (1, 7, 8 * PARTS_PER_TASK)
+    assert (asked.pool().count, asked.pool().spare) == (8, 7)
+    one = tasks_of(settings(), cluster)
+    assert (one.count, one.apart) == (1, False)
+    two = tasks_of(settings(), replace(cluster, gpus=2, each=((4, 1), (4, 1))))
+    assert (two.count, two.spare) == (2, SPARE)  # of a cluster that has GPUs others may join
 
 
 def test_more_parts_than_workers() -> None:

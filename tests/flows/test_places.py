@@ -6,9 +6,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -16,58 +15,75 @@ import pytest
 from demo.embedded import POSE_PX
 from demo.world.dataset import DrawnFolder
 from flows import rebuild_dataset
+from hcp import HcpAdapter
 from storage.verify import verify_root
 from storage.versions import list_versions, open_version
 from tests.flows.flow_samples import ROOT, rebuild_params
 from tests.flows.line import Line
+from tests.ray_nodes import cluster_of_nodes, late_node
 
 pytestmark = [pytest.mark.ray, pytest.mark.prefect, pytest.mark.slow]
 
+AS_UV_RUN = ("bash", "-c", 'exec -a uv bash run "$@"', "-")  # how it looks to its children
 NAMES = ("photos [2024] #1", "out [v2] 100% (final) é & co " + "x" * 60)
 
 
-@pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """``ray start`` in a folder of its own."""
-    from ray.cluster_utils import Cluster
-
-    (tmp_path / "cluster").mkdir()
-    monkeypatch.chdir(tmp_path / "cluster")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
-    yield cluster
-    cluster.shutdown()
+LATE_S = 60.0
 
 
-def test_d01_d03_d06_relative_paths_mean_the_callers_folder_on_a_running_cluster(
-    cluster: Any, drawn: DrawnFolder, environment: dict[str, str], tmp_path: Path
+def test_d01_d03_d06_a_cluster_whose_nodes_come_a_minute_late(
+    drawn: DrawnFolder, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = tmp_path / "here"
-    here.mkdir()
+    """A rebuild waits for them, a training needs both; places are the caller's, not the nodes'."""
+    folders = [tmp_path / name for name in ("here", "head", "node-1", "node-2")]
+    for folder in folders:
+        folder.mkdir()
+    here, *elsewhere = folders
     photos, root = NAMES
     shutil.copytree(drawn.root, here / photos)
     shutil.copytree(ROOT / "demo" / "weights" / "pose", here / "models" / "pose")
     with (here / "video.mp4").open("wb") as file:
         os.truncate(file.fileno(), 2**30)  # more than Ray's hook for `uv run` would take along
     (here / "run").write_text('"$@"\n')
-    done = subprocess.run(
-        [
-            "bash", "-c", 'exec -a uv bash run "$@"', "-",  # how `uv run` looks to its children
-            sys.executable, "-m", "flows.cli", "rebuild", "--source", photos, "--root", root,
-            "--pose-model", "models/pose", "--mask-model", "embedded", "--unit-size", "20",
-            "--set", f"extractor.imgsz={POSE_PX}", "--ray-address", cluster.address,
-        ],
-        cwd=here, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-        timeout=400, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+
+    def hcp(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [*AS_UV_RUN, sys.executable, "-m", "flows.cli", *arguments]
+        done = subprocess.run(
+            command, cwd=here, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True,
+            text=True, timeout=400, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    monkeypatch.chdir(elsewhere[0])
+    with ExitStack() as stack:
+        address = stack.enter_context(cluster_of_nodes()).address
+        for folder in elsewhere[1:]:
+            stack.enter_context(late_node(address, after_s=LATE_S, folder=folder))
+        begun = time.monotonic()
+        rebuilt = hcp(
+            "rebuild", "--source", photos, "--root", root, "--pose-model", "models/pose",
+            "--mask-model", "embedded", "--unit-size", "10", "--ray-address", address,
+            "--set", f"extractor.imgsz={POSE_PX}",
+        )  # fmt: skip
+        assert time.monotonic() - begun > LATE_S
+        hcp(  # one worker on each node: none has room for two
+            "train", "--dataset", root, "--base", "embedded", "--out", "runs", "--steps", "2",
+            "--workers", "2", "--ray-address", address, "--set", "training.batch_size=2",
+            "--set", "training.data.resolution_px=32", "--set", "mlflow=false",
+        )  # fmt: skip
+    assert "waiting for 1 workers of 1 CPUs: the Ray cluster has 1 nodes with 0 CPUs" in (
+        rebuilt.stdout + rebuilt.stderr
+    )
     (version,) = list_versions(str(here / root))
-    assert f"dataset version {version}\n" in done.stdout
+    assert f"dataset version {version}\n" in rebuilt.stdout
     assert verify_root(str(here / root)) == []
     found = open_version(str(here / root), version)
     assert found.n_samples + found.n_rejects == len(drawn.seeds) + len(drawn.defects)
     assert len(list(found.iter_samples())) == found.n_samples
-    assert list((tmp_path / "cluster").iterdir()) == []
+    (latest,) = (here / "runs" / "adapters").iterdir()
+    assert HcpAdapter.from_pretrained(str(latest)).card.step == 2
+    assert [file for folder in elsewhere for file in folder.iterdir()] == []
 
 
 def test_d04_a_server_that_is_away_ends_no_rebuild(

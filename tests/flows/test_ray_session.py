@@ -33,7 +33,7 @@ def test_a_device_that_is_asked_for_is_asked_of_the_cluster() -> None:
 
 
 @pytest.mark.ray
-def test_sessions_nest_and_leave_the_signal_handler() -> None:
+def test_sessions_nest_and_leave_the_signal_handler(caplog: pytest.LogCaptureFixture) -> None:
     import ray
 
     def refuse(number: int) -> int:
@@ -47,11 +47,20 @@ def test_sessions_nest_and_leave_the_signal_handler() -> None:
         except Exception as error:
             errors.append(error)
 
+    def warnings() -> list[str]:
+        return [r.getMessage() for r in caplog.records if "ray_address" in r.getMessage()]
+
     handler = signal.getsignal(signal.SIGTERM)
     with ray_session("local") as outer:
         assert outer.cpus >= 1
+        assert not caplog.records
         with ray_session("ray://nowhere:1") as inner:  # inside a session it connects to nothing
             assert inner.address == outer.address
+        (said,) = warnings()
+        assert "ray_address ray://nowhere:1 is not used: this run works on local" in said
+        for same in (None, "local", outer.address):
+            with ray_session(same):
+                assert len(warnings()) == 1
         assert ray.is_initialized()
         assert run_remote(refuse, 1) != os.getpid()
         with pytest.raises(ValueError, match="too many: 2"):

@@ -19,6 +19,21 @@ def test_auto_is_what_the_process_sees(
     assert resolve_device("auto") == device
 
 
+@pytest.mark.parametrize(("given", "n"), [("0", 1), ("", 0), ("-1", 0), (None, 0)])
+def test_a_gpu_that_was_given_and_is_not_seen_is_told_of_once(
+    given: str | None, n: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    if given is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    assert [resolve_device("auto"), resolve_device("auto"), resolve_device("cpu")] == ["cpu"] * 3
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == n
+    assert all("torch's CUDA build" in text and "device: cpu" in text for text in told)
+
+
 @pytest.mark.parametrize(
     ("half", "device", "expected"),
     [(None, "cuda", True), (None, "cpu", False), (True, "cpu", False), (True, "cuda:1", True),

@@ -27,7 +27,8 @@ from tests.ray_nodes import cluster_of_nodes, drain_node
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-N_PHOTOS, UNIT_S = 60, 0.3
+N_PHOTOS, UNIT_S = 60, 0.1
+ALONE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class MakeSlow:
 
     source: Source
     root: Path
+    alone: int = 10**9  # units that a node does before it waits for one that does as many
 
     def __call__(self) -> Extractor:
         extractor: Any = stub_extractor(self.source, self.root)
@@ -46,10 +48,17 @@ class MakeSlow:
             with log.open("a") as file:
                 file.write(f"{unit.fingerprint} {node} {monotonic()}\n")
             sleep(UNIT_S)
+            while begun(log, node) > self.alone > begun(log, node, others=True):
+                sleep(UNIT_S)
             return process(unit, **options)
 
         extractor.process = logged
         return extractor
+
+
+def begun(log: Path, node: str, *, others: bool = False) -> int:
+    """Units that a node has begun, or that others have."""
+    return sum((node in line) != others for line in log.read_text().splitlines())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +69,6 @@ class Run:
     seen: list[UnitReport]
     units: list[Unit]
     root: Path
-    notes: list[str]
 
     def check_whole(self) -> None:
         """Every photo is there once, whatever the nodes did."""
@@ -87,11 +95,18 @@ def cluster() -> Iterator[Any]:
         cloudpickle.unregister_pickle_by_value(module)
 
 
-def run(folder: Path, config: PoolConfig, *, on_report: Callable[[int], None]) -> Run:
-    """A pool of slow extractors over 30 units; ``on_report`` takes how many are done."""
+def run(
+    folder: Path,
+    config: PoolConfig,
+    *,
+    on_report: Callable[[int], None],
+    on_note: Callable[[str], None] = lambda _: None,
+    **worker: int,
+) -> Run:
+    """A pool of slow extractors over units of two; ``on_report`` takes how many are done."""
     write_photos(folder / "photos", [1] * N_PHOTOS)
     source = resolve_source(str(folder / "photos"), format="folder")
-    units, root, seen, notes = units_of(source, size=2), folder / "data", [], []
+    units, root, seen = units_of(source, size=2), folder / "data", list[UnitReport]()
     root.mkdir()
 
     def report_of(report: UnitReport) -> None:
@@ -100,12 +115,12 @@ def run(folder: Path, config: PoolConfig, *, on_report: Callable[[int], None]) -
 
     total = run_units(
         iter(units),
-        make_extractor=MakeSlow(source=source, root=root),
+        make_extractor=MakeSlow(source=source, root=root, **worker),
         on_report=report_of,
         config=config,
-        on_note=notes.append,
+        on_note=on_note,
     )
-    return Run(total=total, seen=seen, units=units, root=root, notes=notes)
+    return Run(total=total, seen=seen, units=units, root=root)
 
 
 def test_a_lost_node_costs_only_its_units_in_flight(cluster: Any, tmp_path: Path) -> None:
@@ -125,26 +140,29 @@ def test_a_lost_node_costs_only_its_units_in_flight(cluster: Any, tmp_path: Path
 def test_a_node_that_joins_is_used_and_one_that_is_taken_back_is_left(
     cluster: Any, tmp_path: Path
 ) -> None:
-    nodes, drained_s = [cluster.add_node(num_cpus=1)], list[float]()
+    nodes, log = [cluster.add_node(num_cpus=1)], tmp_path / "data" / "log"
+    drained: list[str] = []
+    noted: list[tuple[str, float]] = []
 
     def change(n: int) -> None:
         if n == 3:
             nodes.append(cluster.add_node(num_cpus=1))
-        elif n > 3 and not drained_s and done_on(nodes[1].node_id) > 3:
-            drained_s.append(monotonic())
-            drain_node(cluster.address, nodes[0].node_id, seconds=60)
+        elif n > 3 and not drained and begun(log, nodes[1].node_id) >= ALONE:
+            drained.append(nodes[0].node_id)
+            drain_node(cluster.address, drained[0], seconds=300)
 
-    def done_on(node: str) -> int:
-        return (tmp_path / "data" / "log").read_text().count(node)
+    def on_note(note: str) -> None:
+        noted.append((note, monotonic()))
 
-    done = run(tmp_path, PoolConfig(cpus_each=1, spare=2), on_report=change)
-    done.check_whole()
-    assert drained_s, "the node that joined was not used"
-    assert done.total.n_deaths == 0
-    assert done.total.n_actors == 2
-    assert len(done.started()) == len(done.units)  # nothing was done twice
-    after = [node for node, at in done.started() if at > drained_s[0] + 3]
-    assert set(after) == {nodes[1].node_id}
-    (note,) = [note for note in done.notes if "taken back" in note]
-    assert note.startswith(f"node {nodes[0].node_id[:8]} is being taken back in ")
+    done = run(
+        tmp_path, PoolConfig(cpus_each=1, spare=2), on_report=change, on_note=on_note, alone=ALONE
+    )
     cluster.remove_node(nodes[1])
+    done.check_whole()
+    assert (done.total.n_deaths, done.total.n_actors) == (0, 2)
+    assert len(done.started()) == len(done.units)  # nothing was done twice
+    ((note, noted_s),) = [each for each in noted if "taken back" in each[0]]
+    assert note.startswith(f"node {drained[0][:8]} is being taken back in ")
+    later = [node for node, at in done.started() if at > noted_s]
+    assert later.count(drained[0]) <= UNITS_IN_FLIGHT  # what it had in its hands
+    assert later.count(nodes[1].node_id) > len(done.units) / 3
