@@ -101,7 +101,7 @@ def compare(job: EvaluationJob) -> EvaluationResult:
                 plan_evaluation, job, tasks.n_parts, num_gpus=tasks.gpus_each, retries=TASK_RETRIES
             )
             drawn = draw_apart(params, job.places, parts, tasks)
-        with telling(tasks.count == 1) as tell:
+        with telling(not tasks.apart) as tell:
             return run_remote(
                 run_evaluation, job, drawn, tell, num_gpus=tasks.gpus_each, retries=TASK_RETRIES
             )

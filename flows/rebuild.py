@@ -26,6 +26,7 @@ from flows.extraction import (
 )
 from flows.failed_runs import flow
 from flows.figures import extraction_note, reject_rows, speed_row
+from flows.other_settings import other_settings
 from flows.params import RebuildParams
 from flows.ray_metrics import Metered, UnitMetrics
 from flows.run_names import rebuild_name, rebuild_title, rename
@@ -75,6 +76,8 @@ def plan_work(job: RebuildJob) -> Work:
     from hcp.tokens import TOKENS_VERSION
     from priors.planning import plan_extraction
 
+    if other := other_settings(job.params):
+        get_run_logger().warning("%s", other)
     tally = Tally(job.extraction.source, job.params.source, job.params.images)
     try:
         work = plan_extraction(
