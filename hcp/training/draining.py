@@ -20,7 +20,7 @@ class Notices:
         self._new.clear()
         return found
 
-    def watch(self, announced: Callable[[], object], *, every_s: float = 2.0) -> None:
+    def watch(self, announced: Callable[[], object], *, every_s: float = 1.0) -> None:
         """Ask, from a thread that ends with the process, what is announced; each change is one.
 
         Args:

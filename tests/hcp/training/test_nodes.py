@@ -21,7 +21,7 @@ from tests.ray_nodes import cluster_of_nodes, drain_node, late_node
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-STEPS = 600
+STEPS = 300
 
 
 def test_a_node_that_is_taken_back_costs_no_step_before_its_notice(
