@@ -18,6 +18,10 @@ _REPORT = b"__autoscaling_status"  # of the first autoscaler, as JSON; the secon
 _ASKED_S = 15.0  # until an autoscaler shows that it starts nodes; it looks every five
 _SAY_EVERY_S = 15.0
 _POLL_S = 0.5
+_ON_GPUS = (
+    ". A node shows Ray the GPUs that nvidia-smi lists there: a container needs --gpus all, a pod "
+    "nvidia.com/gpu; to compute on CPUs say device: cpu"
+)
 _NO_GPU = (
     "the Ray cluster has no GPU and starts none: it is CPUs; where GPU nodes are still coming say "
     "device: cuda, which waits for them (nodes_wait_s)"
@@ -63,7 +67,7 @@ def wait_for_room(
                 raise ClusterError(
                     f"{room} do not fit: after {limit_s:.0f} s the Ray cluster has {has}; add "
                     "nodes, ask for fewer or smaller workers (workers.*, gpus), or wait longer "
-                    "(nodes_wait_s)"
+                    f"(nodes_wait_s){_ON_GPUS if room.gpus else ''}"
                 )
             if now - said >= _SAY_EVERY_S:
                 said = now

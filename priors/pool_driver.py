@@ -104,7 +104,7 @@ class Driver:
         self._next = deque[Unit]()  # taken from there, for workers that have none yet
         self._listeners = listeners
         self._max_attempts = max_attempts
-        self._start_deaths = 0
+        self._start_deaths = self._failed_spares = 0
         self._nodes, self._draining = living_nodes(), set[str]()
         self._worked_s = monotonic()  # when an actor last had something to do
         self._looked_s = -inf  # for nodes that are being taken back
@@ -138,6 +138,8 @@ class Driver:
 
     def _grow(self, size: Size) -> None:
         """Actors that wait: a demand on an autoscaler; where a node joins, they start on it."""
+        if self._failed_spares >= self._max_attempts:
+            return
         waiting = sum(slot.starting is not None for slot in self.slots)
         room = size.most - len(self.slots) if size.most else size.spare
         for _ in range(min(size.spare - waiting, room)):
@@ -220,13 +222,19 @@ class Driver:
             return  # its actor died, and was replaced, earlier in this round
         try:
             result = ray.get(ref)
-        except _DEATHS as error:
-            self._bury(slot, error)
+        except Exception as error:
+            if ref == slot.starting and self._can_do_without(slot):
+                self._drop(slot, error)
+            elif isinstance(error, _DEATHS):
+                self._bury(slot, error)
+            else:
+                raise
             return
         if ref == slot.starting:
             slot.starting, slot.node, self._start_deaths = None, str(result), 0
             self.n_used += not slot.used
             slot.used = True
+            self._failed_spares *= slot.make is not self._new_spare
             return
         task = slot.running.pop(ref)
         slot.exclusive = False
@@ -236,6 +244,21 @@ class Driver:
             self._listeners.on_report(result)
         else:
             self._suspects.appendleft(task)  # a probe survived: on with the hunt
+
+    def _can_do_without(self, slot: Slot) -> bool:
+        others = (other for other in self.slots if other is not slot)
+        return slot.make is self._new_spare and any(other.used for other in others)
+
+    def _drop(self, slot: Slot, error: Exception) -> None:
+        """A node that joined and cannot work is no reason to end the others' run."""
+        slot.end()
+        self.slots.remove(slot)
+        self._failed_spares += 1
+        if self._failed_spares == self._max_attempts:
+            self._listeners.on_note(
+                f"workers do not start on nodes that joined, so no more are asked for: {error}; "
+                f"the run goes on with {sum(slot.used for slot in self.slots)} workers"
+            )
 
     def _bury(self, slot: Slot, error: Exception) -> None:
         self.n_deaths += 1

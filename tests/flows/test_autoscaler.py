@@ -49,6 +49,17 @@ def test_what_a_local_ray_never_holds_is_said_at_once(asked: dict[str, Any], sai
         here.wait_for(**asked)
 
 
+def test_in_a_container_without_a_gpu_it_says_how_to_give_it_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HCP_IMAGE_VARIANT", "cuda")
+    here = Cluster(address="", cpus=2, gpus=0, nodes=1)
+    for asked in ({"device": "cuda"}, {"gpus": 1.0}):
+        with pytest.raises(ClusterError, match=r"never fit: .*; this container.* --gpus all"):
+            here.wait_for(**asked)
+    assert here.wait_for(device="auto") is here
+
+
 def test_what_fits_into_a_local_ray_is_not_waited_for() -> None:
     here = Cluster(address="", cpus=2, gpus=0, nodes=1)
     assert here.wait_for(2, cpus=1) is here
@@ -106,6 +117,8 @@ def test_no_flow_takes_what_is_there_at_the_start_for_all_there_will_be() -> Non
         ):
             with pytest.raises(ClusterError, match=rf"{room} do not fit: .*nodes_wait_s"):
                 ask()
+        with pytest.raises(ClusterError, match=r"1 GPUs do not fit: .* nvidia-smi .* device: cpu"):
+            placed(TRAIN.model_copy(update={"device": "cuda"}), here)
         assert "device: cuda, which waits for them" in said[0]
         gpu = {"device": "cuda", "nodes_wait_s": 200}
         with late_node(nodes.address, after_s=2, cpus=2, gpus=2):

@@ -18,6 +18,7 @@ from priors.config import PoolConfig
 from priors.extract import UNITS_IN_FLIGHT, Extractor
 from priors.pool import run_units
 from priors.reports import PoolReport, UnitReport
+from storage.errors import WeightsError
 from storage.layout import Root
 from storage.markers import committed
 from storage.records import Unit
@@ -38,17 +39,24 @@ class MakeSlow:
     source: Source
     root: Path
     alone: int = 10**9  # units that a node does before it waits for one that does as many
+    only: str = ""  # a node that has the weights; "": all have
 
     def __call__(self) -> Extractor:
         extractor: Any = stub_extractor(self.source, self.root)
         process, log = extractor.process, self.root / "log"
         node = ray.get_runtime_context().get_node_id()
+        if self.only not in ("", node):
+            with (self.root / "tried").open("a") as file:
+                file.write("x")
+            raise WeightsError("no such weights on this node: stub.pt")
 
         def logged(unit: Unit, **options: Any) -> UnitReport:
             with log.open("a") as file:
                 file.write(f"{unit.fingerprint} {node} {monotonic()}\n")
             sleep(UNIT_S)
             while begun(log, node) > self.alone > begun(log, node, others=True):
+                sleep(UNIT_S)
+            while self.only and begun(log, node) > ALONE and len(tried(self.root)) < 3:
                 sleep(UNIT_S)
             return process(unit, **options)
 
@@ -59,6 +67,11 @@ class MakeSlow:
 def begun(log: Path, node: str, *, others: bool = False) -> int:
     """Units that a node has begun, or that others have."""
     return sum((node in line) != others for line in log.read_text().splitlines())
+
+
+def tried(root: Path) -> str:
+    """As many letters as workers that found no weights."""
+    return (root / "tried").read_text() if (root / "tried").exists() else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +114,7 @@ def run(
     *,
     on_report: Callable[[int], None],
     on_note: Callable[[str], None] = lambda _: None,
-    **worker: int,
+    **worker: Any,
 ) -> Run:
     """A pool of slow extractors over units of two; ``on_report`` takes how many are done."""
     write_photos(folder / "photos", [1] * N_PHOTOS)
@@ -166,3 +179,23 @@ def test_a_node_that_joins_is_used_and_one_that_is_taken_back_is_left(
     later = [node for node, at in done.started() if at > noted_s]
     assert later.count(drained[0]) <= UNITS_IN_FLIGHT  # what it had in its hands
     assert later.count(nodes[1].node_id) > len(done.units) / 3
+
+
+def test_a_node_that_joins_and_cannot_work_ends_no_run(cluster: Any, tmp_path: Path) -> None:
+    nodes, notes = [cluster.add_node(num_cpus=1)], list[str]()
+
+    def change(n: int) -> None:
+        if n == 1:
+            nodes.append(cluster.add_node(num_cpus=1))
+
+    done = run(
+        tmp_path, PoolConfig(cpus_each=1, spare=1), on_report=change, on_note=notes.append,
+        only=nodes[0].node_id,
+    )  # fmt: skip
+    for node in nodes:
+        cluster.remove_node(node)
+    done.check_whole()
+    assert (done.total.n_deaths, done.total.n_actors) == (0, 1)
+    (note,) = [note for note in notes if "do not start on nodes that joined" in note]
+    assert "no such weights on this node: stub.pt" in note
+    assert note.endswith("the run goes on with 1 workers")
