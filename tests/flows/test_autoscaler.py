@@ -2,7 +2,6 @@
 
 import ast
 from pathlib import Path
-from typing import Any
 
 import pytest
 from prefect.logging import disable_run_logger
@@ -32,37 +31,6 @@ ROOT = Path(__file__).parents[2]
 )
 def test_a_room_says_what_it_is(room: Room, said: str) -> None:
     assert str(room) == said
-
-
-@pytest.mark.parametrize(
-    ("asked", "said"),
-    [
-        ({"count": 9}, "9 workers of 1 CPUs never fit: this machine offers 1 nodes with 2 CPUs"),
-        ({"cpus": 4}, "1 workers of 4 CPUs never fit"),
-        ({"device": "cuda"}, "1 CPUs and 1 GPUs never fit"),
-        ({"gpus": 0.5}, "1 CPUs and 0.5 GPUs never fit"),
-    ],
-)
-def test_what_a_local_ray_never_holds_is_said_at_once(asked: dict[str, Any], said: str) -> None:
-    here = Cluster(address="", cpus=2, gpus=0, nodes=1)
-    with pytest.raises(ClusterError, match=said):
-        here.wait_for(**asked)
-
-
-def test_in_a_container_without_a_gpu_it_says_how_to_give_it_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("HCP_IMAGE_VARIANT", "cuda")
-    here = Cluster(address="", cpus=2, gpus=0, nodes=1)
-    for asked in ({"device": "cuda"}, {"gpus": 1.0}):
-        with pytest.raises(ClusterError, match=r"never fit: .*; this container.* --gpus all"):
-            here.wait_for(**asked)
-    assert here.wait_for(device="auto") is here
-
-
-def test_what_fits_into_a_local_ray_is_not_waited_for() -> None:
-    here = Cluster(address="", cpus=2, gpus=0, nodes=1)
-    assert here.wait_for(2, cpus=1) is here
 
 
 WAITS = {"with_room", "placed", "first_room", "tasks_on"}

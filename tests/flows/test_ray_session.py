@@ -13,23 +13,8 @@ import psutil
 import pytest
 
 from flows.machine import Machine
-from flows.ray_cluster import GIB, Cluster
+from flows.ray_cluster import GIB
 from flows.ray_session import cancel_remote, local_resources, ray_session, run_remote
-
-
-@pytest.mark.parametrize(
-    ("gpus", "asked", "expected"), [(0, None, 0), (4, None, 1), (4, 0.25, 0.25), (4, 0, 0)]
-)
-def test_a_worker_takes_a_whole_gpu_unless_told(
-    gpus: float, asked: float | None, expected: float
-) -> None:
-    cluster = Cluster(address="", cpus=8, gpus=gpus, nodes=1)
-    assert cluster.gpus_each(asked) == expected
-    assert cluster.gpus_each(asked, device="cpu") == 0
-
-
-def test_a_device_that_is_asked_for_is_asked_of_the_cluster() -> None:
-    assert Cluster(address="", cpus=8, gpus=0, nodes=1).gpus_each(None, device="cuda") == 1
 
 
 @pytest.mark.ray
