@@ -69,6 +69,7 @@ def test_no_answer_ends_the_watch_alone() -> None:
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_node_that_is_taken_back_costs_no_step_before_its_notice(
     dataset: DatasetVersion, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
