@@ -78,7 +78,9 @@ def _candidates(place: str) -> Iterator[str]:
     names = names_of(place)
     parts = {part for name in names if has_image_suffix(name)
              for part in (name, os.path.splitext(name)[0])}  # fmt: skip
-    found = (join(place, name) for name in lists_among(names, parts))
+    lists = lists_among(names, parts)
+    whole = [name for name in lists if "lemma" not in name.lower()]  # Flickr8k's words by stems
+    found = (join(place, name) for name in whole or lists)
     yield from (uri for uri in found if not _has_rows(uri))
 
 

@@ -81,12 +81,12 @@ def _pair(line: str) -> tuple[str, str] | None:
     if found is None:
         return None
     text = _unquoted(found["text"])
-    is_caption = any(map(str.isalpha, text)) and not _is_path(text)
+    is_caption = any(map(str.isalpha, text)) and not _is_path(re.split(r"[\s#]", text)[0])
     return (found["name"].strip(), text) if is_caption and "://" not in found["name"] else None
 
 
 def _is_path(text: str) -> bool:
-    return has_image_suffix(text) or re.match(r"\w+://\S+$", text) is not None
+    return has_image_suffix(text) or re.match(r"\w+://\S", text) is not None
 
 
 def _unquoted(text: str) -> str:

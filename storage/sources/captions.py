@@ -138,6 +138,13 @@ def split_caption(
     return (blank[1] if blank else None), rest
 
 
+def has_words(text: str) -> bool:
+    """Whether a text is more of words than of numbers, which boxes and classes are."""
+    tokens = re.split(r"[\s,;:]+", text)
+    n_words = sum(any(map(str.isalpha, token)) for token in tokens)
+    return n_words > 0 and 2 * n_words >= len(list(filter(None, tokens)))
+
+
 def decode_text(data: bytes) -> str:
     """A caption file's text: UTF-8 or UTF-16, with or without mark, else Windows-1252.
 

@@ -13,7 +13,7 @@ from storage.sources.base import SourceFormat, has_image_suffix
 from storage.sources.captions import caption_fields
 from storage.sources.metadata import is_metadata_name
 from storage.sources.rows import begins_list, column_names, table_kind
-from storage.sources.table_ids import id_column
+from storage.sources.table_ids import id_column, names_photos
 from storage.sources.table_listing import missing_columns
 from storage.sources.table_photos import RowPhotos
 from storage.sources.tar_samples import is_sidecar_name
@@ -23,6 +23,10 @@ logger = logging.getLogger(__name__)
 _MAX_DEPTH = 8
 _MAX_FOLDERS = 200
 _MAX_TABLES = 20
+_TABLE_WORDS = frozenset({
+    "data", "dataset", "train", "training", "val", "valid", "validation", "test", "label", "labels",
+    "annotation", "annotations", "metadata", "meta", "results",
+})  # fmt: skip
 _TAR_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
@@ -112,7 +116,7 @@ def folder_format(place: str, *, follow_links: bool = False) -> SourceFormat:
         usable = usable_table(place, found.tables or [])
         only_lists = only_lists or any(is_table_name(name) for name in found.tables or [])
         if found.photos and usable and not found.sidecars:
-            if level != [""] or _says_captions(usable):
+            if level != [""] or _is_of_photos(place, usable):
                 return "table"
             logger.warning(
                 "%s is read as a folder of photos, none of which has a caption file; the captions "
@@ -130,13 +134,15 @@ def folder_format(place: str, *, follow_links: bool = False) -> SourceFormat:
     return "table" if only_lists else "folder"
 
 
-def _says_captions(name: str) -> bool:
-    """Whether a table beside photos is theirs: a list in JSON, or called after captions.
+def _is_of_photos(place: str, name: str) -> bool:
+    """Whether a table beside photos names them, and is no csv or has a name that says so.
 
-    Of any other the folder is as earlier versions read it, without captions.
+    Of any other csv the folder is as earlier versions read it, without captions.
     """
-    words = re.split(r"[\s_.-]+", name.lower())
-    return table_kind(name) == "json" or bool(caption_fields(words[:-1]))
+    words = re.split(r"[\s_.-]+", name.lower())[:-1]
+    known = bool(caption_fields(words)) or not _TABLE_WORDS.isdisjoint(words)
+    its_kind = known or table_kind(name) != "csv"
+    return its_kind and names_photos(join(place, name), RowPhotos(place))
 
 
 def _note(found: _Level, path: str, files: Sequence[str]) -> None:

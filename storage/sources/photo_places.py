@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator
 
 from storage.locations import is_directory, join, read_bytes
+from storage.sources.folder_words import is_other_part
 from storage.sources.listing import folders_of
 from storage.sources.names import PhotoNames
-from storage.sources.tar_samples import is_other_part
 
 _TOP = re.compile(
     rb'"((?:[^"\\/\r\n]|\\u[0-9a-fA-F]{4}){1,255})(?:/|\\/|\\\\)[^"\r\n]{0,1000}\.\w{2,5}"'

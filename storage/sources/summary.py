@@ -11,8 +11,13 @@ _KINDS: Mapping[SourceFormat, str] = {
     "folder": "a folder of photos with captions beside them",
     "table": "tables whose rows hold or name photos",
     "webdataset": "WebDataset tars",
-    "coco": "COCO captions with their photos",
+    "coco": "annotations (COCO captions, or another list) with their photos",
 }
+_WITHOUT = (
+    "no caption was found: they are read from a.txt or a.json beside a.jpg, from metadata.jsonl "
+    "with file_name and text, from a folder captions/ beside the photos', and from lists that name "
+    "photos and captions; give a table of other columns as the source, with --caption-column"
+)
 _MAX_SHOWN_CHARS = 100
 _MAX_SHOWN_LISTS = 3
 _MAX_SHOWN_PLACES = 8
@@ -66,6 +71,8 @@ class SourceSummary:
         without = self.n_records - self.n_captioned
         fate = " (they will be rejected: no_caption)" if without else ""
         yield f"records: {self.n_records:,}, {without:,} of them without a caption{fate}"
+        if self.n_records and not self.captions:
+            yield f"  {_WITHOUT}"
         if self.captions:
             yield f"captions: {_places(self.captions)}"
         yield from (f"  {_example(record)}" for record in self.examples)

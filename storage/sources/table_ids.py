@@ -5,7 +5,7 @@ from itertools import islice
 
 from storage.errors import SourceError
 from storage.sources.captions import folded_field
-from storage.sources.columns import Row, has_caption_column, photo_columns
+from storage.sources.columns import Row, has_caption_column, photo_columns, pick_photo
 from storage.sources.rows import iter_rows
 from storage.sources.table_photos import RowPhotos
 
@@ -25,20 +25,33 @@ def id_column(uri: str, photos: RowPhotos, *, folder: str = "") -> str | None:
 
     ``folder`` is the table's, below the photos' root.
     """
-    try:
-        peeked = islice(iter_rows(uri, with_bytes=False), _PEEKED_ROWS)
-        rows = [row for row in peeked if isinstance(row, dict)]
-    except SourceError:
-        return None  # told by who reads it
+    rows = _peeked(uri)
     names = {name: None for row in rows for name in row}
     if photo_columns(names) or not has_caption_column(names):
         return None
     return next((name for name in _ids(names) if _is_of_photos(name, rows, photos, folder)), None)
 
 
+def names_photos(uri: str, photos: RowPhotos, *, folder: str = "") -> bool:
+    """Whether a table's first rows name photos that are there; not of one that holds them."""
+    for row in _peeked(uri):
+        _, photo = pick_photo(row)
+        if isinstance(photo, str) and photos.is_there(photo, folder=folder):
+            return True
+    return id_column(uri, photos, folder=folder) is not None
+
+
 def with_text_id(row: Row, column: str) -> Row:
     """A row whose id is a text: numbers are names, too."""
     return row | {column: _text(row.get(column))}
+
+
+def _peeked(uri: str) -> list[Row]:
+    try:
+        peeked = islice(iter_rows(uri, with_bytes=False), _PEEKED_ROWS)
+        return [row for row in peeked if isinstance(row, dict)]
+    except SourceError:
+        return []  # told by who reads it
 
 
 def _ids(names: Iterable[str]) -> list[str]:

@@ -107,7 +107,9 @@ class RowPhotos:
         if folder and folder not in self._starts:
             there = self._names.lookup(f"{folder}/{name}") is not None
             self._starts[folder] = f"{folder}/" if there else ""
-        return self._names.find(self._starts.get(folder, "") + name)
+        path = self._starts.get(folder, "") + name
+        known = None if has_image_suffix(path) else self._names.lookup_photo(path)
+        return known or self._names.find(path)
 
     def _is_there(self, path: str) -> bool:
         try:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from storage.canonical import decode_path, encode_path
 from storage.errors import SourceError
 from storage.sources.base import CAPTION_FILE, ReadFailure
-from storage.sources.captions import MAX_CAPTION_BYTES, decode_text
+from storage.sources.captions import MAX_CAPTION_BYTES, decode_text, has_words
 from storage.sources.columns import describe_fields
 from storage.sources.files import OCCURRENCE_MARK, too_many_bytes
 from storage.sources.rows import BrokenRow, parse_object
@@ -152,7 +152,9 @@ def describe(scan: TarScan, sample: TarSample) -> Described:
         if data is None:
             faults["caption_error"] = f"{name}: more than {MAX_CAPTION_BYTES} bytes, or a dead link"
         elif not name.lower().endswith(".json"):
-            found.append((decode_text(data).strip(), f".{name.rpartition('.')[2]}"))
+            text = decode_text(data).strip()
+            if _stands_beside(name, sample) or has_words(text):  # of captions/: boxes are none
+                found.append((text, f".{name.rpartition('.')[2]}"))
         else:
             fields = parse_object(data)
             if isinstance(fields, BrokenRow):
@@ -166,6 +168,10 @@ def describe(scan: TarScan, sample: TarSample) -> Described:
     return Described(
         caption=spoken[0], attributes=(attributes or {}) | faults, caption_from=spoken[1]
     )
+
+
+def _stands_beside(name: str, sample: TarSample) -> bool:
+    return name.rpartition("/")[0] == sample.name.rpartition("/")[0]
 
 
 class TarIndex:

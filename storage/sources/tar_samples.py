@@ -6,24 +6,18 @@ parts of the sample ``0001``. People's photos have dots in their names, too: of
 Members of one sample may stand anywhere in the tar.
 """
 
-import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from storage.sources.base import has_image_suffix
 from storage.sources.captions import caption_fields
+from storage.sources.folder_words import OTHER_PARTS, is_captions_folder, is_photo_folder
 
 FIELDS_SUFFIX = "json"
 _TEXT_SUFFIXES = ("txt", "caption", "cap")
 _PICTURE_SUFFIXES = ("img", "image")  # as DALL-E's tars have them; what they hold tells the format
 _PHOTO_PARTS = ("jpg", "image", "img", "photo", "picture", "input", "source", "original", "rgb")
-OTHER_PARTS = frozenset({
-    "mask", "masks", "seg", "segmentation", "semantic", "instance", "pose", "skeleton", "openpose",
-    "densepose", "depth", "normal", "normals", "canny", "edge", "edges", "control", "cond",
-    "condition", "conditioning", "hint", "target", "output", "edited", "thumb", "thumbnail",
-    "preview", "label", "alpha", "matte",
-})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +66,6 @@ class _Name:
         return self.suffix in known or bool(caption_fields([self.suffix]))
 
 
-def is_other_part(name: str) -> bool:
-    """Whether a folder or a part is called after what is made of photos: masks, depth maps."""
-    words = re.split(r"[\s_.-]+", name.casefold())
-    return any(word in OTHER_PARTS or word.removesuffix("s") in OTHER_PARTS for word in words)
-
-
 def is_member_name(name: str) -> bool:
     """Whether a member can be part of a sample: visible, and with a suffix."""
     base = name.rpartition("/")[2]
@@ -103,7 +91,32 @@ def group_members(names: Sequence[str]) -> list[TarSample]:
             parts = _parted(place, name)
             groups.setdefault((parts.stem, n), []).append(parts)
     samples = [sample for group in groups.values() for sample in _samples(group, names)]
+    if any(sample.photo is None for sample in samples):
+        samples = _paired(samples)
     return sorted(samples, key=lambda sample: min(sample.members))
+
+
+def _paired(samples: list[TarSample]) -> list[TarSample]:
+    """Samples, those of ``captions/a.txt`` joined to those of ``images/a.jpg``, if one each."""
+    photos: dict[str, list[TarSample]] = {}
+    texts: dict[str, list[TarSample]] = {}
+    for sample in samples:
+        *folders, stem = _stem(sample.name).split("/")
+        if sample.photo is not None and not sample.sidecars:
+            kept = [name for name in folders if not is_photo_folder(name)]
+            photos.setdefault("/".join([*kept, stem]), []).append(sample)
+        elif sample.photo is None and any(map(is_captions_folder, folders)):
+            kept = [name for name in folders if not is_captions_folder(name)]
+            texts.setdefault("/".join([*kept, stem]), []).append(sample)
+    joined: dict[int, TarSample] = {}
+    for key, found in texts.items():
+        if len(found) == 1 == len(photos.get(key, [])):
+            (photo,), (text,) = photos[key], found
+            others = (*photo.others, *text.others)
+            joined[photo.members[0]] = replace(photo, sidecars=text.sidecars, others=others)
+            joined[text.members[0]] = text
+    kept = [sample for sample in samples if sample.members[0] not in joined]
+    return [*kept, *(sample for sample in joined.values() if sample.photo is not None)]
 
 
 def _parted(place: int, name: str) -> _Name:

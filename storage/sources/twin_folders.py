@@ -7,7 +7,6 @@ without any other caption, and only with a letter in them: ``labels/`` may be of
 """
 
 import os
-import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,21 +14,17 @@ from dataclasses import dataclass
 from storage.canonical import encode_path
 from storage.locations import is_directory, join
 from storage.sources.base import CAPTION_FILE, LeftOut, LeftOutSink
+from storage.sources.captions import has_words
+from storage.sources.folder_words import (
+    CAPTION_FOLDERS,
+    PHOTO_FOLDERS,
+    is_captions_folder,
+    is_other_part,
+    is_photo_folder,
+    words_of,
+)
 from storage.sources.listing import Entry, Listing
 from storage.sources.sidecars import Described, Sidecars, is_sidecar_name
-from storage.sources.tar_samples import is_other_part
-
-CAPTION_FOLDERS = frozenset({
-    "caption", "captions", "text", "texts", "txt", "txts", "prompt", "prompts", "label", "labels",
-    "description", "descriptions", "annotation", "annotations", "tag", "tags",
-})  # fmt: skip
-"""Words that make a folder one of captions; ``train_captions`` is one for ``train_images``."""
-
-PHOTO_FOLDERS = frozenset({
-    "image", "images", "img", "imgs", "photo", "photos", "picture", "pictures", "pics", "jpg",
-    "jpgs", "jpeg", "png", "webp", "rgb", "dataset",
-})  # fmt: skip
-"""Words of folders that hold photos and say nothing else of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,15 +34,6 @@ class Level:
     path: str
     captions: tuple[str, ...]  # names of those
     photos: tuple[str, ...]  # names of the others that may be of photos
-
-
-def _words(name: str) -> frozenset[str]:
-    return frozenset(re.split(r"[\s_.-]+", name.casefold()))
-
-
-def is_captions_folder(name: str) -> bool:
-    """Whether a folder's name says that captions are in it."""
-    return not CAPTION_FOLDERS.isdisjoint(_words(name))
 
 
 class TwinFolders:
@@ -133,7 +119,7 @@ class TwinSidecars:
             return
         said = Described()
         self._sidecars.describe(found, said)
-        is_caption = said.caption is not None and _has_words(said.caption)
+        is_caption = said.caption is not None and has_words(said.caption)
         for path in found.values():
             self._twins.tell(path, used=is_caption)
         if is_caption:
@@ -142,25 +128,18 @@ class TwinSidecars:
             described.say(said.caption, f"{folder}/*{said.caption_from}")
 
 
-def _has_words(text: str) -> bool:
-    """Whether a text is more of words than of numbers, which boxes and classes are."""
-    tokens = re.split(r"[\s,;:]+", text)
-    n_words = sum(any(map(str.isalpha, token)) for token in tokens)
-    return n_words > 0 and 2 * n_words >= len(list(filter(None, tokens)))
-
-
 def _candidates(path: str, levels: Sequence[Level]) -> Iterator[str]:
     """Where captions of the photos in a folder may lie, the nearest first."""
     for level in reversed(levels):
         parts = path[len(level.path) :].strip("/").split("/") if path != level.path else []
         for name in level.captions:
-            own = _words(name) - CAPTION_FOLDERS - PHOTO_FOLDERS  # `train` of `train_captions`
+            own = words_of(name) - CAPTION_FOLDERS - PHOTO_FOLDERS  # `train` of `train_captions`
             above = [level.path, name] if level.path else [name]
             if not own:
                 yield "/".join([*above, *parts])
             for place, part in enumerate(parts):
-                same = own and own == _words(part)
-                if own <= _words(part) and (same or _is_of_photos(part, place, level)):
+                same = own and own == words_of(part)
+                if own <= words_of(part) and (same or _is_of_photos(part, place, level)):
                     yield "/".join([*above, *parts[:place], *parts[place + 1 :]])
 
 
@@ -168,4 +147,4 @@ def _is_of_photos(name: str, depth: int, level: Level) -> bool:
     """Whether a folder is there for the photos: called so, or the only one beside the captions."""
     if is_other_part(name):
         return False
-    return not PHOTO_FOLDERS.isdisjoint(_words(name)) or (depth == 0 and level.photos == (name,))
+    return is_photo_folder(name) or (depth == 0 and level.photos == (name,))

@@ -62,7 +62,6 @@ SHAPES = {
                               "b.jpg": "a dog"}},
     "mappings_by_split": {"train": {"a.jpg": "a man"}, "val": {"b.jpg": {"text": "a dog"}}},
     "kohya": {"a": {"caption": "a man", "tags": "1boy"}, "b": {"tags": "a dog"}},
-    "kohya_in_folders": {"/workspace/s/a.jpg": {"caption": "a man"}, "/x/s/b": {"tags": "a dog"}},
     "diffusiondb": {"a.jpg": {"p": "a man", "se": 1, "c": 7.0}, "b.jpg": {"p": "a dog"}},
     "coco": {"images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}],
              "annotations": [{"image_id": 2, "caption": "a dog"},
@@ -99,8 +98,6 @@ def test_every_shape_is_read_from_a_folder_in_json_and_in_yaml(
     (root / photos).mkdir(parents=True)
     for n, name in enumerate(("a.jpg", "b.jpg")):
         (root / photos / name).write_bytes(jpeg(n))
-    if shape == "kohya_in_folders" and photos:
-        pytest.skip("its names have folders of their own")
     text = json.dumps(SHAPES[shape], indent=1) if ending == "json" else yaml.dump(SHAPES[shape])
     (root / f"set.{ending}").write_text(text)
     source = resolve_source(str(root))
@@ -108,6 +105,16 @@ def test_every_shape_is_read_from_a_folder_in_json_and_in_yaml(
     assert [record.caption for record in records] == ["a man", "a dog"]
     assert [data for _, data in source.read(records)] == [jpeg(0), jpeg(1)]
     assert source.format == ("table" if text.startswith("[") else "coco")
+
+
+def test_names_of_kohyas_on_another_machine(tmp_path, jpeg):
+    (tmp_path / "s").mkdir()
+    for name in "ab":
+        (tmp_path / f"s/{name}.jpg").write_bytes(jpeg())
+    rows = {"/workspace/s/a.jpg": {"caption": "a man"}, "/x/s/b": {"tags": ["a dog", "red"]}}
+    (tmp_path / "s/meta_cap.json").write_text(json.dumps(rows))
+    records = list(resolve_source(str(tmp_path / "s")).records())
+    assert [(r.uri, r.caption) for r in records] == [("a.jpg", "a man"), ("b.jpg", "a dog, red")]
 
 
 @pytest.mark.parametrize(
@@ -143,6 +150,10 @@ def test_lists_in_a_folder_of_their_own(tmp_path, jpeg, folder):
     (tmp_path / "s/Flicker8k_Dataset/a.jpg").write_bytes(jpeg())
     (tmp_path / "s/masks/a.jpg").write_bytes(jpeg(1))
     (tmp_path / "s" / folder / "readme.txt").write_text("x")
-    (tmp_path / "s" / folder / "Flickr8k.token.txt").write_text("a.jpg#0\ta man\n")
+    files = {"Flickr8k.token.txt": "a.jpg#0\ta man\n", "Flickr8k.lemma.token.txt": "a.jpg#0\tman\n",
+             "ExpertAnnotations.txt": "a.jpg\tb.jpg#2\t1\t1\t2\n",
+             "Flickr_8k.trainImages.txt": "a.jpg\n"}  # fmt: skip
+    for name, text in files.items():
+        (tmp_path / "s" / folder / name).write_text(text)
     (record,) = resolve_source(str(tmp_path / "s")).records()
     assert (record.uri, record.caption) == ("Flicker8k_Dataset/a.jpg", "a man")

@@ -116,13 +116,12 @@ def test_folders_in_circles_end(tmp_path):
 TALK = [{"from": "human", "value": "<image>"}, {"from": "gpt", "value": "a man"}]
 
 
-@pytest.mark.parametrize("table", ["set.csv", "list.tsv", "rows.jsonl"])
+@pytest.mark.parametrize("table", ["set.csv", "list.tsv", "LIST.CSV"])
 def test_photos_beside_a_table_stay_a_folder_and_a_warning_says_how_to_have_the_table(
     tmp_path, jpeg, caplog, table
 ):
     _put(tmp_path / "a.jpg", jpeg())
-    rows = '{"image": "a.jpg", "text": "men"}' if table.endswith("l") else "image,text\na.jpg,men\n"
-    _put(tmp_path / table, rows)
+    _put(tmp_path / table, "image,text\na.jpg,men\n")
     with caplog.at_level(logging.WARNING):
         assert folder_format(str(tmp_path)) == "folder"
     assert f"captions of {table} count if that file is given" in caplog.text
@@ -140,11 +139,13 @@ def test_photos_beside_a_table_stay_a_folder_and_a_warning_says_how_to_have_the_
         ("pairs.json", json.dumps([["a.jpg", "a man"]])),
         ("captions.csv", "image,caption\na.jpg,a man\n"),
         ("image_captions_v2.tsv", "file\ttext\na.jpg\ta man\n"),
+        ("train.csv", "image,caption\na.jpg,a man\n"),
+        ("rows.jsonl", json.dumps({"image": "a.jpg", "conversations": TALK})),
         ("prompts.jsonl", json.dumps({"file": "a.jpg", "prompt": "a man"})),
     ],
 )
 @pytest.mark.parametrize("folder", ["", "images"])
-def test_a_list_or_a_table_that_is_called_captions_gives_them_to_the_photos_beside(
+def test_a_table_that_is_theirs_gives_captions_to_the_photos_beside(
     tmp_path, jpeg, table, content, folder
 ):
     _put(tmp_path / "s" / folder / "a.jpg", jpeg())
@@ -161,6 +162,13 @@ def test_a_list_or_a_table_that_is_called_captions_gives_them_to_the_photos_besi
 def test_a_list_of_something_else_beside_photos_changes_nothing(tmp_path, jpeg, content):
     _put(tmp_path / "s/a.jpg", jpeg())
     _put(tmp_path / "s/data.json", content)
+    assert folder_format(str(tmp_path / "s")) == "folder"
+
+
+def test_a_table_of_other_photos_beside_photos_changes_nothing(tmp_path, jpeg):
+    _put(tmp_path / "s/a.jpg", jpeg())
+    _parquet(tmp_path / "s/train.parquet", image=[jpeg(1)], text=["a man"])
+    _put(tmp_path / "s/data.json", json.dumps([{"image": "elsewhere/b.jpg", "caption": "a man"}]))
     assert folder_format(str(tmp_path / "s")) == "folder"
 
 

@@ -86,6 +86,19 @@ def test_answers_of_models_in_json_members(tmp_path, jpeg, fields, where):
     assert (records[0].caption, records[0].caption_from) == ("a man runs", f".json: {where}")
 
 
+def test_folders_of_captions_in_a_tar(tmp_path, jpeg):
+    files = [("images/a.jpg", jpeg()), ("images/b.jpg", jpeg(1)), ("masks/a.png", jpeg(2)),
+             ("train/images/c.jpg", jpeg(3)), ("captions/a.txt", b"a man"),
+             ("captions/stranger.txt", b"a dog"), ("labels/b.txt", b"0 0.5 0.5 0.2 0.1"),
+             ("train/captions/c.json", b'{"text": "c"}')]  # fmt: skip
+    _tar(tmp_path / "0.tar", files)
+    records, _, left = _listed(tmp_path)
+    named = {r.uri.partition("#")[2]: r.caption for r in records}
+    assert named == {"images/a.jpg": "a man", "images/b.jpg": None, "masks/a.png": None,
+                     "train/images/c.jpg": "c", "captions/stranger": "a dog"}  # fmt: skip
+    assert len(left) == 4
+
+
 @pytest.mark.parametrize("blank", [b"", b"  \n", b"\xef\xbb\xbf"])
 def test_a16_an_empty_text_leaves_the_caption_to_the_json(tmp_path, jpeg, blank):
     members = [("a.jpg", jpeg()), ("a.txt", blank), ("a.json", b'{"caption": "a man"}')]

@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from storage.sources import resolve_source
 from storage.sources.base import CAPTION_FILE, LeftOut
-from storage.sources.twin_folders import is_captions_folder
 
 
 def _tree(root: Path, jpeg: bytes, files: dict[str, str | None]) -> None:
@@ -54,6 +54,21 @@ def test_a_photo_has_the_caption_of_the_folder_beside(tmp_path, jpeg, photo, fil
     folder, _, name = file.rpartition("/")
     assert captions == {photo: ("a man runs", f"{folder}/*{name[1:]}")}
     assert left == {file: CAPTION_FILE}
+
+
+def test_folders_and_lists_of_an_object_store(tmp_path, jpeg):
+    fs = fsspec.filesystem("memory")
+    root = f"/twins-{tmp_path.name}"
+    files = {"a/images/x.jpg": jpeg(), "a/captions/x.txt": b"a man", "b/part-1/y.png": jpeg(1),
+             "b/part-1/part-1.json": b'{"y.png": {"p": "a dog"}}', "c/images/z.jpg": jpeg(2),
+             "c/set.csv": b"image_id,caption\nimages/z,a cat\n", "d/images/w.jpg": jpeg(3),
+             "d/results.token": b"w.jpg#0\ta bird\n"}  # fmt: skip
+    for name, data in files.items():
+        fs.pipe_file(f"{root}/{name}", data)
+    for place, caption in zip("abcd", ("a man", "a dog", "a cat", "a bird"), strict=True):
+        source = resolve_source(f"memory:/{root}/{place}")
+        ((record, data),) = source.read(list(source.records()))
+        assert (record.caption, isinstance(data, bytes)) == (caption, True)
 
 
 def test_json_gives_its_caption_and_its_fields(tmp_path, jpeg):
@@ -109,9 +124,3 @@ def test_masks_and_photos_of_other_splits_have_no_captions_of_the_same_name(tmp_
     captions, left = _read(tmp_path / "b")
     assert {text for text, _ in captions.values()} == {None}
     assert left == {"captions/1.txt": "no_photo", "train_captions/2.txt": "no_photo"}
-
-
-def test_names_of_folders():
-    names = ("captions", "train_captions", "celeba-caption", "Text", "labels.v2")
-    assert all(map(is_captions_folder, names))
-    assert not any(map(is_captions_folder, ("images", "context", "textures", "label2", "d.jpg")))
