@@ -9,6 +9,7 @@ import atexit
 import contextvars
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, wait
@@ -77,12 +78,18 @@ def leaves_quickly() -> Generator[None]:
     try:
         yield
     except Pause:
-        atexit.register(os._exit, 0)
+        atexit.register(_leave)
         raise
     except TerminationSignal:
         if get_intent() is not None:  # else Prefect says by the exit code how it ended
-            atexit.register(os._exit, 0)
+            atexit.register(_leave)
         raise
+
+
+def _leave() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 @contextmanager
