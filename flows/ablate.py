@@ -79,7 +79,7 @@ def ablate_hcp(params: AblateParams) -> AblateOutcome:
         get_run_logger().info("%d trainings, %d at a time", len(jobs), n)
         if is_left:
             draw_base(evaluate, cluster)
-        outcomes, failed = run_all(jobs, at_a_time=n, grace_s=train.workers.stop_grace_s)
+        outcomes, failed = run_all(jobs, at_a_time=n)
         outcome = answer(params, changes, outcomes, failed=failed, same=same)
         publish(outcome, run)
         if failed:

@@ -1,6 +1,7 @@
 """Several variants at a time, and how they all stop."""
 
 import concurrent.futures
+import threading
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from flows.finishing import finishing
 from flows.outcomes import VariantOutcome
 from flows.ray_session import cancel_remote
 from flows.variant_run import VariantJob, run_variant
-from hcp.training.stopping import StopRequest, ask_all
+from hcp.training.stopping import ask_all
 from storage.errors import HcpError, TrainingStoppedError
 
 _POLL_S = 0.5
@@ -20,47 +21,42 @@ _REASON = 400  # characters of a failure
 
 
 def run_all(
-    jobs: Sequence[VariantJob], *, at_a_time: int, grace_s: float
+    jobs: Sequence[VariantJob], *, at_a_time: int
 ) -> tuple[list[VariantOutcome], dict[str, str]]:
     """Run them, so many at a time; the outcomes in the jobs' order, and why others have none.
 
     Each runs in a thread of its own, which does nothing but wait for Ray.
 
-    Args:
-        jobs: the variants.
-        at_a_time: how many.
-        grace_s: how long one who sends SIGTERM waits.
-
     Raises:
         TerminationSignal, KeyboardInterrupt: one came, and none is running any more.
     """
-    request = StopRequest(grace_s)
-    return finishing(partial(_run_all, jobs, at_a_time, request), ask=request.ask)
+    asked = threading.Event()
+    return finishing(partial(_run_all, jobs, at_a_time, asked), ask=asked.set)
 
 
 def _run_all(
-    jobs: Sequence[VariantJob], at_a_time: int, request: StopRequest
+    jobs: Sequence[VariantJob], at_a_time: int, asked: threading.Event
 ) -> tuple[list[VariantOutcome], dict[str, str]]:
     with ThreadPoolTaskRunner(max_workers=at_a_time) as runner:
         futures: list[Any] = [
-            runner.submit(run_variant, parameters={"job": job, "stopping": lambda: request.asked})
+            runner.submit(run_variant, parameters={"job": job, "stopping": asked.is_set})
             for job in jobs
         ]
-        wait_for(futures, request)
-    if request.asked:
+        wait_for(futures, asked)
+    if asked.is_set():
         raise TrainingStoppedError(
             "the ablation stopped, as asked; started again with the same parameters it goes on"
         )
     return collect(jobs, futures)
 
 
-def wait_for(futures: Sequence[Any], request: StopRequest) -> None:
+def wait_for(futures: Sequence[Any], asked: threading.Event) -> None:
     """Wait for all; once asked to stop, hand that on to everything that runs on Ray."""
     left, told = {future.wrapped_future for future in futures}, len(futures)
     with Progress("ablate", total=told, unit="trainings") as progress:
         while left:
             _, left = concurrent.futures.wait(left, timeout=_POLL_S)
-            if request.asked:
+            if asked.is_set():
                 ask_all()
                 cancel_remote()
             elif len(left) < told:

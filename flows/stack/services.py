@@ -53,6 +53,7 @@ def environment(config: StackConfig) -> dict[str, str]:
             "prefect.server.concurrency.lease_storage.filesystem"
         ),
         "PREFECT_CLIENT_MAX_RETRIES": "6",
+        "PREFECT_WORKER_QUERY_SECONDS": "3",  # a run that is resumed or tried again waits so long
         "PYTHONUNBUFFERED": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # four more processes that do nothing for us
