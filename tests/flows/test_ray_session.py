@@ -57,7 +57,9 @@ def test_sessions_nest_and_leave_the_signal_handler(caplog: pytest.LogCaptureFix
             cancel_remote()
             thread.join(0.5)
         assert len(errors) == 1
-        family = psutil.Process().children(recursive=True)
+        nodes = [child for child in psutil.Process().children() if child.name() == "raylet"]
+        family = [each for node in nodes for each in [node, *node.children(recursive=True)]]
+    assert family
     assert psutil.wait_procs(family, timeout=30)[1] == []
     assert not ray.is_initialized()
     assert signal.getsignal(signal.SIGTERM) is handler
