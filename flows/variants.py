@@ -15,7 +15,19 @@ from storage.errors import HcpError
 
 DEFAULT = "default"
 Changes = Mapping[str, Any]
-"""Dotted path below ``training`` -> its value: ``{"hcp.width": 64}``."""
+"""Dotted path below ``training`` -> its value: ``{"hcp.width": 64}``, or ``Times`` of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """A multiple of the parameters' own value."""
+
+    factor: float
+
+    def __str__(self) -> str:
+        """As a table says it."""
+        return f"{self.factor:g} times the default's"
+
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
 _WATCHING = ("samples", "tensorboard")  # change nothing that is trained
@@ -39,11 +51,12 @@ def _layers_at(*stages: str) -> Changes:
 VARIANTS: Mapping[str, Changes] = {
     DEFAULT: {},
     "no-alignment": {"hcp.alignment.alpha": 0.0},
-    "alpha-low": {"hcp.alignment.alpha": 0.02},
-    "alpha-high": {"hcp.alignment.alpha": 0.5},
+    "alpha-low": {"hcp.alignment.alpha": Times(0.2)},
+    "alpha-high": {"hcp.alignment.alpha": Times(5.0)},
     "scale-only": _scheduled("constant", "constant"),
     "early": _scheduled("early", "early"),
     "late": _scheduled("late", "late"),
+    "scale-and-step": _scheduled("early", "late"),  # the paper's
     "step-swapped": _scheduled("late", "early"),
     "loss-mid": {f"{_STAGES}.up": "off", f"{_STAGES}.down": "off"},
     "loss-up": {f"{_STAGES}.mid": "off", f"{_STAGES}.down": "off"},
@@ -67,13 +80,15 @@ VARIANTS: Mapping[str, Changes] = {
     "gate-zero": {"hcp.gate": "zero"},
     "flat-start": {"hcp.start": "flat"},
     "residual-start": {"hcp.start": "residual"},
-    "frozen-value": {"hcp.value": "frozen"},
-    "learned-value": {"hcp.value": "learned"},
-    "residual-and-value": {"hcp.start": "residual", "hcp.value": "learned"},
+    # Values of the base, changed or not, have their size from the start; those of ones own begin at
+    # nothing and may be strong.
+    "frozen-value": {"hcp.value": "frozen", "hcp.gamma": 1.0},
+    "learned-value": {"hcp.value": "learned", "hcp.gamma": 1.0},
+    "residual-and-value": {"hcp.start": "residual", "hcp.value": "learned", "hcp.gamma": 1.0},
     "own-value": {"hcp.start": "residual", "hcp.value": "own", "hcp.gamma": 10.0},
     "pixel-value": {"hcp.start": "residual", "hcp.value": "pixel", "hcp.gamma": 10.0},
-    "gamma-half": {"hcp.gamma": 0.5},
-    "gamma-double": {"hcp.gamma": 2.0},
+    "gamma-half": {"hcp.gamma": Times(0.5)},
+    "gamma-double": {"hcp.gamma": Times(2.0)},
     "width-64": {"hcp.width": 64},
     "width-256": {"hcp.width": 256},
     "width-1024": {"hcp.width": 1024},
@@ -105,7 +120,7 @@ QUESTIONS: Mapping[str, Question] = {
     "schedule": Question(
         title="Scale-aware only (scale-only: constant over the steps), step-wise only (early, "
         "late: the same for both stages), or both?",
-        variants=("scale-only", "early", "late", "step-swapped"),
+        variants=("scale-only", "scale-and-step", "early", "late", "step-swapped"),
     ),
     "aligned-stage": Question(
         title="Which stage's loss does the work?", variants=("loss-mid", "loss-up")
@@ -228,7 +243,7 @@ def _set(training: dict[str, Any], path: str, value: Any) -> None:
         for name, inner in value.items():
             _set(training, f"{path}.{name}", inner)
     else:
-        place[last] = value
+        place[last] = place[last] * value.factor if isinstance(value, Times) else value
 
 
 def _sentence(error: Mapping[str, Any]) -> str:

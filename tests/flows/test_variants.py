@@ -111,7 +111,18 @@ def test_variants_do_what_they_are_called() -> None:
     assert variant["pose-only"].alignment.priors.names() == ("heatmap",)
     assert variant["mask-only"].alignment.priors.names() == ("mask",)
     assert variant["resnet50-only"].alignment.priors.names() == ("resnet50",)
+    assert stages["scale-and-step"] == table  # the paper's
     assert [variant[f"width-{n}"].width for n in (64, 256, 1024)] == [64, 256, 1024]
+
+
+def test_low_and_high_half_and_double_are_of_the_parameters_own_values() -> None:
+    mine = TrainConfig(hcp=HcpConfig(gamma=10.0, alignment=AlignmentConfig(alpha=0.02)))
+    alphas = [training(f"alpha-{n}", mine).hcp.alignment.alpha for n in ("low", "high")]
+    assert alphas == pytest.approx([0.004, 0.1])
+    assert [training(f"gamma-{n}", mine).hcp.gamma for n in ("half", "double")] == [5.0, 20.0]
+    # What the base's values are changed by has their size; gamma 10 is for values of ones own.
+    assert training("frozen-value", mine).hcp.gamma == 1.0
+    assert f"{VARIANTS['gamma-half']['hcp.gamma']}" == "0.5 times the default's"
 
 
 def test_every_method_is_a_variant_of_its_own_name() -> None:
