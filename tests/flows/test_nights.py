@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -27,9 +27,10 @@ from tests.flows.flow_samples import ROOT
 from tests.flows.line import Line
 from tests.flows.webhook import Webhook
 from tests.flows.webhook import webhook as serve_webhook
+from tests.s3_server import bucket_at, s3_variables, serve_s3
 
 pytest.importorskip("s3fs", reason="s3fs is not installed: pip install -e '.[s3]'")
-moto_server: Any = pytest.importorskip("moto.server", reason="moto[server] is not installed")
+pytest.importorskip("moto.server", reason="moto[server] is not installed")
 
 pytestmark = [pytest.mark.prefect, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -46,29 +47,10 @@ def webhook() -> Iterator[Webhook]:
 @pytest.fixture(scope="module")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """The way to an S3 store with 240 drawn photos; AWS's variables name it."""
-    import s3fs
-
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with ExitStack() as stack:
-        line = stack.enter_context(Line(f"http://{host}:{port}"))
-        patch = stack.enter_context(pytest.MonkeyPatch.context())
-        for name, value in (
-            ("AWS_ENDPOINT_URL", line.url),
-            ("AWS_ACCESS_KEY_ID", "key"),
-            ("AWS_SECRET_ACCESS_KEY", "secret"),
-            ("AWS_DEFAULT_REGION", "us-east-1"),
-        ):
-            patch.setenv(name, value)
-        s3fs.S3FileSystem.clear_instance_cache()
-        store = s3fs.S3FileSystem()
-        store.mkdir(BUCKET)
+    with serve_s3() as url, Line(url) as line, bucket_at(line.url, BUCKET) as store:
         photos = write_folder(tmp_path_factory.mktemp("photos"), n=240, seed=900)
         store.put(f"{photos.root}/", f"{BUCKET}/photos/", recursive=True)
         yield line
-        s3fs.S3FileSystem.clear_instance_cache()
-    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +72,7 @@ def night(
     with (folder / "worker.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "prefect", "worker", "start", "--pool", "hcp"],
-            env=environment | _aws(line) | {"PREFECT_WORKER_QUERY_SECONDS": "1",
+            env=environment | s3_variables(line.url) | {"PREFECT_WORKER_QUERY_SECONDS": "1",
                                             "PYTHONPATH": str(ROOT)},
             cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
@@ -290,10 +272,3 @@ def _cancelling() -> Any:
     from prefect.states import Cancelling
 
     return Cancelling()
-
-
-def _aws(line: Line) -> dict[str, str]:
-    return {
-        "AWS_ENDPOINT_URL": line.url, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }  # fmt: skip

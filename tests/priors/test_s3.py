@@ -24,31 +24,17 @@ from storage.sources import resolve_source
 from storage.verify import verify_root
 from storage.versions import DatasetVersion, open_version, publish_version
 from tests.hostile import CAPTION, encoded, lenient_extractor, picture, write_parquet
+from tests.s3_server import bucket_at, serve_s3
 
 s3fs: Any = pytest.importorskip("s3fs", reason="s3fs is not installed: pip install -e '.[s3]'")
-moto_server: Any = pytest.importorskip("moto.server", reason="moto[server] is not installed")
+pytest.importorskip("moto.server", reason="moto[server] is not installed")
 
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[Any]:
-    """A bucket ``hcp``, reached as users reach theirs: by AWS's environment variables."""
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (
-            ("AWS_ENDPOINT_URL", f"http://{host}:{port}"),
-            ("AWS_ACCESS_KEY_ID", "key"),
-            ("AWS_SECRET_ACCESS_KEY", "secret"),
-            ("AWS_DEFAULT_REGION", "us-east-1"),
-        ):
-            patch.setenv(name, value)
-        s3fs.S3FileSystem.clear_instance_cache()
-        store = s3fs.S3FileSystem()
-        store.mkdir("hcp")
+    """A bucket ``hcp``."""
+    with serve_s3() as url, bucket_at(url, "hcp") as store:
         yield store
-        s3fs.S3FileSystem.clear_instance_cache()
-    server.stop()
 
 
 def rebuilt(source_uri: str, place: str, *, kind: str = "auto") -> tuple[DatasetVersion, int]:

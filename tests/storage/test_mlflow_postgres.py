@@ -23,9 +23,10 @@ from storage.mlflow_runs import ARTIFACTS_VARIABLE, RunFacts, add_evaluation
 from storage.registry import Registry
 from storage.tracking import TrackedRun
 from tests.postgres import PASSWORD, Postgres
+from tests.s3_server import bucket_at, serve_s3
 
-s3fs: Any = pytest.importorskip("s3fs", reason="s3fs is not installed: pip install -e '.[s3]'")
-moto_server: Any = pytest.importorskip("moto.server", reason="moto[server] is not installed")
+pytest.importorskip("s3fs", reason="s3fs is not installed: pip install -e '.[s3]'")
+pytest.importorskip("moto.server", reason="moto[server] is not installed")
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
@@ -42,22 +43,9 @@ print(entry.version)
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[Any]:
-    """A bucket ``mlflow``, reached by AWS's environment variables."""
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "key")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        s3fs.S3FileSystem.clear_instance_cache()
-        store = s3fs.S3FileSystem()
-        with suppress(FileExistsError):  # moto's store is one for the whole process
-            store.mkdir("mlflow")
+    """A bucket ``mlflow``."""
+    with serve_s3() as url, bucket_at(url, "mlflow") as store:
         yield store
-        s3fs.S3FileSystem.clear_instance_cache()
-    server.stop()
 
 
 @pytest.fixture(scope="module")
