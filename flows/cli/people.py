@@ -7,7 +7,7 @@ import typer
 
 from flows.cli.adapters import AnyBase, Device, Dtype
 from flows.cli.console import note, say, say_json
-from flows.cli.options import AsJson, Registry
+from flows.cli.options import AsJson, Base, Registry
 from storage.errors import HcpError
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ def compare_page(
     out: Annotated[Path, typer.Option(help="The page, FILE.html; its key is FILE.key.json.")],
     a: Model = None,
     b: Model = None,
-    base: Annotated[
-        str | None, typer.Option(help="Diffusers id, folder, .safetensors file or 'embedded'.")
-    ] = None,
+    base: Base = None,
     prompts: Annotated[str | None, typer.Option(help="File, one prompt a line.")] = None,
     seeds: Annotated[
         str, typer.Option(metavar="N", help="So many of each prompt, from 0; or which: 0,5,9.")

@@ -57,7 +57,11 @@ class PrefectApi:
             raise
 
     def make_pool(self, name: str) -> None:
-        """A work pool of processes, where there is none of that name yet."""
+        """A work pool of processes, where there is none of that name yet.
+
+        For ``hcp up``, whose worker starts before Prefect is imported anywhere
+        (``flows.work_pools.make_pool``).
+        """
         if self.pool(name) is not None:
             return
         try:

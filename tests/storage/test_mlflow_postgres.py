@@ -18,11 +18,11 @@ from urllib.request import Request, urlopen
 import pytest
 
 from storage.errors import RegistryError
-from storage.mlflow_calls import MlflowCalls, check_tracking_uri, without_secrets
+from storage.mlflow_calls import MlflowCalls
 from storage.mlflow_runs import ARTIFACTS_VARIABLE, RunFacts, add_evaluation
 from storage.registry import Registry
 from storage.tracking import TrackedRun
-from tests.postgres import PASSWORD, Postgres
+from tests.postgres import Postgres
 from tests.s3_server import bucket_at, serve_s3
 
 pytest.importorskip("s3fs", reason="s3fs is not installed: pip install -e '.[s3]'")
@@ -242,24 +242,3 @@ def test_a_database_that_does_not_answer_is_told_at_once_without_its_password(
         assert time.monotonic() - start < 20  # MLflow itself: 102 s
         assert "s3cret" not in str(told.value)
         assert "://***@" in str(told.value)
-
-
-@pytest.mark.parametrize("scheme", ["postgres", "postgresql+asyncpg", "sqlite+aiosqlite"])
-def test_another_librarys_name_of_a_database_is_told_with_ours(scheme: str) -> None:
-    ours = {"postgres": "postgresql"}.get(scheme, scheme.partition("+")[0])
-    with pytest.raises(RegistryError, match=f"MLflow's name of this database is {ours}://") as told:
-        check_tracking_uri(f"{scheme}://me:{PASSWORD}@host/db")
-    assert "me:" not in str(told.value)
-
-
-def test_secrets_are_left_out_wherever_a_uri_has_them() -> None:
-    for uri, shown in {
-        "postgresql://me:pa%2Fss@host/db": "postgresql://***@host/db",
-        "postgresql://me:not/quoted@all@host/db": "postgresql://***@host/db",
-        "http://host:5000/a@b": "http://host:5000/a@b",
-        "postgresql://host/db?user=me&password=pass": "postgresql://host/db?user=me&password=***",
-        "postgresql://host/db?PASSWORD=pass&x=1": "postgresql://host/db?PASSWORD=***&x=1",
-        "sqlite:////data/a.db": "sqlite:////data/a.db",
-        "cannot open 'mysql://a:b@c/d' at all": "cannot open 'mysql://***@c/d' at all",
-    }.items():
-        assert without_secrets(uri) == shown

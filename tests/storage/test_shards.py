@@ -284,17 +284,6 @@ def test_half_a_shard_is_invisible(tmp_path, make_unit_of, make_sample):
     assert committed(Root.of(tmp_path / "nowhere")) == set()
 
 
-@pytest.mark.parametrize("keep", [0, 700, 2048])
-def test_a_cut_off_tar_is_an_error_that_names_it(tmp_path, make_unit_of, make_sample, keep):
-    unit = make_unit_of(2)
-    samples = [make_sample(record) for record in unit.records]
-    commit_unit(Root.of(tmp_path), unit, outcomes=samples)
-    tar = tmp_path / f"shards/{unit.fingerprint}.tar"
-    tar.write_bytes(tar.read_bytes()[:keep])
-    with pytest.raises(ShardError, match=unit.fingerprint):
-        list(iter_samples(Root.of(tmp_path), unit.fingerprint))
-
-
 def test_object_stores_get_the_same_bytes_marker_last(tmp_path, make_unit_of, make_sample):
     unit = make_unit_of(3)
     samples = [make_sample(record, i) for i, record in enumerate(unit.records)]
