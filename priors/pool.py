@@ -14,7 +14,8 @@ import ray
 
 from priors.config import PoolConfig
 from priors.extract import UNITS_IN_FLIGHT
-from priors.pool_driver import Driver, Listeners, PoolError, Size
+from priors.pool_driver import Driver, PoolError
+from priors.pool_slots import Listeners, Size
 from priors.reports import PoolReport, UnitReport
 from priors.room import GIB, fitted, nodes_of
 from storage.records import SourceRecord, Unit

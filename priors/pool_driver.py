@@ -3,7 +3,6 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from itertools import islice
 from math import inf
 from time import monotonic
@@ -11,11 +10,18 @@ from typing import Any
 
 import ray
 import torch
-from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayActorError
+from ray.exceptions import (
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+)
 
 from priors.cluster_nodes import draining_nodes, living_nodes
 from priors.extract import UNITS_IN_FLIGHT
 from priors.poison import UnitTask
+from priors.pool_slots import Listeners, Size, Slot
 from priors.reports import ReportSum, UnitReport
 from priors.waiting import any_ready
 from storage.errors import HcpError
@@ -30,48 +36,6 @@ _POLL_S, _PATIENCE_S = 0.25, 30.0  # a signal is seen between two polls
 
 class PoolError(HcpError):
     """Workers keep dying and no single photo explains it."""
-
-
-@dataclass(slots=True)
-class Slot:
-    """One place for an actor, and what is running there."""
-
-    make: Callable[[], Any]
-    actor: Any = None
-    starting: Any = None  # reference to the result of start(), a node's id; None once started
-    node: str | None = None  # on which the actor started
-    running: dict[Any, UnitTask] = field(default_factory=dict[Any, UnitTask])
-    exclusive: bool = False
-    leaving: bool = False  # its node is being taken back: no new work
-    used: bool = False  # an actor has started here
-
-    def begin(self) -> None:
-        """A new actor, without work."""
-        self.actor = self.make()
-        self.starting, self.node = self.actor.start.remote(), None
-        self.running, self.exclusive, self.leaving = {}, False, False
-
-    def end(self) -> None:
-        """Its actor ends, also one that is out of reach and may still live."""
-        ray.kill(self.actor, no_restart=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
-    """Of a pool: what is started at once, and what is added where there is room for more."""
-
-    first: int
-    spare: int = 0  # actors that may wait for a place
-    most: int = 0  # in all; 0: no limit
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listeners:
-    """Who hears of a pool's work."""
-
-    on_report: Callable[[UnitReport], None]
-    on_note: Callable[[str], None] = logger.warning
-    while_waiting: Callable[[], None] = lambda: None  # every second; may raise
 
 
 class Driver:
@@ -222,7 +186,7 @@ class Driver:
             return  # its actor died, and was replaced, earlier in this round
         try:
             result = ray.get(ref)
-        except Exception as error:
+        except (RayError, *_DEATHS) as error:  # not a signal's, which comes here too
             if ref == slot.starting and self._can_do_without(slot):
                 self._drop(slot, error)
             elif isinstance(error, _DEATHS):

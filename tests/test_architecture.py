@@ -44,6 +44,7 @@ RAY_MODULES = {
     "priors/cluster_nodes.py",
     "priors/pool.py",
     "priors/pool_driver.py",
+    "priors/pool_slots.py",
     "priors/waiting.py",
     "priors/remote_decode.py",
     "hcp/training/ray.py",
