@@ -34,7 +34,7 @@ def test_a_room_says_what_it_is(room: Room, said: str) -> None:
 
 
 WAITS = {"with_room", "placed", "first_room", "tasks_on"}
-WORKS = {"run_units", "run_remote", "fit", "draw_apart", "draw_base", "run_all"}
+WORKS = {"run_units", "run_remote", "finishing", "draw_apart", "draw_base", "run_all"}
 
 
 def calls(function: ast.AST) -> set[str]:
@@ -68,6 +68,7 @@ CACHE = CacheParams(dataset="d", base="embedded", nodes_wait_s=0.5)
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_no_flow_takes_what_is_there_at_the_start_for_all_there_will_be() -> None:
     said: list[str] = []
 
