@@ -16,7 +16,7 @@ test: $(STAMP)
 
 # The adapter's tests where only the core is installed; peft and accelerate are what users add.
 # Training on datasets on disk, and optimizers of other libraries, need extras.
-WITH_EXTRAS := batches cache cache_read cache_write inputs loop mix optimisers ray scheduler state \
+WITH_EXTRAS := batches cache cache_read cache_write draining inputs loop mix optimisers ray scheduler state \
 	takers validation watch worker
 ADAPTER_TESTS := tests/hcp --ignore=tests/hcp/evaluation --ignore=tests/hcp/pages \
 	$(foreach name,$(WITH_EXTRAS),--ignore=tests/hcp/training/test_$(name).py)
