@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes share the cores
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # 30 are not enough for a busy machine
 
 import numpy as np
 import pytest
