@@ -7,6 +7,7 @@ RFC 4180 says commas and double quotes; European Excel writes semicolons in the 
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
@@ -132,13 +133,15 @@ def _names(header: str, delimiter: str, quote: str) -> list[str]:
         cells = next(csv.reader([header], delimiter=delimiter, quotechar=quote), [])
     except csv.Error:
         return []
-    names: list[str] = []
+    names: dict[str, None] = {}
+    counts: Counter[str] = Counter()
     for cell in cells:
-        name, n = cell.strip(), 1
+        name = stem = cell.strip()
         while name in names:  # as pandas tells columns of one name apart
-            name, n = f"{cell.strip()}.{n}", n + 1
-        names.append(name)
-    return names
+            counts[stem] += 1
+            name = f"{stem}.{counts[stem]}"
+        names[name] = None
+    return list(names)
 
 
 def _settings(dialect: CsvDialect) -> dict[str, Any]:

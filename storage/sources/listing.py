@@ -162,8 +162,9 @@ class Listing:
         if not item.is_dir(follow_symlinks=False):
             self._leave("hidden", path)
             return
-        for folder, _, names in os.walk(item.path):
-            for name in names:
+        for folder, folders, names in os.walk(item.path):
+            links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+            for name in (*names, *links):
                 inner = os.path.relpath(os.path.join(folder, name), item.path)
                 self._leave("hidden", f"{path}/{inner}")
 

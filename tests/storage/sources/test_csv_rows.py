@@ -98,3 +98,11 @@ def test_bytes_of_no_encoding_are_seen():
     (row,) = _rows(b"file,text\na.jpg,\x81\x8d\x8f\x90\xff\xfe\n")
     assert isinstance(row, dict)
     assert "\ufffd" in str(row["text"])
+
+
+def test_a_line_of_very_many_equal_cells_takes_no_time():
+    header = ",".join(["a"] * 20_000)
+    dialect = csv_dialect([header + "\n"])
+    assert dialect is not None
+    assert dialect.columns[:3] == ("a", "a.1", "a.2")
+    assert len(set(dialect.columns)) == 20_000

@@ -9,7 +9,7 @@ import pytest
 
 from storage.canonical import encode_path
 from storage.errors import SourceError
-from storage.sources import ReadFailure, SourceFormat, resolve_source
+from storage.sources import LeftOut, ReadFailure, SourceFormat, resolve_source
 from storage.sources.listing import MAX_DEPTH, Listing
 
 
@@ -129,3 +129,14 @@ def test_the_root_itself_must_be_listed(tmp_path):
     shutil.rmtree(tmp_path / "root")
     with pytest.raises(SourceError, match=os.strerror(errno.ENOENT)):
         list(source.records())
+
+
+def test_a_link_to_a_folder_in_a_hidden_folder_is_told(tmp_path):
+    _fill(tmp_path, ["a.jpg", ".cache/x.jpg"])
+    (tmp_path / ".cache/loop").symlink_to("..")
+    left: list[LeftOut] = []
+    list(Listing(str(tmp_path), left_out=left.append).files())
+    assert {thing.uri for thing in left if thing.reason == "hidden"} >= {
+        ".cache/x.jpg",
+        ".cache/loop",
+    }
