@@ -44,9 +44,12 @@ def find_annotations(folder: str) -> tuple[str, ...]:
     Files beside a photo of their name are that photo's own; where more than a few are left, they
     are none of one set.
     """
-    for place in (folder, *_folders_of_lists(folder)):
+    usual = (folder, join(folder, ANNOTATIONS))
+    for place in (*usual, *_folders_of_lists(folder)):
         found = tuple(
-            uri for uri in _candidates(place) if _captions(uri) or _names_there(uri, folder)
+            uri
+            for uri in _candidates(place)
+            if (place in usual and _captions(uri)) or _names_there(uri, folder)
         )
         if found:
             return found
@@ -93,8 +96,7 @@ def _has_rows(uri: str) -> bool:
 
 
 def _folders_of_lists(folder: str) -> Iterator[str]:
-    """Folders beside the photos' that may hold the lists, the usual one first."""
-    yield join(folder, ANNOTATIONS)
+    """Folders of other names beside the photos' that may hold the lists."""
     names = folders_of(folder)
     if len(names) <= _MAX_FILES:
         for name in names:

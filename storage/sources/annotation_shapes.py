@@ -58,7 +58,9 @@ def entries(data: Any, on_broken: OnBroken) -> Entries:
         lists = [value for value in data.values() if _is_list_of_objects(value)]
         named = [value for value in lists if photo_name(value[0])[1] is not None]
         maps = [value for value in data.values() if _is_mapping_of_photos(value)]
-        if rows is not None:
+        if _is_record(data):
+            data = [data]  # one photo's own file
+        elif rows is not None:
             data = rows
         elif len(lists) == 1 or (named and len(named) == len(lists)):
             data = list(chain.from_iterable(lists))  # the only list, or one for each split
@@ -200,6 +202,12 @@ def _joined(tags: object) -> list[str]:
 
 def _is_list_of_objects(value: object) -> bool:
     return isinstance(value, Sequence) and bool(value) and isinstance(value[0], dict)
+
+
+def _is_record(value: Mapping[str, Any]) -> bool:
+    """Whether an object names one photo and has its caption."""
+    name = photo_name(value)[1]
+    return name is not None and has_image_suffix(name) and bool(_described(value).texts)
 
 
 def _is_mapping_of_photos(value: object) -> bool:

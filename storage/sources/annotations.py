@@ -18,7 +18,7 @@ from storage.sources.csv_rows import decoded_lines
 EXPECTED = (
     "objects 'images' with id, file_name and 'annotations' with image_id, caption; or images with "
     "a description; or one object per photo with its name (file_name, img_path, image, ...) and "
-    "its caption (caption, prompt, text, ...)"
+    "its caption (caption, prompt, text, ...); as text, a photo's name and its caption on each line"
 )
 YAML_SUFFIXES = (".yaml", ".yml")
 LINE_SUFFIXES = (".token", ".txt", ".lst", ".list")

@@ -79,6 +79,18 @@ def test_json_gives_its_caption_and_its_fields(tmp_path, jpeg):
     assert record.caption_from == "captions/*.json: caption"
 
 
+@pytest.mark.parametrize("folder", ["captions", "annotations", "json", "images"])
+def test_a_few_files_of_json_that_name_their_photos(tmp_path, jpeg, folder):
+    files: dict[str, str | None] = {"images/a.jpg": None, "images/b.jpg": None}
+    for name in "ab":
+        row = {"image": f"{name}.jpg", "caption": f"a man {name}", "width": 8}
+        files[f"{folder}/{name}.json"] = json.dumps(row)
+    _tree(tmp_path / "s", jpeg(), files)
+    records = list(resolve_source(str(tmp_path / "s")).records())
+    assert [r.uri for r in records] == ["images/a.jpg", "images/b.jpg"]
+    assert [r.caption for r in records] == ["a man a", "a man b"]
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
