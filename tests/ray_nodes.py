@@ -56,7 +56,7 @@ def late_node(
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        ["bash", "-c", f'sleep {after_s}; exec "$@"', "-", *command],
+        ["bash", "-c", f'sleep {after_s}; until "$@"; do sleep 2; done', "-", *command],
         cwd=folder, env=environment, start_new_session=True, stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip

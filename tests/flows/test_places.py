@@ -64,8 +64,8 @@ def test_d01_d03_d06_a_cluster_whose_nodes_come_a_minute_late(
     monkeypatch.chdir(elsewhere[0])
     with ExitStack() as stack:
         address = stack.enter_context(cluster_of_nodes()).address
-        for folder in elsewhere[1:]:
-            stack.enter_context(late_node(address, after_s=LATE_S, folder=folder))
+        for i, folder in enumerate(elsewhere[1:]):  # two at once take each other's ports
+            stack.enter_context(late_node(address, after_s=LATE_S + 20 * i, folder=folder))
         begun = time.monotonic()
         rebuilt = hcp(
             "rebuild", "--source", photos, "--root", root, "--pose-model", "models/pose",
