@@ -4,7 +4,7 @@ In the drawn world the prompts are captions of scenes that neither the base, nor
 data set, nor the choice of learning rates has seen; each has the renderer's own picture and pose.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count, islice, product
@@ -167,9 +167,3 @@ def scenery() -> Iterator[Asked]:
 
 def _first(asked: Iterable[Asked], n: int) -> tuple[Asked, ...]:
     return tuple(islice(asked, n))
-
-
-def groups_of(asked: Sequence[Asked]) -> list[int]:
-    """Of each picture its prompt, for the bootstrap."""
-    order = {each.prompt: i for i, each in enumerate(asked)}
-    return [order[each.prompt] for each in asked]
