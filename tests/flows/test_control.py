@@ -41,12 +41,13 @@ def client(
 
     with get_client(sync_client=True) as found:
         found.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+        made: list[Any] = []
         for name in FLOWS:
             loaded: Any = flow.from_source(source=str(ROOT), entrypoint=f"flows/{name}")
-            loaded.deploy(
-                name="control", work_pool_name=POOL, build=False, push=False,
-                print_next_steps=False, ignore_warnings=True,
-            )  # fmt: skip
+            given = {"build": False, "push": False, "print_next_steps": False}
+            made.append(
+                loaded.deploy(name="control", work_pool_name=POOL, ignore_warnings=True, **given)
+            )
         command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL]
         with (tmp_path_factory.mktemp("worker") / "worker.log").open("wb") as log:
             worker = subprocess.Popen(
@@ -59,6 +60,8 @@ def client(
                 with suppress(psutil.NoSuchProcess):
                     member.kill()
             worker.wait(30)
+        for deployment in made:  # other tests look at all that the server has
+            found.delete_deployment(deployment)
 
 
 @dataclass

@@ -54,9 +54,11 @@ def test_d01_d03_d06_a_cluster_whose_nodes_come_a_minute_late(
 
     def hcp(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [*AS_UV_RUN, sys.executable, "-m", "flows.cli", *arguments]
+        # A Ray that this process started before has made the token of its clusters a must.
+        of_ray = {name: os.environ[name] for name in os.environ if name.startswith("RAY_")}
         done = subprocess.run(
-            command, cwd=here, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True,
-            text=True, timeout=400, check=False,
+            command, cwd=here, env={**environment, **of_ray, "PYTHONPATH": str(ROOT)},
+            capture_output=True, text=True, timeout=400, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done
