@@ -97,13 +97,17 @@ def write_checkpoint(
     Raises:
         ValueError: a weight is beyond the dtype's range; nothing is written then.
     """
-    dense = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in rounded(tensors, dtype).items()
-    }
+    tensors = rounded(tensors, dtype)
     remove(join(uri, COMPLETE_NAME))
+    mark_complete(uri, write_files(uri, tensors, card))
+
+
+def write_files(uri: str, tensors: Mapping[str, Tensor], card: AdapterCard) -> tuple[str, ...]:
+    """Write weights and card without the marker, for a checkpoint that holds more; their names."""
+    dense = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_atomic(join(uri, WEIGHTS), save(dense))
     write_atomic(join(uri, CARD), json.dumps(card.to_json(), indent=1, sort_keys=True).encode())
-    mark_complete(uri, (WEIGHTS, CARD))
+    return WEIGHTS, CARD
 
 
 def rounded(tensors: Mapping[str, Tensor], dtype: torch.dtype | None) -> dict[str, Tensor]:

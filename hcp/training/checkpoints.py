@@ -15,7 +15,7 @@ from math import isfinite
 
 from hcp.training.state import STATE_JSON, save_checkpoint
 from hcp.training.trainer import Trainer
-from storage.checkpoints import COMPLETE_NAME, verify_checkpoint
+from storage.checkpoints import COMPLETE_NAME, listed_files, verify_checkpoint
 from storage.errors import CheckpointError
 from storage.locations import entries_in, exists, join, read_bytes, remove, remove_folder
 
@@ -44,7 +44,7 @@ class CheckpointFolder:
         return [
             Kept(step=step, uri=uri, validation_loss=_validation_loss(uri))
             for step, uri in self._places()
-            if exists(join(uri, COMPLETE_NAME))
+            if _is_finished(uri)
         ]
 
     def newest_whole(self) -> Kept | None:
@@ -104,6 +104,19 @@ def best_of(kept: Sequence[Kept]) -> Kept | None:
         if each.validation_loss is not None and isfinite(each.validation_loss)
     ]
     return min(known, key=lambda item: item[:2])[2] if known else None
+
+
+def _is_finished(uri: str) -> bool:
+    """Whether it has its marker, and that one speaks of the trainer's state.
+
+    Older versions wrote a marker of the files for use first: who was killed then left only that.
+    """
+    if not exists(join(uri, COMPLETE_NAME)):
+        return False
+    try:
+        return STATE_JSON in listed_files(uri)
+    except CheckpointError:
+        return True  # damaged: whoever loads it will say so
 
 
 def _validation_loss(uri: str) -> float | None:

@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from hcp.adapter import HcpAdapter
 from hcp.base import BasePipeline
-from hcp.checkpoint import CARD, WEIGHTS, read_checkpoint
+from hcp.checkpoint import read_checkpoint, write_files
 from hcp.config import HcpConfig
 from hcp.inject import Injection
 from hcp.objective import aligned_stages
@@ -83,10 +84,13 @@ class HcpMethod:
 
     def save(self, uri: str, facts: Facts) -> tuple[str, ...]:
         """Weights and card of the adapter."""
-        self.adapter.save_pretrained(
-            uri, step=facts.step, dataset_version=facts.dataset_version, teachers=facts.teachers
+        card = replace(
+            self.adapter.card,
+            step=facts.step,
+            dataset_version=facts.dataset_version,
+            teachers=facts.teachers,
         )
-        return WEIGHTS, CARD
+        return write_files(uri, self.adapter.state_dict(), card)
 
     def start_from(self, uri: str, *, any_base: bool = False) -> None:
         """Take an adapter's weights; gamma and the alignment's settings stay this training's."""

@@ -1,16 +1,19 @@
 """Which checkpoints of a run stay, and which one a restart takes."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from diffusers import StableDiffusionPipeline
 
 from hcp import HcpConfig
+from hcp.checkpoint import CARD, WEIGHTS
+from hcp.training import state
 from hcp.training.checkpoints import CheckpointFolder, Kept, best_of
 from hcp.training.config import TrainConfig
 from hcp.training.state import STATE_TENSORS
 from hcp.training.trainer import Trainer
-from storage.checkpoints import COMPLETE_NAME
+from storage.checkpoints import COMPLETE_NAME, mark_complete
 from storage.errors import CheckpointError
 
 
@@ -54,6 +57,29 @@ def test_of_equals_the_later_is_best_and_without_validation_none() -> None:
     nan = Kept(step=3, uri="3", validation_loss=float("nan"))
     assert best_of([nan, *kept]) == kept[1]
     assert best_of([*kept, nan]) == kept[1]
+
+
+def test_who_is_killed_while_writing_leaves_no_checkpoint_without_its_state(
+    trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = CheckpointFolder(str(tmp_path / "run"))
+    save(folder, trainer, 1)
+
+    def killed(uri: str, files: Iterable[str]) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(state, "mark_complete", killed)  # the last thing that is done
+        with pytest.raises(KeyboardInterrupt):
+            save(folder, trainer, 2)
+    assert steps(folder) == [1]
+    mark_complete(str(tmp_path / "run" / "step-00000002"), (WEIGHTS, CARD))  # as versions before
+    assert steps(folder) == [1]
+    newest = folder.newest_whole()
+    assert newest is not None
+    assert newest.step == 1
+    save(folder, trainer, 2)
+    assert steps(folder) == [1, 2]
 
 
 def test_a_damaged_checkpoint_is_left_out_and_half_a_one_does_not_count(
