@@ -1,7 +1,8 @@
-"""Writes the figures of ``benchmarks/results/evidence.json`` into ``docs/evidence.md``.
+"""Writes the figures of ``evidence.json`` and ``ablation.json`` into ``docs/evidence.md``.
 
 No figure on that page is typed by hand: what stands between ``<!-- figures: NAME -->`` and
-``<!-- end -->`` comes from the file. Run: ``python -m benchmarks.evidence.document``.
+``<!-- end -->`` comes from the files in ``benchmarks/results``.
+Run: ``python -m benchmarks.evidence.document``.
 """
 
 import json
@@ -13,7 +14,8 @@ from benchmarks.evidence.checklist import Check
 from benchmarks.evidence.table import PEOPLE, REST, arms_lines, figures_lines
 from benchmarks.output import RESULTS, ROOT
 
-PAGE, FIGURES = ROOT / "docs" / "evidence.md", RESULTS / "evidence.json"
+PAGE = ROOT / "docs" / "evidence.md"
+FIGURES, ABLATION = RESULTS / "evidence.json", RESULTS / "ablation.json"
 _BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 MIN_PROMPTS, MIN_SEEDS = 200, 3
@@ -81,6 +83,34 @@ def _missing(result: Result) -> str:
     return "\n".join(said or ["Everything was measured."])
 
 
+ABLATED = ("people score", "pose as asked", "attention inside people")
+
+
+def _ablation(result: Result) -> str:
+    found = result["ablation"]
+    said = found["settings"]
+    lines = [
+        f"{said['steps']} steps on {said['photos']:,} photos, {said['prompts']} prompts "
+        f"({said['prompts_from']}), {said['training_seeds']} training seed. The same as the "
+        f"default: {', '.join(found['same_as_default']) or 'none'}. Not run: "
+        f"{', '.join(found['left_out']) or 'none'}.",
+        "",
+        f"| question | variant | {' | '.join(f'{name}, to default' for name in ABLATED)} "
+        "| KID x 1000 | MB in float16 |",
+        f"|{'---|' * (4 + len(ABLATED))}",
+    ]
+    for question, table in found["questions"].items():
+        for row in table:
+            cells = [str(row.get(f"{name}, to default", "-")) for name in ABLATED]
+            if row["variant"] == "default":
+                cells = [f"({row.get(name, '-')})" for name in ABLATED]
+            kid = row.get("KID")
+            shown = "-" if kid is None else f"{1000 * kid:.1f}"
+            ends = [shown, str(row["MB in float16"])]
+            lines.append(f"| {question} | {row['variant']} | {' | '.join([*cells, *ends])} |")
+    return "\n".join(lines)
+
+
 BLOCKS: Mapping[str, Callable[[Result], str]] = {
     "size": _size,
     "arms": lambda result: "\n".join(arms_lines(result["rows"])),
@@ -92,13 +122,20 @@ BLOCKS: Mapping[str, Callable[[Result], str]] = {
     "missing": _missing,
     "checks": _checks,
     "tuning": _tuning,
+    "ablation": _ablation,
 }
 """By the name that the page gives them."""
 
 
+def figures() -> Result:
+    """All that the page shows: of the comparison, and of the ablation below its own name."""
+    result = json.loads(FIGURES.read_text(encoding="utf-8"))
+    return {**result, "ablation": json.loads(ABLATION.read_text(encoding="utf-8"))}
+
+
 def main() -> None:
     """Write the page."""
-    result = json.loads(FIGURES.read_text(encoding="utf-8"))
+    result = figures()
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), result), encoding="utf-8")
 
 
