@@ -34,21 +34,14 @@ def unknown(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     ]
     if not strange:
         return
-    known = _settings() | OTHERS
+    from flows.kinds import (
+        setting_paths,  # pydantic's classes: only where there is something to say
+    )
+
+    # Of every flow: a variable may be meant for another one than runs now.
+    known = {variable_of(path) for path in setting_paths()} | OTHERS
     for name in strange:
         if name not in known:
             near = get_close_matches(name.upper(), known, n=1, cutoff=0.8)
             help_ = f"did you mean {near[0]}?" if near else "unset it, or see docs/configuration.md"
             yield name, f"nothing reads it; {help_}"
-
-
-def _settings() -> frozenset[str]:
-    """Of every flow: a variable may be meant for another one than runs now."""
-    from flows import params
-    from flows.tree import leaves
-
-    kinds = (
-        params.RetryParams, params.CacheParams, params.TrainParams, params.EvaluateParams,
-        params.RebuildAndTrainParams, params.AblateParams,
-    )  # fmt: skip
-    return frozenset(variable_of(path) for kind in kinds for path, _ in leaves(kind))

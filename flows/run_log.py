@@ -6,7 +6,6 @@ alone takes what workers say.
 
 import contextvars
 import logging
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,12 +16,12 @@ from prefect import get_run_logger
 from prefect.exceptions import MissingContextError
 from prefect.logging.handlers import APILogHandler
 
-from flows.told import Drain
+from flows.told import emptied
 from flows.worker_logs import NAMESPACE, OURS, Box, Line, attach
 
 logger = logging.getLogger(__name__)
 
-POLL_S, LAST_S = 1.0, 3.0
+POLL_S = 1.0
 
 
 @dataclass(eq=False, slots=True)
@@ -90,34 +89,19 @@ def collected(ray: Any, sink: str) -> Generator[None]:
     options: dict[str, Any] = {"num_cpus": 0, "name": sink, "namespace": NAMESPACE}
     box: Any = ray.remote(Box).options(**options).remote()
     run = _Run(log=_run_logger())
-    token, here, ended = _CURRENT.set(run), Here(run), threading.Event()
+    token, here = _CURRENT.set(run), Here(run)
     attach(here, OURS)
 
-    drain = Drain(box)
+    def take(line: Line) -> None:
+        (run.innermost().log or logger).log(line.level, "%s", line.text)
 
-    def follow() -> None:
-        while not ended.wait(POLL_S):
-            _empty(drain, run, POLL_S)
-
-    # With the caller's context, whose settings name Prefect's server.
-    context = contextvars.copy_context()
-    thread = threading.Thread(target=context.run, args=(follow,), daemon=True)
-    thread.start()
     try:
-        yield
+        with emptied(box, take, every_s=POLL_S):
+            yield
     finally:
-        ended.set()
-        thread.join(LAST_S)
-        _empty(drain, run, LAST_S)
         for name in OURS:
             logging.getLogger(name).removeHandler(here)
         _CURRENT.reset(token)
-
-
-def _empty(drain: Drain, run: _Run, patience_s: float) -> None:
-    lines: list[Line] = drain(patience_s)
-    for line in lines:
-        (run.innermost().log or logger).log(line.level, "%s", line.text)
 
 
 def _run_logger() -> Any:

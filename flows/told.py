@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 logger = logging.getLogger(__name__)
 
-POLL_S, LAST_S = 0.5, 3.0
+POLL_S, LAST_S = 0.5, 3.0  # seconds between two looks; for the last one
 
 T = TypeVar("T")
 
@@ -55,37 +55,48 @@ class Drain:
 
 
 @contextmanager
-def told(take: Callable[[T], None]) -> Generator[Teller[T]]:
-    """What a task of the block gets, so that ``take`` is called here with each item that it tells.
+def emptied(box: Any, take: Callable[[Any], None], *, every_s: float = POLL_S) -> Generator[None]:
+    """Call ``take`` with each item of an actor while the block runs, and once more at its end.
 
-    Inside a Ray session. ``take`` runs in a thread of its own with the caller's context, in the
-    items' order.
+    In a thread of its own with the caller's context, in the items' order.
     """
-    import ray
-
-    from hcp.training.stopping import Mailbox
-
-    box: Any = ray.remote(Mailbox).options(num_cpus=0).remote()
     drain, ended = Drain(box), threading.Event()
 
     def empty(patience_s: float) -> None:
-        for _, item in drain(patience_s):
+        for item in drain(patience_s):
             try:
                 take(item)
             except Exception as error:  # of the taker
                 logger.debug("what is told is not taken: %r", error)
 
     def follow() -> None:
-        while not ended.wait(POLL_S):
-            empty(POLL_S)
+        while not ended.wait(every_s):
+            empty(every_s)
 
     run = contextvars.copy_context().run  # so that a flow's loggers work in `take`
     thread = threading.Thread(target=run, args=(follow,), daemon=True, name="hcp-told")
     thread.start()
     try:
-        yield Teller(box)
+        yield
     finally:
         ended.set()
         thread.join(LAST_S)
         empty(LAST_S)
+
+
+@contextmanager
+def told(take: Callable[[T], None]) -> Generator[Teller[T]]:
+    """What a task of the block gets, so that ``take`` is called here with each item that it tells.
+
+    Inside a Ray session; ``take`` runs as :func:`emptied` says.
+    """
+    import ray
+
+    from hcp.training.stopping import Mailbox
+
+    box: Any = ray.remote(Mailbox).options(num_cpus=0).remote()
+    try:
+        with emptied(box, lambda noted: take(noted[1])):
+            yield Teller(box)
+    finally:
         ray.kill(box)

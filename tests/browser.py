@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from websockets.sync.client import ClientConnection, connect
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -51,6 +52,10 @@ def chromium() -> str | None:
     """The browser's program: HCP_CHROMIUM, else the first one on the path."""
     given = os.environ.get("HCP_CHROMIUM")
     return given or next(filter(None, map(shutil.which, NAMES)), None)
+
+
+NEEDS_CHROMIUM = pytest.mark.skipif(chromium() is None, reason="no Chromium (set HCP_CHROMIUM)")
+"""The mark of tests that need it."""
 
 
 class Tab:

@@ -9,19 +9,10 @@ from pydantic import BaseModel, ValidationError
 
 from flows import params as kinds
 from flows.doctor.findings import Finding, bad, note, ok
+from flows.kinds import KINDS
 from flows.tree import branches, nested
 from flows.variables import filled
 
-KINDS: Mapping[str, type[BaseModel]] = {
-    "rebuild-dataset": kinds.RebuildParams,
-    "retry-failed": kinds.RetryParams,
-    "cache-dataset": kinds.CacheParams,
-    "train-hcp": kinds.TrainParams,
-    "evaluate-hcp": kinds.EvaluateParams,
-    "rebuild-and-train": kinds.RebuildAndTrainParams,
-    "ablate-hcp": kinds.AblateParams,
-}
-"""The parameters of our flows, by their names."""
 EXTRACTED = (
     "gate", "unit_size", "extractor.pose_model", "extractor.mask_model", "extractor.imgsz",
     "extractor.half", "extractor.mending",

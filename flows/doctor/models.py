@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from flows.doctor.deployed import KINDS, Deployed
+from flows.doctor.deployed import Deployed
 from flows.doctor.findings import Finding, bad, note, ok
 from flows.environment import variable_of
+from flows.kinds import setting_paths
 from flows.names import EMBEDDED, EMBEDDED_FOLDERS, Model, model_path
 from flows.tree import leaves
 from storage.errors import HcpError
@@ -81,8 +82,7 @@ def models_of(params: BaseModel) -> Iterator[tuple[str, str]]:
 
 def models_of_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     """Variables that name a model for commands, the setting, and the name."""
-    paths = {path for kind in KINDS.values() for path, _ in leaves(kind)}
-    for path in sorted(paths):
+    for path in sorted(setting_paths()):
         setting, variable = setting_of(path), variable_of(path)
         if setting and environment.get(variable, "").strip():
             yield variable, setting, environment[variable].strip()

@@ -10,6 +10,7 @@ from storage.sources.annotation_shapes import NamedPhoto, OnBroken
 from storage.sources.annotations import LIST_SUFFIXES, read_annotations
 from storage.sources.base import has_image_suffix
 from storage.sources.captions import caption_fields, decode_text
+from storage.sources.folder_words import words_of
 from storage.sources.listing import folders_of, names_of
 from storage.sources.photo_places import PhotoPlaces, root_above
 from storage.sources.rows import begins_list
@@ -100,9 +101,7 @@ def _folders_of_lists(folder: str) -> Iterator[str]:
     names = folders_of(folder)
     if len(names) <= _MAX_FILES:
         for name in names:
-            if name != ANNOTATIONS and not _LIST_FOLDERS.isdisjoint(
-                re.split(r"[\s_.-]+", name.lower())
-            ):
+            if name != ANNOTATIONS and not _LIST_FOLDERS.isdisjoint(words_of(name)):
                 yield join(folder, name)
 
 

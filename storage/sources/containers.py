@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from storage.locations import filesystem, is_local, join, local_path
 from storage.sources.annotation_files import find_annotations
 from storage.sources.base import SourceFormat, has_image_suffix
 from storage.sources.captions import caption_fields
+from storage.sources.folder_words import words_of
 from storage.sources.metadata import is_metadata_name
 from storage.sources.rows import begins_list, column_names, table_kind
 from storage.sources.table_ids import id_column, names_photos
@@ -139,7 +139,7 @@ def _is_of_photos(place: str, name: str) -> bool:
 
     Of any other csv the folder is as earlier versions read it, without captions.
     """
-    words = re.split(r"[\s_.-]+", name.lower())[:-1]
+    words = words_of(os.path.splitext(name)[0])
     known = bool(caption_fields(words)) or not _TABLE_WORDS.isdisjoint(words)
     its_kind = known or table_kind(name) != "csv"
     return its_kind and names_photos(join(place, name), RowPhotos(place))

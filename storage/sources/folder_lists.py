@@ -75,9 +75,11 @@ class FolderLists:
 
     def close(self) -> None:
         """Say which entries of those files named no photo, or could not be read."""
+        if not self._lists or self._left_out is None:
+            return  # as in most folders
         there = PhotoNames(join(self._root, self._folder) if self._folder else self._root)
-        for each in self._lists or ():
-            if each.matched and self._left_out is not None:
+        for each in self._lists:
+            if each.matched:
                 for number, reason, detail in _rest(each, there):
                     uri = f"{encode_path(each.path)}?row={number}"
                     self._left_out(LeftOut(uri=uri, reason=reason, detail=detail))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import browser, chromium
+from tests.browser import NEEDS_CHROMIUM, browser
 
 ROOT = Path(__file__).parents[2]
 FETCHED = re.compile(
@@ -48,7 +48,7 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
     assert not re.findall(r"url\([\"']?(?:https?:)?//", styles)
 
 
-@pytest.mark.skipif(chromium() is None, reason="no Chromium (set HCP_CHROMIUM)")
+@NEEDS_CHROMIUM
 def test_it_is_read_and_searched_from_the_disk(site: Path, tmp_path: Path) -> None:
     with browser(tmp_path) as tab:
         for width, phone in WIDTHS:

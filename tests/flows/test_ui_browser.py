@@ -22,14 +22,14 @@ from flows.params import (
     TrainParams,
 )
 from flows.retry import retry_failed
-from tests.browser import Tab, browser, chromium
+from tests.browser import NEEDS_CHROMIUM, Tab, browser
 
 pytestmark = [
     pytest.mark.prefect,
     pytest.mark.ray,
     pytest.mark.slow,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(chromium() is None, reason="no Chromium (set HCP_CHROMIUM)"),
+    NEEDS_CHROMIUM,
 ]
 
 PATIENCE_S = 90.0

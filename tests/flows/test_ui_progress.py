@@ -18,7 +18,7 @@ from demo.world.dataset import DrawnFolder
 from flows import rebuild_dataset
 from flows.params import RebuildParams
 from flows.stack.ports import any_free
-from tests.browser import Tab, browser, chromium
+from tests.browser import NEEDS_CHROMIUM, Tab, browser
 from tests.flows.flow_samples import rebuild_params
 from tests.ray_nodes import cluster_of_nodes
 
@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.ray,
     pytest.mark.slow,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(chromium() is None, reason="no Chromium (set HCP_CHROMIUM)"),
+    NEEDS_CHROMIUM,
 ]
 
 PATIENCE_S = 300.0

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -84,12 +83,7 @@ class HcpMethod:
 
     def save(self, uri: str, facts: Facts) -> tuple[str, ...]:
         """Weights and card of the adapter."""
-        card = replace(
-            self.adapter.card,
-            step=facts.step,
-            dataset_version=facts.dataset_version,
-            teachers=facts.teachers,
-        )
+        card = facts.on(self.adapter.card)
         return write_files(uri, self.adapter.state_dict(), card)
 
     def start_from(self, uri: str, *, any_base: bool = False) -> None:

@@ -5,8 +5,8 @@ Dimension legend: B batch, h w height and width of the latents.
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,11 @@ from torch import Tensor, nn
 from hcp.base import BasePipeline
 from hcp.config import Stage
 from hcp.training.batches import Batch
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+C = TypeVar("C", bound="DataclassInstance")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +49,12 @@ class Facts:
     step: int
     dataset_version: str | None = None
     teachers: tuple[str, ...] = ()  # as of hcp.checkpoint.AdapterCard
+
+    def on(self, card: C) -> C:
+        """The card of a method's weights, with these facts."""
+        return replace(
+            card, step=self.step, dataset_version=self.dataset_version, teachers=self.teachers
+        )
 
 
 class Method(Protocol):

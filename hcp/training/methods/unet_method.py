@@ -4,7 +4,6 @@ import json
 import logging
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -81,12 +80,7 @@ class UnetMethod:
 
     def save(self, uri: str, facts: Facts) -> tuple[str, ...]:
         """The weights' files and the card."""
-        card = replace(
-            self._card,
-            step=facts.step,
-            dataset_version=facts.dataset_version,
-            teachers=facts.teachers,
-        )
+        card = facts.on(self._card)
         files = self._weights.files() | {METHOD_CARD: card.to_json()}
         for name, content in files.items():
             write_atomic(join(uri, name), content)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.doctor.deployed import KINDS, Deployed
+from flows.doctor.deployed import Deployed
 from flows.doctor.models import NAMED, check_models, look_at, setting_of
+from flows.kinds import setting_paths
 from flows.names import model_path
 from flows.params import RebuildAndTrainParams, RebuildParams
-from flows.tree import leaves
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 123456\n"
 PAGE = b"<!DOCTYPE html><html><body>Please log in</body></html>"
@@ -21,7 +21,7 @@ NO_MODELS = {
 
 def test_every_setting_that_names_a_model_is_looked_at() -> None:
     words = ("model", "weights", "base", "bodies", "features", "judge", "clip", "checkpoint")
-    paths = {path for kind in KINDS.values() for path, _ in leaves(kind)}
+    paths = setting_paths()
     named = {path for path in paths if any(word in path[-1] for word in words)}
     assert {p[-1] for p in named if setting_of(p) is None} == NO_MODELS
     assert {setting_of(path) for path in paths} - {None} == set(NAMED)

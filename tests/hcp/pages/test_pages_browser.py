@@ -8,13 +8,13 @@ import pytest
 from hcp.pages.inspection import render_inspection
 from hcp.pages.report import render
 from storage.versions import publish_version
-from tests.browser import LOW_CONTRAST, Tab, browser, chromium
+from tests.browser import LOW_CONTRAST, NEEDS_CHROMIUM, Tab, browser
 from tests.hcp.pages.test_inspection import photos_and_rejects
 from tests.hcp.pages.test_report import report_data
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(chromium() is None, reason="no Chromium (set HCP_CHROMIUM)"),
+    NEEDS_CHROMIUM,
 ]
 
 STOPS = """[...document.querySelectorAll("a[href], button, input, select, summary, [tabindex]")]

@@ -13,12 +13,12 @@ import pytest
 from hcp.evaluation.ballots import collect_ballots
 from hcp.evaluation.votes import VoteReport, count_votes
 from hcp.pages.votes import ComparePage, ComparePageConfig, compare_page
-from tests.browser import LOW_CONTRAST, Tab, browser, chromium
+from tests.browser import LOW_CONTRAST, NEEDS_CHROMIUM, Tab, browser
 from tests.hcp.pages.compare_pairs import NAMES, make_pairs
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(chromium() is None, reason="no Chromium (set HCP_CHROMIUM)"),
+    NEEDS_CHROMIUM,
 ]
 
 PAIRS, CHECKS, SHOWN = 11, 1, 15  # with the 3 that are shown twice

@@ -5,14 +5,20 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
 from hcp import HcpConfig
 from hcp.training.config import DataConfig, LoraConfig, TrainConfig
+from hcp.training.methods.names import METHODS
 from hcp.training.trainer import Trainer
 from tests.hcp.samples import make_sample
 from tests.hcp.training import tiny_runs
+
+VARIED = ("hcp+value+gate", "attention+full", "region+full")
+EVERY = (*METHODS, *(pytest.param(name, marks=pytest.mark.slow) for name in VARIED))
+OTHERS = ("lora", "attention", "region", "full")
 
 CONFIG = TrainConfig(
     batch_size=2,

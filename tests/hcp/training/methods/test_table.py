@@ -9,10 +9,11 @@ from diffusers import StableDiffusionPipeline
 from hcp import HcpConfig
 from hcp.config import AlignmentConfig
 from hcp.training.config import LoraConfig
-from hcp.training.methods.names import METHODS
 from hcp.training.state import load_checkpoint, save_checkpoint
 from storage.errors import CheckpointError
 from tests.hcp.training.methods.short_runs import (
+    EVERY,
+    OTHERS,
     MakePipeline,
     run,
     same,
@@ -20,10 +21,6 @@ from tests.hcp.training.methods.short_runs import (
     stream,
     trainer_of,
 )
-
-VARIED = ("hcp+value+gate", "attention+full", "region+full")
-EVERY = (*METHODS, *(pytest.param(name, marks=pytest.mark.slow) for name in VARIED))
-OTHERS = ("lora", "attention", "region", "full")
 
 
 @pytest.mark.parametrize("method", EVERY)

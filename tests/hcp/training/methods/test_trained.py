@@ -10,12 +10,13 @@ from transformers import CLIPTokenizer
 
 from hcp import HcpAdapter
 from hcp.training.methods import load_trained
-from hcp.training.methods.names import METHODS
 from hcp.training.state import save_checkpoint
 from storage.errors import CheckpointError
 from tests.hcp.layouts import PIXELS, Layout, layout_pipeline
 from tests.hcp.training.methods.short_runs import (
     CONFIG,
+    EVERY,
+    OTHERS,
     MakePipeline,
     draw,
     run,
@@ -23,10 +24,6 @@ from tests.hcp.training.methods.short_runs import (
     state_of,
     trainer_of,
 )
-
-VARIED = ("hcp+value+gate", "attention+full", "region+full")
-EVERY = (*METHODS, *(pytest.param(name, marks=pytest.mark.slow) for name in VARIED))
-OTHERS = ("lora", "attention", "region", "full")
 
 
 @pytest.mark.parametrize("method", EVERY)
