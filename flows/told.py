@@ -1,6 +1,6 @@
 """What Ray tasks and workers tell the driver: it waits in a small actor, which the driver empties.
 
-Nobody waits for it, and nothing that fails here ends a task or a run.
+Nobody waits for the driver, and nothing that fails here ends a task or a run.
 """
 
 import contextvars
@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 logger = logging.getLogger(__name__)
 
 POLL_S, LAST_S = 0.5, 3.0  # seconds between two looks; for the last one
+DELIVERY_S = 1.0  # most that a task waits until an item is in the actor
 
 T = TypeVar("T")
 
@@ -25,9 +26,15 @@ class Teller(Generic[T]):
     box: Any  # handle of the actor
 
     def __call__(self, item: T) -> None:
-        """Send it; one whose driver is gone is lost."""
+        """Send it; one whose driver is gone is lost.
+
+        It is there before the task goes on, and so before it ends: the driver's last look would
+        else come before an item that is still on its way.
+        """
+        import ray
+
         try:
-            self.box.put.remote("told", item)
+            ray.wait([self.box.put.remote("told", item)], timeout=DELIVERY_S)
         except Exception as error:  # whatever Ray raises where the actor's node is lost
             logger.debug("not told: %r", error)
 
