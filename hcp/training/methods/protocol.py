@@ -6,19 +6,18 @@ Dimension legend: B batch, h w height and width of the latents.
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from hcp.base import BasePipeline
+from hcp.checkpoint import AdapterCard
 from hcp.config import Stage
 from hcp.training.batches import Batch
+from hcp.training.methods.cards import MethodCard
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-C = TypeVar("C", bound="DataclassInstance")
+C = TypeVar("C", AdapterCard, MethodCard)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
