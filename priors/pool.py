@@ -46,6 +46,9 @@ class _Worker:
     def start(self) -> str:
         # not in __init__: an exception there would look like a death, here it has its own type
         self._extractor = self._make_extractor()
+        return self.node()
+
+    def node(self) -> str:
         return ray.get_runtime_context().get_node_id()
 
     def process(self, unit: Unit, poison: Set[str]) -> UnitReport:

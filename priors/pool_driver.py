@@ -11,6 +11,7 @@ from typing import Any
 import ray
 import torch
 from ray.exceptions import (
+    ActorUnavailableError,
     NodeDiedError,
     ObjectLostError,
     OutOfMemoryError,
@@ -157,7 +158,7 @@ class Driver:
         return len(self._next) >= n
 
     def _feed(self, slot: Slot) -> None:
-        if slot.starting is not None or slot.exclusive or slot.leaving:
+        if slot.starting is not None or slot.exclusive or slot.leaving or slot.silent:
             return
         if self._suspects:
             if not slot.running:  # else it drains first: a suspect needs a worker for itself
@@ -186,6 +187,9 @@ class Driver:
             return  # its actor died, and was replaced, earlier in this round
         try:
             result = ray.get(ref)
+        except ActorUnavailableError:
+            self._ask(slot, ref)
+            return
         except (RayError, *_DEATHS) as error:  # not a signal's, which comes here too
             if ref == slot.starting and self._can_do_without(slot):
                 self._drop(slot, error)
@@ -193,6 +197,10 @@ class Driver:
                 self._bury(slot, error)
             else:
                 raise
+            return
+        if slot.silent and isinstance(result, str):
+            logger.warning("a worker was out of reach: what it had is done again")
+            self._replace(slot, spared=True)
             return
         if ref == slot.starting:
             slot.starting, slot.node, self._start_deaths = None, str(result), 0
@@ -208,6 +216,15 @@ class Driver:
             self._listeners.on_report(result)
         else:
             self._suspects.appendleft(task)  # a probe survived: on with the hunt
+
+    def _ask(self, slot: Slot, ref: Any) -> None:
+        """Out of reach: whether the process, its node or the line is gone, the next answer says."""
+        slot.silent = True
+        again = slot.actor.node.remote()
+        if ref == slot.starting:
+            slot.starting = again
+        else:
+            slot.running[again] = slot.running.pop(ref)
 
     def _can_do_without(self, slot: Slot) -> bool:
         others = (other for other in self.slots if other is not slot)
@@ -225,23 +242,30 @@ class Driver:
             )
 
     def _bury(self, slot: Slot, error: Exception) -> None:
-        self.n_deaths += 1
         first_line = str(error).strip().partition("\n")[0]
         tasks = list(slot.running.values())
         if self._lost_its_node(slot) or getattr(error, "preempted", False):
             logger.warning("a node is lost, with a worker of %d units: %s", len(tasks), first_line)
-            for task in tasks:
-                task.spared()
-        elif not tasks:
+            self._replace(slot, spared=True)
+            return
+        if not tasks:
             self._start_deaths += 1
             if self._start_deaths >= self._max_attempts:
                 raise PoolError(f"{self._start_deaths} workers died while starting: {error}")
-        else:
+        for task in tasks:
+            self._blame(task, error, first_line)
+        self._replace(slot)
+
+    def _replace(self, slot: Slot, *, spared: bool = False) -> None:
+        """Another worker takes the place; what this one had is tried again, spared or blamed."""
+        tasks = list(slot.running.values())
+        # A worker that was placed on a node as that went has not died of anything.
+        self.n_deaths += not spared or bool(tasks)
+        if spared:
             for task in tasks:
-                self._blame(task, error, first_line)
-        again = [task for task in tasks if not task.suspect]
+                task.spared()
         self._suspects.extend(task for task in tasks if task.suspect)
-        self._next.extendleft(task.unit for task in again)
+        self._next.extendleft(task.unit for task in tasks if not task.suspect)
         slot.end()
         slot.begin()
 

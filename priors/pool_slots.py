@@ -24,13 +24,14 @@ class Slot:
     running: dict[Any, UnitTask] = field(default_factory=dict[Any, UnitTask])
     exclusive: bool = False
     leaving: bool = False  # its node is being taken back: no new work
+    silent: bool = False  # out of reach, and asked what is the matter: no new work
     used: bool = False  # an actor has started here
 
     def begin(self) -> None:
         """A new actor, without work."""
         self.actor = self.make()
         self.starting, self.node = self.actor.start.remote(), None
-        self.running, self.exclusive, self.leaving = {}, False, False
+        self.running, self.exclusive, self.leaving, self.silent = {}, False, False, False
 
     def end(self) -> None:
         """Its actor ends, also one that is out of reach and may still live."""

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from flows.notices import Notify
-from flows.provision import automation_files, provision
-from tests.flows.flow_samples import ROOT
+from flows.provision import automation_files
+from tests.flows.provisioned import provisioned
 from tests.flows.webhook import Webhook, webhook
 
 pytestmark = [pytest.mark.prefect, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -27,21 +27,16 @@ def told(prefect_api: str, tmp_path: Path) -> Iterator[Webhook]:
     from prefect.events.schemas.automations import AutomationCore
 
     places = dict.fromkeys(("source", "root", "runs", "reports"), str(tmp_path))
-    with webhook() as hook, pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        provision(places=places | {"base": "embedded"}, notify=Notify(webhook=hook.url))
-        with get_client(sync_client=True) as client:
+    with webhook() as hook:
+        given = {"places": places | {"base": "embedded"}, "notify": Notify(webhook=hook.url)}
+        with provisioned(**given), get_client(sync_client=True) as client:
             names = [yaml.safe_load(text)["name"] for text in automation_files()]
             made = {name: client.read_automations_by_name(name)[0] for name in names}
             for name, short_s in SHORT.items():
                 plain = made[name].model_dump(mode="json", exclude={"id", "owner_resource"})
                 plain["trigger"] |= {"within": short_s}
                 client.update_automation(made[name].id, AutomationCore.model_validate(plain))
-            try:
-                yield hook
-            finally:
-                for automation in made.values():
-                    client.delete_automation(automation.id)
+            yield hook
 
 
 def test_a_third_crash_and_a_run_that_nobody_takes_are_told_once(

@@ -1,12 +1,11 @@
 """prefect.yaml on a real server: deployments, cron schedules, the automation."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from flows.provision import provision
-from tests.flows.flow_samples import ROOT
+from tests.flows.provisioned import provisioned
 
 pytestmark = [pytest.mark.prefect, pytest.mark.slow]
 
@@ -22,7 +21,9 @@ DEPLOYMENTS = {
 
 
 @pytest.fixture(scope="module")
-def deployed(environment: dict[str, str], prefect_api: str, tmp_path_factory) -> dict[str, str]:
+def deployed(
+    environment: dict[str, str], prefect_api: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
     """The environment after ``provision``, and the places that its variables name."""
     folder = tmp_path_factory.mktemp("deployed")
     places = {
@@ -33,11 +34,9 @@ def deployed(environment: dict[str, str], prefect_api: str, tmp_path_factory) ->
         "reports": str(folder / "reports"),
         "checkpoint": str(folder / "runs" / "latest"),
     }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        lines = provision(places=places)
-    assert {f"deployment {name}: made" for name in DEPLOYMENTS} <= set(lines)
-    return environment | {f"HCP_{name.upper()}": value for name, value in places.items()}
+    with provisioned(places=places) as lines:
+        assert {f"deployment {name}: made" for name in DEPLOYMENTS} <= set(lines)
+        yield environment | {f"HCP_{name.upper()}": value for name, value in places.items()}
 
 
 def test_all_flows_are_deployed_with_valid_parameters(deployed: dict[str, str]) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 import psutil
 import pytest
-import yaml
 
 from demo.embedded import POSE_PX
 from demo.world.dataset import write_folder
@@ -22,9 +21,9 @@ from flows.limits import RunLimits
 from flows.lock_server import LockServer
 from flows.locks import LockedError, lock_name, root_lock
 from flows.notices import Notify
-from flows.provision import automation_files, provision
 from tests.flows.flow_samples import ROOT
 from tests.flows.line import Line
+from tests.flows.provisioned import provisioned
 from tests.flows.webhook import Webhook
 from tests.flows.webhook import webhook as serve_webhook
 from tests.s3_server import bucket_at, s3_variables, serve_s3
@@ -64,12 +63,12 @@ def night(
     folder = tmp_path_factory.mktemp("night")
     places = {"source": f"s3://{BUCKET}/photos", "root": f"s3://{BUCKET}/data", "base": "embedded",
               "runs": str(folder / "runs"), "reports": str(folder / "reports")}  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        provision(places=places, notify=Notify(webhook=webhook.url))
-    with get_client(sync_client=True) as client:
-        _shorten(client, "hcp-crashed-1")
-    with (folder / "worker.log").open("wb") as log:
+    with (
+        provisioned(places=places, notify=Notify(webhook=webhook.url)),
+        (folder / "worker.log").open("wb") as log,
+    ):
+        with get_client(sync_client=True) as client:
+            _shorten(client, "hcp-crashed-1")
         process = subprocess.Popen(
             [sys.executable, "-m", "prefect", "worker", "start", "--pool", "hcp"],
             env=environment | s3_variables(line.url) | {"PREFECT_WORKER_QUERY_SECONDS": "1",
@@ -84,10 +83,6 @@ def night(
                 with suppress(psutil.NoSuchProcess):
                     member.kill()
             process.wait(30)
-            with get_client(sync_client=True) as client:
-                for text in automation_files():
-                    for found in client.read_automations_by_name(yaml.safe_load(text)["name"]):
-                        client.delete_automation(found.id)
 
 
 def test_a_night_in_which_much_goes_wrong_ends_completed(

@@ -9,6 +9,7 @@ from flows import provision as module
 from flows.deployments import ProvisionError, specs
 from flows.notices import Notify
 from flows.provision import PLACES, automation_files, provision
+from tests.flows.provisioned import provisioned
 
 
 def test_places_of_another_name_are_refused() -> None:
@@ -63,11 +64,10 @@ def test_it_is_made_once_and_what_a_person_changed_stays(
     for name in PLACES:
         monkeypatch.delenv(f"HCP_{name.upper()}", raising=False)
     root = str(tmp_path / "data")
-    _forget_all()  # of tests before, which provisioned the same server
-    first = provision(pool="once", places={"hcp_root": root}, notify=Notify(slack="http://h/s"))
-    assert "work pool once (process): made" in first
-    assert any(line.startswith("lock hcp-root-") and line.endswith("made") for line in first)
-    with get_client(sync_client=True) as client:
+    given = {"pool": "once", "places": {"hcp_root": root}, "notify": Notify(slack="http://h/s")}
+    with provisioned(**given) as first, get_client(sync_client=True) as client:
+        assert "work pool once (process): made" in first
+        assert any(line.startswith("lock hcp-root-") and line.endswith("made") for line in first)
         for text in automation_files():
             name = yaml.safe_load(text)["name"]
             assert f"automation {name}: made" in first
@@ -86,16 +86,3 @@ def test_it_is_made_once_and_what_a_person_changed_stays(
         with pytest.raises(ValueError, match="no block custom-webhook/none"):
             provision(pool="once", notify=Notify(block="custom-webhook/none"))
         assert "variable hcp_root: changed to '/data'" in provision(places={"root": "/data"})
-    _forget_all()
-
-
-def _forget_all() -> None:
-    from prefect.client.orchestration import get_client
-    from prefect.variables import Variable
-
-    for name in PLACES:
-        Variable.unset(f"hcp_{name}")
-    with get_client(sync_client=True) as client:
-        for text in automation_files():
-            for found in client.read_automations_by_name(yaml.safe_load(text)["name"]):
-                client.delete_automation(found.id)
