@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,9 +13,10 @@ from storage.locations import read_bytes
 
 _NAMED = 5
 _SAME_DATA = {  # whatever they are, the same samples come of it
-    *ComputeParams.model_fields, "root", "workers", "extractor.half", "extractor.batch_size",
+    *ComputeParams.model_fields, "root", "workers", "extractor.batch_size",
     "extractor.mask_batch_size", "extractor.trust_weights", "extractor.decode_threads",
 }  # fmt: skip
+_SHARDS = {"gate", "unit_size", "extractor"}  # with others, every photo is extracted anew
 
 
 def other_settings(params: RebuildParams) -> str | None:
@@ -27,7 +29,7 @@ def other_settings(params: RebuildParams) -> str | None:
         before = RebuildParams.model_validate_json(read_bytes(Root.of(params.root).settings))
     except (OSError, ValidationError):
         return None
-    was, now = _settings(before), _settings(params)
+    was, now = data_settings(before), data_settings(params)
     changed = [name for name in now if was.get(name) != now[name]]
     if not changed:
         return None
@@ -40,9 +42,22 @@ def other_settings(params: RebuildParams) -> str | None:
     )
 
 
-def _settings(params: RebuildParams) -> dict[str, str]:
-    flat = dict(_flat(json.loads(params.model_dump_json())))
-    return {name: flat[name] for name in flat if not {name, name.partition(".")[0]} & _SAME_DATA}
+def data_settings(params: RebuildParams) -> dict[str, str]:
+    """The settings on which it depends what data comes of a rebuild, as JSON, by their paths."""
+    half = params.extractor.half is True  # left to the device it counts no more than the device
+    extractor = replace(params.extractor, half=half)
+    plain = params.model_copy(update={"extractor": extractor}).model_dump_json()
+    flat = dict(_flat(json.loads(plain)))
+    return {name: flat[name] for name in flat if not {name, _part(name)} & _SAME_DATA}
+
+
+def shapes_shards(name: str) -> bool:
+    """Whether a setting of ``data_settings`` counts in each shard, or only in the version."""
+    return _part(name) in _SHARDS
+
+
+def _part(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -10,19 +10,9 @@ from pydantic import BaseModel, ValidationError
 from flows import params as kinds
 from flows.doctor.findings import Finding, bad, note, ok
 from flows.kinds import KINDS
-from flows.tree import branches, nested
+from flows.other_settings import data_settings, shapes_shards
 from flows.variables import filled
 
-EXTRACTED = (
-    "gate", "unit_size", "extractor.pose_model", "extractor.mask_model", "extractor.imgsz",
-    "extractor.half", "extractor.mending",
-)  # fmt: skip
-"""Settings that shape a shard: with others, every photo is extracted anew."""
-PUBLISHED = (
-    "source", "format", "images", "image_column", "caption_column", "follow_links",
-    "skip_unlisted", "duplicates", "duplicate_distance_bits",
-)  # fmt: skip
-"""Settings that decide which shards a version has."""
 _WHAT, _SHOWN = "deployments' settings", 3
 
 
@@ -87,20 +77,22 @@ def check_agreement(deployed: Sequence[Deployed]) -> Iterator[Finding]:
     for (one, ours), (other, theirs) in combinations(writers, 2):
         if ours.root != theirs.root:
             continue
-        shards, version = differing(ours, theirs, EXTRACTED), differing(ours, theirs, PUBLISHED)
-        if shards or version:
+        was, now = data_settings(ours), data_settings(theirs)
+        if changed := [name for name in now if was[name] != now[name]]:
             silent = False
-            yield _conflict((one, other), ours.root, shards, version)
+            changed.sort(key=shapes_shards, reverse=True)
+            what = [f"{name}: {was[name]}, {now[name]}" for name in changed]
+            yield _conflict((one, other), ours.root, what, shards=shapes_shards(changed[0]))
     if silent and writers:
         roots = len({part.root for _, part in writers})
         yield ok(_WHAT, f"{len(writers)} write into {roots} root{'s' * (roots > 1)}, and agree")
 
 
 def _conflict(
-    names: tuple[str, str], root: str, shards: Sequence[str], version: Sequence[str]
+    names: tuple[str, str], root: str, differing: Sequence[str], *, shards: bool
 ) -> Finding:
-    what = "; ".join((*shards, *version)[:_SHOWN])
-    more = len(shards) + len(version) - _SHOWN
+    what = "; ".join(differing[:_SHOWN])
+    more = len(differing) - _SHOWN
     what += f"; {more} more" if more > 0 else ""
     cost = (
         "each of them extracts every photo anew that the other has done"
@@ -119,20 +111,3 @@ def parts_of(params: BaseModel) -> Iterator[BaseModel]:
     inner = [getattr(params, name) for name in type(params).model_fields]
     below = [each for each in inner if isinstance(each, kinds.ComputeParams)]
     yield from below or [params]
-
-
-def differing(one: Any, other: Any, paths: Sequence[str]) -> list[str]:
-    """``path: a, b`` for each setting below the paths in which two of a kind differ."""
-    found: list[str] = []
-    for path in paths:
-        ours, theirs = one, other
-        for name in path.split("."):
-            ours, theirs = getattr(ours, name), getattr(theirs, name)
-        if ours == theirs:
-            continue
-        if nested(type(ours)) is None:
-            found.append(f"{path}: {ours}, {theirs}")
-        else:
-            names = [f"{path}.{name}" for name in branches(type(ours))]
-            found += differing(one, other, names)
-    return found

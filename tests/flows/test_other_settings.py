@@ -50,6 +50,7 @@ def test_how_and_where_it_is_computed_is_no_conflict(
         ({"source": "/other"}, 'photos", is "/other"'),
         ({"extractor": replace(EXTRACTOR, imgsz=320)}, "extractor.imgsz was 640, is 320"),
         ({"gate": GateConfig(max_people=3)}, "gate.max_people was "),
+        ({"extractor": replace(EXTRACTOR, half=True)}, "extractor.half was false, is true"),
         ({"unit_size": 10}, "unit_size was 1000, is 10"),
         ({"duplicates": "exact"}, 'duplicates was "keep", is "exact"'),
     ],

@@ -40,7 +40,10 @@ def test_those_that_agree_and_those_of_other_roots_are_fine() -> None:
     assert (row["state"], row["found"]) == ("ok", "2 write into 1 root, and agree")
     (row,) = rows(NIGHTLY, weekly(root="/other", unit_size=5))
     assert row["found"] == "2 write into 2 roots, and agree"
-    quicker = {"extractor": {"batch_size": 32, "decode_threads": 8}, "workers": {"count": 3}}
+    quicker = {
+        "extractor": {"batch_size": 32, "decode_threads": 8, "half": False},
+        "workers": {"count": 3},
+    }
     assert [row["state"] for row in rows(NIGHTLY, weekly(**quicker))] == ["ok"]
 
 
@@ -52,7 +55,7 @@ def test_other_extraction_settings_for_one_root_are_told() -> None:
     assert "extracts every photo anew" in row["found"]
     assert "a root of its own" in row["do"]
     (row,) = rows(NIGHTLY, weekly(root="/data/", source="/elsewhere"))  # the same folder
-    assert "source: /photos, /elsewhere" in row["found"]
+    assert 'source: "/photos", "/elsewhere"' in row["found"]
     assert "latest version is now of the one" in row["found"]
 
 
