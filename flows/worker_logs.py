@@ -22,6 +22,10 @@ NAMESPACE = "hcp"
 TOLD = "told"  # attribute of a record that reaches the run's log on another way
 EACH = 20  # messages of one kind that a worker sends; further ones are counted
 MAX_WAITING = 2000
+HARMLESS = {
+    "ray.train.v2._internal.execution.controller.placement_group_cleaner": "Failed to query Ray"
+}
+"""Each second of a training, where Ray has no dashboard, as a run's own: its watchman asks that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +71,8 @@ class Sender(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Send a record that was not sent yet, by this handler or otherwise."""
         if getattr(record, TOLD, False) or getattr(self._inside, "busy", False):
+            return
+        if record.name in HARMLESS and str(record.msg).startswith(HARMLESS[record.name]):
             return
         setattr(record, TOLD, True)
         self._inside.busy = True

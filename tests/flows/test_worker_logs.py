@@ -1,11 +1,13 @@
 """What a worker warns of is sent once, and too much of one kind is counted."""
 
+import inspect
 import logging
 from collections.abc import Iterator
+from importlib import import_module
 
 import pytest
 
-from flows.worker_logs import EACH, MAX_WAITING, Box, Line, Sender, attach
+from flows.worker_logs import EACH, HARMLESS, MAX_WAITING, Box, Line, Sender, attach
 
 
 @pytest.fixture
@@ -43,6 +45,16 @@ def test_warnings_and_errors_are_sent_once_and_nothing_less(sent: list[Line]) ->
 def test_what_is_told_on_another_way_is_not_sent(sent: list[Line]) -> None:
     LOG.warning("note", extra={"told": True})
     assert sent == []
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_ray_says_each_second_without_a_dashboard_is_not_sent(name: str) -> None:
+    assert HARMLESS[name] in inspect.getsource(import_module(name))  # it still says so
+    lines: list[Line] = []
+    for text in (f"{HARMLESS[name]} Train Controller actor state.", "Failed to clean up: why"):
+        record = logging.makeLogRecord({"name": name, "levelno": logging.WARNING, "msg": text})
+        Sender(lines.append, "here").handle(record)
+    assert [line.text for line in lines] == [f"{name} [here]: Failed to clean up: why"]
 
 
 def test_too_many_of_one_kind_are_counted_and_said(sent: list[Line]) -> None:
