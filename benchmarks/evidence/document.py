@@ -1,4 +1,4 @@
-"""Writes the figures of ``evidence.json`` and ``ablation.json`` into ``docs/evidence.md``.
+"""Writes the figures of ``benchmarks/results`` into ``docs/evidence.md``.
 
 No figure on that page is typed by hand: what stands between ``<!-- figures: NAME -->`` and
 ``<!-- end -->`` comes from the files in ``benchmarks/results``.
@@ -15,7 +15,8 @@ from benchmarks.evidence.table import PEOPLE, REST, arms_lines, figures_lines
 from benchmarks.output import RESULTS, ROOT
 
 PAGE = ROOT / "docs" / "evidence.md"
-FIGURES, ABLATION = RESULTS / "evidence.json", RESULTS / "ablation.json"
+FIGURES = RESULTS / "evidence.json"
+OTHERS = {"ablation": RESULTS / "ablation.json", "rates": RESULTS / "evidence-rates.json"}
 _BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 MIN_PROMPTS, MIN_SEEDS = 200, 3
@@ -65,16 +66,22 @@ def _checks(result: Result) -> str:
 
 
 def _tuning(result: Result) -> str:
-    if not result["tuning"]:
-        return "Not done: every arm trained with the learning rate that the table of arms says."
-    rates = sorted({rate for found in result["tuning"].values() for rate in found}, key=float)
+    tuning: Mapping[str, Mapping[str, float]] = result["rates"]["tuning"]
+    rates = sorted({rate for found in tuning.values() for rate in found}, key=float)
     lines = [f"| arm | {' | '.join(rates)} |", f"|{'---|' * (1 + len(rates))}"]
-    for arm, found in result["tuning"].items():
+    for arm, found in tuning.items():
         best = max(found.values())
         cells = [f"**{found[r]:.3f}**" if found.get(r) == best else
                  f"{found[r]:.3f}" if r in found else "" for r in rates]  # fmt: skip
         lines.append(f"| {arm} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _best(result: Result) -> str:
+    """The arms at the best of their rates."""
+    rows = result["rates"]["rows"]
+    names = (*PEOPLE, *REST[:2])
+    return "\n".join(["", *figures_lines(rows, names), ""])
 
 
 def _missing(result: Result) -> str:
@@ -122,15 +129,17 @@ BLOCKS: Mapping[str, Callable[[Result], str]] = {
     "missing": _missing,
     "checks": _checks,
     "tuning": _tuning,
+    "best": _best,
     "ablation": _ablation,
 }
 """By the name that the page gives them."""
 
 
 def figures() -> Result:
-    """All that the page shows: of the comparison, and of the ablation below its own name."""
+    """All that the page shows: of the comparison, and what belongs to it below names of its own."""
     result = json.loads(FIGURES.read_text(encoding="utf-8"))
-    return {**result, "ablation": json.loads(ABLATION.read_text(encoding="utf-8"))}
+    others = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in OTHERS.items()}
+    return {**result, **others}
 
 
 def main() -> None:

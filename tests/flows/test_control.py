@@ -65,10 +65,10 @@ def test_a_rebuild_is_cancelled_and_killed(
     assert first < committed()
 
 
-def test_a_training_is_paused_resumed_and_cancelled(
+def test_a_training_is_paused_resumed_killed_tried_again_and_cancelled(
     client: Any, dataset: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    from prefect.states import Cancelling, Suspended
+    from prefect.states import AwaitingRetry, Cancelling, Suspended
 
     params = TrainParams(
         dataset=dataset, base="embedded", out=str(tmp_path / "out"), mlflow=False,
@@ -101,10 +101,19 @@ def test_a_training_is_paused_resumed_and_cancelled(
     client.resume_flow_run(run.id)
     wait_until(lambda: steps() >= first + 20, what=f"20 more steps: {run.history}")
     family = run.family()
+    run.engine().kill()
+    ends = seconds_to_end(run, "Crashed", family)
+    record_property("killed_s", ends)
+    assert ends["work"] < LIMIT_S
+    lost = steps()  # since the pause, at which the last checkpoint was written
+
+    run.set(AwaitingRetry())
+    wait_until(lambda: steps() > lost, what=f"what was lost, again: {run.history}")
+    family = run.family()
     run.set(Cancelling())
     ends = seconds_to_end(run, "Cancelled", family)
     record_property("cancelled_s", ends)
-    assert saved() == steps() >= first + 20
+    assert saved() == steps() > lost
     assert run.history[-2:] == ["Cancelling", "Cancelled"]
     assert ends["work"] < params.workers.stop_grace_s + LIMIT_S
     each = [metrics.step for metrics in read_metrics(f"{folder()}/{METRICS_NAME}")]
