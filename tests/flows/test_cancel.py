@@ -1,14 +1,17 @@
 """Every flow that computes is cancelled in the UI's way, on a real deployment."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+import ray
 from pydantic import BaseModel
 
 from demo.run import DemoSize, demo_params
-from demo.world.dataset import DrawnFolder
+from demo.world.dataset import DrawnFolder, write_folder
 from flows.cli.settings import merged
 from flows.lock_server import LockServer
 from flows.locks import lock_name
@@ -19,16 +22,19 @@ from flows.params import (
     EvaluateParams,
     RebuildAndTrainParams,
 )
+from flows.ray_session import ray_session
 from hcp.training.run_folder import METRICS_NAME
 from tests.flows.deployed_runs import (
     LIMIT_S,
     Run,
     at_work,
+    command,
     seconds_to_end,
     wait_until,
     worker_of,
 )
-from tests.flows.flow_samples import ROOT
+from tests.flows.flow_samples import ROOT, rebuild_params
+from tests.ray_nodes import cluster_of_nodes
 
 pytestmark = [pytest.mark.prefect, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -101,3 +107,35 @@ def test_a_flow_is_cancelled_and_leaves_nothing(
     children = client.read_flow_runs(limit=200)
     assert not [each.name for each in children if each.state.is_running()]  # of its subflows
     assert LockServer(lock_name(split_dataset(dataset)[0])).holder() is None
+
+
+def test_a_run_on_a_cluster_by_address_gives_its_places_back(
+    environment: Mapping[str, str], prefect_api: str, tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:  # fmt: skip
+    """Nothing of the cluster is the run's own: its workers end, and the nodes go on."""
+    from prefect.states import Cancelling
+
+    many = write_folder(tmp_path / "many", n=300, seed=3000)
+    with cluster_of_nodes(cpus=2) as nodes:
+        own = rebuild_params(many, tmp_path / "data")
+        of_ray = {name: os.environ[name] for name in os.environ if name.startswith("RAY_")}
+        log = tmp_path / "worker.log"
+        with worker_of({**environment, **of_ray}, ["rebuild.py:rebuild_dataset"], log) as client:
+            params = own.model_copy(update={"ray_address": nodes.address})
+            run = Run.start(client, "rebuild-dataset", params)
+            wait_until(
+                lambda: any((tmp_path / "data").glob("shards/*.json")),
+                what=f"a shard: {run.history}",
+            )
+            here = psutil.Process().children(recursive=True)
+            workers = [each for each in at_work(here) if "_Worker" in command(each)]
+            assert workers
+            family = [*run.family(), *workers]
+            run.set(Cancelling())
+            ends = seconds_to_end(run, "Cancelled", family)
+            record_property("cancelled_s", ends)
+            assert ends["work"] < LIMIT_S
+            assert len(list((tmp_path / "data").glob("shards/*.json"))) < 30
+        with ray_session(nodes.address):
+            assert ray.available_resources()["CPU"] == ray.cluster_resources()["CPU"] == 2
