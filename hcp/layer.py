@@ -31,19 +31,24 @@ class HcpLayer(nn.Module):
     human word says and not only where. ``value="own"``: it takes psi(C) alone, so that the first
     step is the base's, whatever gamma is; a large gamma then makes up for the little attention
     that human words get. ``value="pixel"``: it takes psi(C) + chi(X), chi an MLP from 0 over the
-    pixel's own features X, so that a human word may do something else in each place.
+    pixel's own features X, so that a human word may do something else in each place. Behind a gate
+    from 0 these two start as PyTorch's linear layers do: the gate alone makes the first step the
+    base's.
     """
 
     def __init__(self, text_dim: int, inner_dim: int, config: HcpConfig) -> None:
         super().__init__()
         self.residual = config.start == "residual"
         self.phi = _mlp(text_dim, inner_dim, config, from_zero=self.residual)
+        # Where V_h is psi and chi alone, behind a gate from 0 they may not begin at 0 too: of two
+        # factors that are 0, neither ever gets a gradient.
+        from_zero = config.gate != "zero" or config.value == "learned"
         self.psi: nn.Module | None = None
         if config.value != "frozen":
-            self.psi = _mlp(text_dim, inner_dim, config, from_zero=True)
+            self.psi = _mlp(text_dim, inner_dim, config, from_zero=from_zero)
         self.chi: nn.Module | None = None  # X [B, Q, inner_dim] to a part of V_h, the same shape
         if config.value == "pixel":
-            self.chi = _pixel_mlp(inner_dim, config)
+            self.chi = _pixel_mlp(inner_dim, config, from_zero=from_zero)
         self.keeps_value = config.value == "learned"  # V_h = V + psi(C), else without V
         self.gate = nn.Parameter(torch.zeros(())) if config.gate == "zero" else None
 
@@ -84,11 +89,10 @@ def _mlp(text_dim: int, inner_dim: int, config: HcpConfig, *, from_zero: bool) -
     return _from_zero(mlp) if from_zero else mlp
 
 
-def _pixel_mlp(inner_dim: int, config: HcpConfig) -> nn.Sequential:
-    act = _ACTIVATIONS[config.activation]
-    return _from_zero(
-        nn.Sequential(nn.Linear(inner_dim, config.width), act(), nn.Linear(config.width, inner_dim))
-    )
+def _pixel_mlp(inner_dim: int, config: HcpConfig, *, from_zero: bool) -> nn.Sequential:
+    act, width = _ACTIVATIONS[config.activation], config.width
+    mlp = nn.Sequential(nn.Linear(inner_dim, width), act(), nn.Linear(width, inner_dim))
+    return _from_zero(mlp) if from_zero else mlp
 
 
 def _from_zero(mlp: nn.Sequential) -> nn.Sequential:

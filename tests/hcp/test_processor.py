@@ -206,6 +206,20 @@ def test_variants_are_their_formulas(variant: str, grad: bool, beside: bool) -> 
             assert torch.allclose(a, b, atol=1e-4)
 
 
+@pytest.mark.parametrize("value", ["frozen", "learned", "own", "pixel"])
+def test_a_gate_from_zero_draws_the_base_and_learns(value: Any) -> None:
+    attn = _block({}).requires_grad_(False)
+    hidden, text, mask = _inputs()
+    layer = HcpLayer(12, 16, HcpConfig(width=8, gate="zero", value=value))
+    state = TokenState()
+    state.set(mask)
+    found = HcpProcessor(HumanTerm(SITE, layer, gamma=1.0, state=state))(attn, hidden, text)
+    assert torch.equal(found, AttnProcessor2_0()(attn, hidden, text))
+    assert layer.gate is not None
+    (gradient,) = torch.autograd.grad(found.sin().sum(), [layer.gate])
+    assert gradient != 0
+
+
 @torch.no_grad()
 def test_strength_scales_the_human_term_and_zero_gives_the_base_s_bits() -> None:
     attn = _block({})
