@@ -19,8 +19,13 @@ LIMIT_S = 30.0  # five seconds are promised; a machine that runs other tests tak
 
 
 @contextmanager
-def worker_of(environment: Mapping[str, str], flows: Sequence[str], log: Path) -> Generator[Any]:
-    """A client of the server, on which a worker runs these flows' deployments, named `control`."""
+def worker_of(
+    environment: Mapping[str, str], flows: Sequence[str], log: Path, *, pool: str = POOL
+) -> Generator[Any]:
+    """A client of the server, on which a worker runs these flows' deployments, named `control`.
+
+    Workers of one pool take each other's runs: one with an environment of its own needs a pool.
+    """
     from prefect import flow
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
@@ -28,15 +33,15 @@ def worker_of(environment: Mapping[str, str], flows: Sequence[str], log: Path) -
 
     with get_client(sync_client=True) as found:
         with suppress(ObjectAlreadyExists):
-            found.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+            found.create_work_pool(WorkPoolCreate(name=pool, type="process"))
         made: list[Any] = []
         for name in flows:
             loaded: Any = flow.from_source(source=str(ROOT), entrypoint=f"flows/{name}")
             given = {"build": False, "push": False, "print_next_steps": False}
             made.append(
-                loaded.deploy(name="control", work_pool_name=POOL, ignore_warnings=True, **given)
+                loaded.deploy(name="control", work_pool_name=pool, ignore_warnings=True, **given)
             )
-        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL]
+        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool]
         with log.open("wb") as file:
             worker = subprocess.Popen(
                 [*command, "--type", "process", "--name", "control"],

@@ -121,7 +121,8 @@ def test_a_run_on_a_cluster_by_address_gives_its_places_back(
         own = rebuild_params(many, tmp_path / "data")
         of_ray = {name: os.environ[name] for name in os.environ if name.startswith("RAY_")}
         log = tmp_path / "worker.log"
-        with worker_of({**environment, **of_ray}, ["rebuild.py:rebuild_dataset"], log) as client:
+        flows = ["rebuild.py:rebuild_dataset"]
+        with worker_of({**environment, **of_ray}, flows, log, pool="own") as client:
             params = own.model_copy(update={"ray_address": nodes.address})
             run = Run.start(client, "rebuild-dataset", params)
             wait_until(
