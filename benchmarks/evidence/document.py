@@ -79,9 +79,7 @@ def _tuning(result: Result) -> str:
 
 def _best(result: Result) -> str:
     """The arms at the best of their rates."""
-    rows = result["rates"]["rows"]
-    names = (*PEOPLE, *REST[:2])
-    return "\n".join(["", *figures_lines(rows, names), ""])
+    return "\n".join(figures_lines(result["rates"]["rows"], (*PEOPLE, *REST[:2])))
 
 
 def _missing(result: Result) -> str:

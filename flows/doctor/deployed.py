@@ -68,23 +68,22 @@ def _unusable(why: str, own: Sequence[Mapping[str, Any]], names: Mapping[str, st
 def check_agreement(deployed: Sequence[Deployed]) -> Iterator[Finding]:
     """Two deployments that write into one root with other settings."""
     writers = [
-        (each.name, part)
+        (each.name, part.root, data_settings(part))
         for each in deployed
         for part in parts_of(each.params)
         if isinstance(part, kinds.RebuildParams)
     ]
     silent = True
-    for (one, ours), (other, theirs) in combinations(writers, 2):
-        if ours.root != theirs.root:
+    for (one, root, was), (other, its_root, now) in combinations(writers, 2):
+        if root != its_root:
             continue
-        was, now = data_settings(ours), data_settings(theirs)
         if changed := [name for name in now if was[name] != now[name]]:
             silent = False
             changed.sort(key=shapes_shards, reverse=True)
             what = [f"{name}: {was[name]}, {now[name]}" for name in changed]
-            yield _conflict((one, other), ours.root, what, shards=shapes_shards(changed[0]))
+            yield _conflict((one, other), root, what, shards=shapes_shards(changed[0]))
     if silent and writers:
-        roots = len({part.root for _, part in writers})
+        roots = len({root for _, root, _ in writers})
         yield ok(_WHAT, f"{len(writers)} write into {roots} root{'s' * (roots > 1)}, and agree")
 
 

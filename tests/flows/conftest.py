@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
 from demo.world.dataset import DrawnFolder, write_folder
 from flows.ray_session import ray_session
 from flows.server import private_server
+from tests.flows.deployed_runs import worker_of
 from tests.flows.flow_samples import rebuild_params
 
 
@@ -40,6 +42,17 @@ def prefect_api(server: Mapping[str, str]) -> Iterator[str]:
 
     with temporary_settings({PREFECT_API_URL: server["PREFECT_API_URL"]}):
         yield server["PREFECT_API_URL"]
+
+
+@pytest.fixture(scope="module")
+def client(
+    request: pytest.FixtureRequest, environment: Mapping[str, str], prefect_api: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Any]:  # fmt: skip
+    """A client of the server, on which a worker runs deployments of the module's ``FLOWS``."""
+    log = tmp_path_factory.mktemp("worker") / "worker.log"
+    with worker_of(environment, request.module.FLOWS, log) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

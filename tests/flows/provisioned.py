@@ -13,20 +13,16 @@ from tests.flows.flow_samples import ROOT
 
 @contextmanager
 def provisioned(**given: Any) -> Generator[list[str]]:
-    """The lines that ``provision`` gives on a server that has nothing of it yet."""
-    with nothing_provisioned(), pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        lines = provision(**given)
-        patch.undo()
-        yield lines
+    """The lines of ``provision``; before and after, the server has nothing that it makes.
 
-
-@contextmanager
-def nothing_provisioned() -> Generator[None]:
-    """Before and after the block the server has none of our deployments, automations, variables."""
+    Work pools, locks and blocks stay.
+    """
     _forget()
     try:
-        yield
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(ROOT)
+            lines = provision(**given)
+        yield lines
     finally:
         _forget()
 

@@ -1,7 +1,7 @@
 """Every flow that computes is cancelled in the UI's way, on a real deployment."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +44,6 @@ FLOWS = (
 )  # fmt: skip
 LONG = 10**6  # steps: none of them ends by itself within the test
 GOLDEN = ROOT / "tests" / "golden" / "training" / "latest"
-
-
-@pytest.fixture(scope="module")
-def client(
-    environment: Mapping[str, str], prefect_api: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Any]:
-    log = tmp_path_factory.mktemp("worker") / "worker.log"
-    with worker_of(environment, FLOWS, log) as found:
-        yield found
 
 
 def params_of(flow: str, dataset: str, drawn: DrawnFolder, out: Path) -> BaseModel:

@@ -1,6 +1,6 @@
 """Cancel, pause, resume, retry and a killed process, on real deployments that a worker runs."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +15,12 @@ from hcp import HcpConfig
 from hcp.training.checkpoints import CheckpointFolder
 from hcp.training.config import DataConfig, TrainConfig
 from hcp.training.run_folder import METRICS_NAME, read_metrics
-from tests.flows.deployed_runs import LIMIT_S, Run, seconds_to_end, wait_until, worker_of
+from tests.flows.deployed_runs import LIMIT_S, Run, seconds_to_end, wait_until
 from tests.flows.flow_samples import rebuild_params
 
 pytestmark = [pytest.mark.prefect, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 FLOWS = ("rebuild.py:rebuild_dataset", "train.py:train_hcp")
-
-
-@pytest.fixture(scope="module")
-def client(
-    environment: Mapping[str, str], prefect_api: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Any]:
-    """A client of the server, on which a worker runs the deployments of two flows."""
-    log = tmp_path_factory.mktemp("worker") / "worker.log"
-    with worker_of(environment, FLOWS, log) as found:
-        yield found
 
 
 def test_a_rebuild_is_cancelled_and_killed(
